@@ -1,0 +1,493 @@
+"""Every error brainmets raises on purpose, each with a code that never changes.
+
+BrainmetsError
+├── InputError                    the user's file or folder is at fault
+│   ├── FileMissing               E_FILE_MISSING
+│   ├── UnknownFormat             E_FORMAT
+│   ├── NotNifti                  E_NOT_NIFTI
+│   ├── Truncated                 E_TRUNCATED
+│   ├── ChecksumMismatch          E_CHECKSUM
+│   ├── TooLarge                  E_TOO_LARGE
+│   ├── Bomb                      E_BOMB
+│   ├── Dimensions                E_DIMENSIONS
+│   ├── TooFewSlices              E_ONE_SLICE
+│   ├── NonFinite                 E_NONFINITE
+│   ├── ConstantImage             E_CONSTANT
+│   ├── SingularAffine            E_AFFINE
+│   ├── NoOrientation             E_NO_ORIENTATION
+│   ├── Spacing                   E_SPACING
+│   ├── VoxelType                 E_VOXEL_TYPE
+│   ├── ArchiveBroken             E_ARCHIVE
+│   ├── ArchiveEmpty              E_ARCHIVE_EMPTY
+│   ├── ArchiveUnsafe             E_ARCHIVE_UNSAFE
+│   ├── NoDicom                   E_DICOM_NONE
+│   ├── DicomHeader               E_DICOM_HEADER
+│   ├── DicomPixels               E_DICOM_PIXELS
+│   ├── SeveralSeries             E_SERIES_CHOICE
+│   ├── UnknownSeries             E_SERIES_UNKNOWN
+│   ├── MixedSlices               E_SLICES_MIXED
+│   ├── MissingSlices             E_SLICES_MISSING
+│   ├── DuplicateSlices           E_SLICES_DUPLICATE
+│   ├── GantryTilt                E_GANTRY_TILT
+│   ├── BrokenImage               E_IMAGE
+│   ├── MissingSequence           E_SEQUENCE
+│   ├── GridMismatch              E_GRID
+│   └── DatasetLayout             E_DATASET
+├── OptionError                   E_OPTION        an option or setting cannot be used
+│   └── RecipeError               E_RECIPE        a training recipe cannot be used
+├── ModelError                    a bundle or engine is at fault
+│   ├── UnknownModel              E_MODEL_UNKNOWN
+│   ├── BundleIncomplete          E_BUNDLE_INCOMPLETE
+│   ├── BundleTampered            E_BUNDLE_TAMPERED
+│   ├── WrongModelKind            E_MODEL_KIND
+│   ├── EngineMissing             E_ENGINE_MISSING
+│   └── CheckpointMismatch        E_CHECKPOINT
+├── ResourceError                 this machine is at fault
+│   ├── OutOfMemory               E_MEMORY
+│   ├── DiskFull                  E_DISK
+│   └── OutputExists              E_OUTPUT_EXISTS
+└── JobError                      the service is at fault or has refused
+    ├── UnknownJob                E_JOB_UNKNOWN
+    ├── JobNotFinished            E_JOB_NOT_FINISHED
+    ├── JobCancelled              E_JOB_CANCELLED
+    ├── QueueFull                 E_QUEUE_FULL
+    ├── PoisonJob                 E_POISON
+    ├── UploadTooLarge            E_UPLOAD_TOO_LARGE
+    ├── Unauthorised              E_UNAUTHORISED
+    ├── BadRequest                E_REQUEST
+    └── ServiceUnreachable        E_SERVICE
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "ArchiveBroken",
+    "ArchiveEmpty",
+    "ArchiveUnsafe",
+    "BadRequest",
+    "Bomb",
+    "BrainmetsError",
+    "BrokenImage",
+    "BundleIncomplete",
+    "BundleTampered",
+    "CheckpointMismatch",
+    "ChecksumMismatch",
+    "ConstantImage",
+    "DatasetLayout",
+    "DicomHeader",
+    "DicomPixels",
+    "Dimensions",
+    "DiskFull",
+    "DuplicateSlices",
+    "EngineMissing",
+    "FileMissing",
+    "GantryTilt",
+    "GridMismatch",
+    "InputError",
+    "JobCancelled",
+    "JobError",
+    "JobNotFinished",
+    "MissingSequence",
+    "MissingSlices",
+    "MixedSlices",
+    "ModelError",
+    "NoDicom",
+    "NoOrientation",
+    "NonFinite",
+    "NotNifti",
+    "OptionError",
+    "OutOfMemory",
+    "OutputExists",
+    "PoisonJob",
+    "QueueFull",
+    "RecipeError",
+    "ResourceError",
+    "ServiceUnreachable",
+    "SeveralSeries",
+    "SingularAffine",
+    "Spacing",
+    "TooFewSlices",
+    "TooLarge",
+    "Truncated",
+    "Unauthorised",
+    "UnknownFormat",
+    "UnknownJob",
+    "UnknownModel",
+    "UnknownSeries",
+    "UploadTooLarge",
+    "VoxelType",
+    "WrongModelKind",
+    "all_errors",
+]
+
+
+class BrainmetsError(Exception):
+    """A failure explained in three parts: what was found, what was expected, what to do.
+
+    The text never holds patient data: no header field, no path beyond a file's own name.
+    """
+
+    code: ClassVar[str] = "E_INTERNAL"
+
+    def __init__(self, found: str, *, expected: str, remedy: str) -> None:
+        """Keep the three parts, each a clause without a full stop."""
+        super().__init__(found, expected, remedy)
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive pickling between a job's child process and its server."""
+        return (_rebuild, (type(self), self.found, self.expected, self.remedy))
+
+    def __str__(self) -> str:
+        """`E_CODE: what was found; what was expected; what to do`, on one line."""
+        text = f"{self.code}: {self.found}; expected {self.expected}; {self.remedy}"
+        return " ".join(text.split())
+
+
+def _rebuild(kind: type[BrainmetsError], found: str, expected: str, remedy: str) -> BrainmetsError:
+    return kind(found, expected=expected, remedy=remedy)
+
+
+class InputError(BrainmetsError):
+    """The file or folder given by the user cannot be used."""
+
+    code = "E_INPUT"
+
+
+class FileMissing(InputError):
+    """There is nothing at the path."""
+
+    code = "E_FILE_MISSING"
+
+
+class UnknownFormat(InputError):
+    """The content is none of NIfTI, DICOM, zip, PNG, JPEG, TIFF."""
+
+    code = "E_FORMAT"
+
+
+class NotNifti(InputError):
+    """The file is named NIfTI but its header is not."""
+
+    code = "E_NOT_NIFTI"
+
+
+class Truncated(InputError):
+    """The file ends before its content does."""
+
+    code = "E_TRUNCATED"
+
+
+class ChecksumMismatch(InputError):
+    """The compressed content does not match its own CRC."""
+
+    code = "E_CHECKSUM"
+
+
+class TooLarge(InputError):
+    """The header declares, or the file holds, more than the limit."""
+
+    code = "E_TOO_LARGE"
+
+
+class Bomb(InputError):
+    """The content expands far beyond what an image does."""
+
+    code = "E_BOMB"
+
+
+class Dimensions(InputError):
+    """The image is not three-dimensional."""
+
+    code = "E_DIMENSIONS"
+
+
+class TooFewSlices(InputError):
+    """A volume of one or two slices: not a head."""
+
+    code = "E_ONE_SLICE"
+
+
+class NonFinite(InputError):
+    """Some voxels are NaN or infinite."""
+
+    code = "E_NONFINITE"
+
+
+class ConstantImage(InputError):
+    """Every voxel has the same value."""
+
+    code = "E_CONSTANT"
+
+
+class SingularAffine(InputError):
+    """The voxel-to-millimetre matrix has no inverse or is not finite."""
+
+    code = "E_AFFINE"
+
+
+class NoOrientation(InputError):
+    """The header does not say which way the head lies."""
+
+    code = "E_NO_ORIENTATION"
+
+
+class Spacing(InputError):
+    """The voxel spacing is not that of a head."""
+
+    code = "E_SPACING"
+
+
+class VoxelType(InputError):
+    """Complex, RGB or otherwise unusable voxels."""
+
+    code = "E_VOXEL_TYPE"
+
+
+class ArchiveBroken(InputError):
+    """The archive cannot be read."""
+
+    code = "E_ARCHIVE"
+
+
+class ArchiveEmpty(InputError):
+    """The archive holds no file."""
+
+    code = "E_ARCHIVE_EMPTY"
+
+
+class ArchiveUnsafe(InputError):
+    """The archive holds entries made to harm: links, overlaps, encrypted or absolute names."""
+
+    code = "E_ARCHIVE_UNSAFE"
+
+
+class NoDicom(InputError):
+    """No readable DICOM image was found."""
+
+    code = "E_DICOM_NONE"
+
+
+class DicomHeader(InputError):
+    """A DICOM file lacks an attribute that placing it in space needs."""
+
+    code = "E_DICOM_HEADER"
+
+
+class DicomPixels(InputError):
+    """A DICOM file's pixels cannot be decoded."""
+
+    code = "E_DICOM_PIXELS"
+
+
+class SeveralSeries(InputError):
+    """More than one image series was found: the user must choose one."""
+
+    code = "E_SERIES_CHOICE"
+
+
+class UnknownSeries(InputError):
+    """The chosen series is not among those found."""
+
+    code = "E_SERIES_UNKNOWN"
+
+
+class MixedSlices(InputError):
+    """Slices of one series differ in size, orientation or spacing."""
+
+    code = "E_SLICES_MIXED"
+
+
+class MissingSlices(InputError):
+    """There is a gap between slices."""
+
+    code = "E_SLICES_MISSING"
+
+
+class DuplicateSlices(InputError):
+    """Two slices lie in the same place."""
+
+    code = "E_SLICES_DUPLICATE"
+
+
+class GantryTilt(InputError):
+    """The slices are sheared against their normal."""
+
+    code = "E_GANTRY_TILT"
+
+
+class BrokenImage(InputError):
+    """A PNG, JPEG or TIFF cannot be decoded."""
+
+    code = "E_IMAGE"
+
+
+class MissingSequence(InputError):
+    """The model needs an MR sequence that the case does not have."""
+
+    code = "E_SEQUENCE"
+
+
+class GridMismatch(InputError):
+    """Two images that must share a grid do not."""
+
+    code = "E_GRID"
+
+
+class DatasetLayout(InputError):
+    """A data set's folder does not have the named layout."""
+
+    code = "E_DATASET"
+
+
+class OptionError(BrainmetsError):
+    """An option or setting cannot be used."""
+
+    code = "E_OPTION"
+
+
+class RecipeError(OptionError):
+    """A training recipe cannot be used."""
+
+    code = "E_RECIPE"
+
+
+class ModelError(BrainmetsError):
+    """A bundle or engine cannot be used."""
+
+    code = "E_MODEL"
+
+
+class UnknownModel(ModelError):
+    """No bundle has this name."""
+
+    code = "E_MODEL_UNKNOWN"
+
+
+class BundleIncomplete(ModelError):
+    """A bundle lacks a file or a field."""
+
+    code = "E_BUNDLE_INCOMPLETE"
+
+
+class BundleTampered(ModelError):
+    """A bundle's file differs from its sha256."""
+
+    code = "E_BUNDLE_TAMPERED"
+
+
+class WrongModelKind(ModelError):
+    """A 2-D model was given a volume it cannot serve, or a 3-D model a slice."""
+
+    code = "E_MODEL_KIND"
+
+
+class EngineMissing(ModelError):
+    """The chosen inference engine is not installed."""
+
+    code = "E_ENGINE_MISSING"
+
+
+class CheckpointMismatch(ModelError):
+    """A training checkpoint belongs to another recipe."""
+
+    code = "E_CHECKPOINT"
+
+
+class ResourceError(BrainmetsError):
+    """This machine has too little of something."""
+
+    code = "E_RESOURCE"
+
+
+class OutOfMemory(ResourceError):
+    """The estimated memory exceeds what is free."""
+
+    code = "E_MEMORY"
+
+
+class DiskFull(ResourceError):
+    """There is too little room on the disk."""
+
+    code = "E_DISK"
+
+
+class OutputExists(ResourceError):
+    """The output cannot be written where it was asked for."""
+
+    code = "E_OUTPUT_EXISTS"
+
+
+class JobError(BrainmetsError):
+    """A request to the service was refused or failed."""
+
+    code = "E_JOB"
+
+
+class UnknownJob(JobError):
+    """No job of this caller has this id."""
+
+    code = "E_JOB_UNKNOWN"
+
+
+class JobNotFinished(JobError):
+    """The job has no results yet."""
+
+    code = "E_JOB_NOT_FINISHED"
+
+
+class JobCancelled(JobError):
+    """The job was cancelled."""
+
+    code = "E_JOB_CANCELLED"
+
+
+class QueueFull(JobError):
+    """The service has as many jobs waiting as it takes."""
+
+    code = "E_QUEUE_FULL"
+
+
+class PoisonJob(JobError):
+    """The job killed its worker each time it was tried."""
+
+    code = "E_POISON"
+
+
+class UploadTooLarge(JobError):
+    """The request is larger than the service takes."""
+
+    code = "E_UPLOAD_TOO_LARGE"
+
+
+class Unauthorised(JobError):
+    """The API key is missing or wrong."""
+
+    code = "E_UNAUTHORISED"
+
+
+class BadRequest(JobError):
+    """The request is not of the documented form."""
+
+    code = "E_REQUEST"
+
+
+class ServiceUnreachable(JobError):
+    """The page cannot reach the service."""
+
+    code = "E_SERVICE"
+
+
+def all_errors() -> dict[str, type[BrainmetsError]]:
+    """Return every error class by its code."""
+    found: dict[str, type[BrainmetsError]] = {}
+    waiting: list[type[BrainmetsError]] = [BrainmetsError]
+    while waiting:
+        kind = waiting.pop()
+        found[kind.code] = kind
+        waiting.extend(kind.__subclasses__())
+    return found

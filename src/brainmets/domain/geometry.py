@@ -1,0 +1,147 @@
+"""Where a voxel grid lies in the patient: shape, and a voxel-to-RAS+ matrix in millimetres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from brainmets.domain.errors import Dimensions, SingularAffine
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["AXIS_CODES", "Geometry", "Units"]
+
+Units = Literal["mm", "px"]
+
+AXIS_CODES = (("L", "R"), ("P", "A"), ("I", "S"))
+"""Negative and positive letter of each RAS+ axis."""
+
+SINGULAR_BELOW_MM3 = 1e-6
+"""A voxel of less volume than a 10 µm cube comes from a broken header, not from a scanner."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Geometry:
+    """A voxel grid placed in the patient; valid by construction.
+
+    Index order is (i, j, k) as in NIfTI and nibabel; `affine @ (i, j, k, 1)` is the voxel
+    *centre* in RAS+ (x to the right, y to the front, z to the top). `units` is "px" for slice
+    images without a known spacing, whose "millimetres" are pixels.
+
+    Raises:
+        Dimensions: the shape is not three positive integers.
+        SingularAffine: the matrix is not a finite, invertible 4 × 4.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+    units: Units = "mm"
+
+    def __post_init__(self) -> None:
+        """Check, copy and freeze."""
+        shape = tuple(int(n) for n in self.shape)
+        if len(shape) != 3 or min(shape) < 1:
+            raise Dimensions(
+                f"a grid of shape {shape}",
+                expected="three positive dimensions",
+                remedy="give a single 3-D image",
+            )
+        affine = np.array(self.affine, dtype=np.float64)
+        valid = affine.shape == (4, 4) and bool(np.isfinite(affine).all())
+        if not valid or abs(np.linalg.det(affine[:3, :3])) < SINGULAR_BELOW_MM3:
+            raise SingularAffine(
+                "a voxel-to-millimetre matrix that cannot be inverted",
+                expected="a finite, invertible 4 x 4 affine",
+                remedy="export the image again from its source",
+            )
+        affine[3] = (0.0, 0.0, 0.0, 1.0)
+        affine.setflags(write=False)
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "affine", affine)
+
+    @classmethod
+    def isotropic(cls, shape: tuple[int, int, int], *, spacing_mm: float = 1.0) -> Geometry:
+        """Return an axis-aligned RAS+ grid centred on the origin."""
+        affine = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
+        affine[:3, 3] = -spacing_mm * (np.array(shape) - 1) / 2
+        return cls(shape=shape, affine=affine)
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between neighbouring voxel centres along i, j, k."""
+        i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(i), float(j), float(k)
+
+    @property
+    def voxel_volume_mm3(self) -> float:
+        """Volume of one voxel, sheared grids included."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+    @property
+    def closest_axes(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+        """For each voxel axis the RAS axis it runs along and its sign, each RAS axis used once."""
+        directions = self.affine[:3, :3] / np.array(self.spacing_mm)
+        remaining = np.abs(directions)
+        found: dict[int, tuple[int, int]] = {}
+        for _ in range(3):  # strongest alignment first, so oblique grids stay a permutation
+            ras, voxel = np.unravel_index(int(np.argmax(remaining)), (3, 3))
+            found[int(voxel)] = (int(ras), 1 if directions[ras, voxel] > 0 else -1)
+            remaining[ras, :] = -1.0
+            remaining[:, voxel] = -1.0
+        return found[0], found[1], found[2]
+
+    @property
+    def axis_codes(self) -> str:
+        """Orientation in three letters, such as "RAS" or "LPS": where each voxel axis points."""
+        return "".join(AXIS_CODES[axis][sign > 0] for axis, sign in self.closest_axes)
+
+    @property
+    def slice_axis(self) -> int:
+        """The voxel axis across slices: the coarsest, or the one nearest head to foot."""
+        spacing = np.array(self.spacing_mm)
+        coarsest = int(np.argmax(spacing))
+        others = np.delete(spacing, coarsest)
+        if spacing[coarsest] > 1.2 * others.max():  # clearly thicker than the pixels
+            return coarsest
+        return next(axis for axis, (ras, _) in enumerate(self.closest_axes) if ras == 2)
+
+    def to_ras_mm(self, ijk: ArrayLike) -> NDArray[np.float64]:
+        """Map voxel indices (…, 3) to RAS+ millimetres (…, 3)."""
+        return np.asarray(ijk, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def to_voxel(self, ras_mm: ArrayLike) -> NDArray[np.float64]:
+        """Map RAS+ millimetres (…, 3) to fractional voxel indices (…, 3)."""
+        inverse = np.linalg.inv(self.affine)
+        return np.asarray(ras_mm, dtype=np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
+
+    def same_grid(self, other: Geometry, *, tolerance_mm: float = 1e-3) -> bool:
+        """Say whether both grids have the same shape and every corner in the same place."""
+        if self.shape != other.shape:
+            return False
+        last = np.array(self.shape) - 1
+        corners = np.array(np.meshgrid(*zip((0, 0, 0), last, strict=True))).reshape(3, -1).T
+        distance = np.abs(self.to_ras_mm(corners) - other.to_ras_mm(corners))
+        return bool(distance.max() <= tolerance_mm)
+
+    def permuted(self, axes: tuple[int, int, int], flips: tuple[bool, bool, bool]) -> Geometry:
+        """Return this grid with its axes reordered, then the flagged new axes reversed.
+
+        The result places `np.flip(data.transpose(axes), flipped)` where `data` lay.
+        """
+        shape = (self.shape[axes[0]], self.shape[axes[1]], self.shape[axes[2]])
+        affine = np.array(self.affine)
+        affine[:3, :3] = self.affine[:3, list(axes)]
+        for axis, flip in enumerate(flips):
+            if flip:
+                affine[:3, 3] += affine[:3, axis] * (shape[axis] - 1)
+                affine[:3, axis] *= -1
+        return Geometry(shape=shape, affine=affine, units=self.units)
+
+    def cropped(self, start: tuple[int, int, int], shape: tuple[int, int, int]) -> Geometry:
+        """Return the sub-grid of `shape` whose first voxel is `start`; outside is padding."""
+        affine = np.array(self.affine)
+        affine[:3, 3] = self.to_ras_mm(start)
+        return Geometry(shape=shape, affine=affine, units=self.units)

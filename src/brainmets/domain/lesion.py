@@ -1,0 +1,36 @@
+"""A lesion as a clinician would describe it: where, how large, how sure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Lesion", "Side"]
+
+Side = Literal["left", "right", "midline", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesion:
+    """One connected lesion, measured on the input's own grid.
+
+    Diameters run between voxel centres plus one voxel, so a single voxel has its own width.
+    `diameter_in_plane_mm` is the longest in any one acquired slice and
+    `perpendicular_mm` the longest at right angles to it in that slice (RANO-BM);
+    `diameter_3d_mm` the longest in space. For slice images without a known spacing every
+    "mm" is a pixel and `side` is "unknown".
+    """
+
+    id: int
+    voxels: int
+    volume_mm3: float
+    diameter_in_plane_mm: float
+    perpendicular_mm: float
+    diameter_3d_mm: float
+    centroid_ras_mm: tuple[float, float, float]
+    centroid_voxel: tuple[float, float, float]
+    slice_index: int
+    """Index along the slice axis of the slice that holds the longest in-plane diameter."""
+    side: Side
+    peak_probability: float
+    mean_probability: float

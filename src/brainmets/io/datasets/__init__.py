@@ -1,0 +1,1 @@
+"""Adapters for published data sets, one a file."""
