@@ -1,0 +1,83 @@
+# Everything a newcomer types; `make help` lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check test-slow bench docs bless viewer lock clean browser
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest
+VIEWER := src/brainmets/ui/viewer
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo viewer ## open the page in a browser with a segmented sample
+	$(BIN)/brainmets serve --demo
+
+test: check browser ## install everything, check everything, run every test but the slow ones
+	$(PYTEST) -m "not slow"
+
+check: $(VENV)/.dev viewer ## formatting, lint, types, layers
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/pyright --level error
+	$(BIN)/lint-imports --no-cache
+
+test-slow: $(VENV)/.dev viewer browser ## the tests that take minutes
+	$(PYTEST) -m slow
+
+bench: $(VENV)/.dev ## every published figure, as tables
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.dev ## write the generated reference pages, then run every block in the docs
+	$(BIN)/python -m docs.reference
+	$(PYTEST) tests/docs
+
+bless: $(VENV)/.dev ## accept the present output as golden
+	$(PYTEST) tests/golden --bless
+
+clean: ## remove what make has made
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis build dist
+
+# ---- how the above get what they need -------------------------------------------------------
+
+PROJECT := pyproject.toml constraints.txt
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "brainmets needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "This Python cannot make environments (Debian: apt install python3-venv)"; exit 2; }
+
+$(VENV)/.demo: requirements.txt $(PROJECT) | $(BIN)/python
+	@echo "Installing brainmets into $(VENV) (once, 1-2 minutes) …"
+	@$(PIP) --requirement requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements.txt requirements-train.txt requirements-dev.txt $(PROJECT) | $(BIN)/python
+	@echo "Installing brainmets and its tools into $(VENV) (once, 2-3 minutes) …"
+	@$(PIP) --requirement requirements-dev.txt
+	@touch $@ $(VENV)/.demo
+
+viewer: ## build the 3-D viewer, where npm is at hand
+	@echo "no viewer yet"
+
+browser: # the end-to-end tests drive Debian's Chromium
+	@command -v chromium >/dev/null && exit 0; \
+	if [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then \
+	  echo "Installing Chromium for the end-to-end tests (once) …"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	else echo "Chromium is missing: the end-to-end tests need it (Debian: apt install chromium)"; fi
+
+lock: ## write constraints.txt anew from what pip resolves today
+	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
+	cp constraints.txt .cache/constraints.before
+	echo 'torch==2.13.0' > constraints.txt
+	.cache/lock/bin/pip install --quiet --requirement requirements-dev.txt
+	{ sed -n '/^#/p' .cache/constraints.before; \
+	  .cache/lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.txt
