@@ -1,0 +1,143 @@
+"""Stands in for programs that a page may name but a test must not let run to their end.
+
+Called as `stand_ins.py PROGRAM ARGUMENT…` from little scripts on PATH. What it does instead:
+
+- `git clone URL` puts the present repository in the folder;
+- `make TARGET` checks that make would know what to do;
+- `pip install …` checks that the files and extras exist;
+- servers (`uvicorn`, `streamlit run`, `brainmets serve`) start for real, on a free port, must
+  answer within a minute, and are stopped;
+- `brainmets train` and `torchrun … train` check the recipe;
+- `python -m benchmarks…` must explain itself with --help.
+
+Everything else goes to the real program.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+__all__ = ["PROGRAMS", "main"]
+
+PROGRAMS = ("git", "make", "pip", "uvicorn", "streamlit", "brainmets", "torchrun", "python")
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+ANSWERS_WITHIN_S = 90
+
+
+def main(program: str, *arguments: str) -> int:
+    """Do what stands in for the program and return its exit code."""
+    command = [program, *arguments]
+    for stand_in in (_install, _serve, _train, _measure):
+        code = stand_in(command)
+        if code is not None:
+            return code
+    system = program in ("git", "make")
+    return _run(f"/usr/bin/{program}" if system else str(BIN / program), *arguments)
+
+
+def _install(command: list[str]) -> int | None:
+    match command:
+        case ["git", "clone", url, *_]:
+            Path(url.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git")).symlink_to(REPOSITORY)
+            return 0
+        case ["make", *targets]:
+            return _run("/usr/bin/make", "--directory", str(REPOSITORY), "--dry-run", *targets)
+        case ["pip", "install", *what] | ["python", "-m", "pip", "install", *what]:
+            return _installable(what)
+        case _:
+            return None
+
+
+def _serve(command: list[str]) -> int | None:
+    match command:
+        case ["uvicorn", *words]:
+            return _answers_at("/healthz", "uvicorn", *words, "--port", "{port}")
+        case ["streamlit", "run", *words]:
+            settings = ("--server.port", "{port}", "--server.headless", "true")
+            return _answers_at("/_stcore/health", "streamlit", "run", *words, *settings)
+        case ["brainmets", "serve", *words] if "--help" not in words:
+            return _answers_at("/", "brainmets", "serve", *words, "--port", "{port}")
+        case _:
+            return None
+
+
+def _train(command: list[str]) -> int | None:
+    recipes = [word for word in command if word.endswith(".toml")]
+    if command[:2] != ["brainmets", "train"] and command[0] != "torchrun":
+        return None
+    script = "import sys; from brainmets.training import Recipe; Recipe.load(sys.argv[1])"
+    return _run(str(BIN / "python"), "-c", script, recipes[0]) if recipes else None
+
+
+def _measure(command: list[str]) -> int | None:
+    match command:
+        case ["python", "-m", module, *_] if module.startswith("benchmarks"):
+            return _run(str(BIN / "python"), "-m", module, "--help")
+        case _:
+            return None
+
+
+def _run(*command: str) -> int:
+    return subprocess.run(command, check=False).returncode
+
+
+def _installable(what: list[str]) -> int:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = set(project["optional-dependencies"])
+    for word in what:
+        if word.endswith(".txt") and not (REPOSITORY / word).is_file():
+            sys.exit(f"there is no {word}")
+        if "[" in word:
+            asked = set(word.partition("[")[2].strip("]'\"").split(","))
+            if unknown := asked - extras:
+                sys.exit(f"there is no extra {unknown}")
+    return 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _is_up(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own loopback
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _answers_at(health: str, program: str, *arguments: str) -> int:
+    port = _free_port()
+    words = [str(BIN / program), *(word.format(port=port) for word in arguments)]
+    server = subprocess.Popen(words, start_new_session=True, env={**os.environ, "BROWSER": "true"})
+    try:
+        until = time.monotonic() + ANSWERS_WITHIN_S
+        while time.monotonic() < until and server.poll() is None:
+            if _is_up(f"http://127.0.0.1:{port}{health}"):
+                return 0
+            time.sleep(0.2)
+        sys.exit(f"{program} did not answer at {health}")
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
+            try:
+                server.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
