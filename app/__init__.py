@@ -1,0 +1,1 @@
+"""Front doors: `uvicorn app.main:app` and `streamlit run app/frontend.py`."""

@@ -1,0 +1,155 @@
+"""The application factory: settings in, a FastAPI application out."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+import brainmets
+from brainmets.api.limits import ByteCap, Doorkeeper
+from brainmets.api.problems import MEDIA_TYPE, ServiceError, problem_of
+from brainmets.api.routes import jobs, results, service
+from brainmets.api.settings import Settings
+from brainmets.api.store import RETRY_AFTER_S, JobStore
+from brainmets.api.supervisor import Supervisor
+from brainmets.domain import RESEARCH_USE_ONLY
+from brainmets.domain.errors import BadRequest, BrainmetsError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+__all__ = ["create_app"]
+
+_log = logging.getLogger("brainmets.api")
+
+LOOPBACK_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+"""Pages that may read answers: the Streamlit page on its own port of this computer."""
+
+_DESCRIPTION = f"""Brain metastases in MR images: found, measured, segmented.
+
+**{RESEARCH_USE_ONLY}**
+
+Submit images with `POST /v1/jobs`, follow `GET /v1/jobs/{{id}}` or its `/events`, then take
+the files. Every refusal is `application/problem+json` with a stable `code`.
+"""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the service; without `settings` they come from the environment."""
+    settings = settings or Settings()
+    for folder in (settings.jobs_dir, settings.staging_dir):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        _hide_file_names()
+        store = JobStore(settings.database)
+        supervisor = Supervisor(settings, store)
+        app.state.settings, app.state.store, app.state.supervisor = settings, store, supervisor
+        supervisor.start()
+        try:
+            yield
+        finally:
+            supervisor.stop()
+            store.close()
+
+    app = FastAPI(
+        title="brainmets",
+        version=brainmets.__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,  # the stock pages load scripts from a CDN: nothing may leave the machine
+        redoc_url=None,
+        license_info={"name": "Apache-2.0"},
+    )
+    app.include_router(service.router)
+    app.include_router(jobs.router)
+    app.include_router(results.router)
+    app.add_exception_handler(BrainmetsError, _explain)
+    app.add_exception_handler(RequestValidationError, _explain_validation)
+    app.add_exception_handler(HTTPException, _explain_http)
+    app.add_exception_handler(Exception, _explain_unforeseen)
+    app.add_middleware(ByteCap, limit_bytes=settings.max_upload_bytes)
+    app.add_middleware(Doorkeeper, keys=settings.keys)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origin_regex=LOOPBACK_ORIGINS,
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["Authorization", "Content-Type"],
+    )
+    return app
+
+
+def _problem(error: BrainmetsError, *, status: int | None = None) -> JSONResponse:
+    problem = problem_of(error, status=status)
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if problem.status == 429 else None
+    return JSONResponse(
+        problem.model_dump(), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers
+    )
+
+
+async def _explain(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, BrainmetsError)  # noqa: S101 - registered for nothing else
+    return _problem(error)
+
+
+async def _explain_validation(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
+    fields = sorted({".".join(str(part) for part in item["loc"][1:]) for item in error.errors()})
+    return _problem(
+        BadRequest(
+            f"unusable values in {', '.join(filter(None, fields)) or 'the request'}",
+            expected="the form that /openapi.json documents",
+            remedy="correct the request",
+        )
+    )
+
+
+async def _explain_http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    refusal = BadRequest(
+        f"a request that HTTP answers with {error.status_code} {error.detail}".rstrip("."),
+        expected="a path and method that /openapi.json documents",
+        remedy="correct the request",
+    )
+    response = _problem(refusal, status=error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _explain_unforeseen(_request: Request, error: Exception) -> JSONResponse:
+    _log.error("a request failed: %s", type(error).__name__)
+    return _problem(
+        ServiceError(
+            "a fault that brainmets did not foresee",
+            expected="an answer or an explained refusal",
+            remedy="please report it with the lines of the service's log",
+        )
+    )
+
+
+class _WithoutFileNames(logging.Filter):
+    """Cuts result file names out of uvicorn's access lines: slices are named by their owner."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                argument.partition("/files/")[0] + "/files/…"
+                if isinstance(argument, str) and "/files/" in argument
+                else argument
+                for argument in record.args
+            )
+        return True
+
+
+def _hide_file_names() -> None:
+    logger = logging.getLogger("uvicorn.access")
+    if not any(isinstance(present, _WithoutFileNames) for present in logger.filters):
+        logger.addFilter(_WithoutFileNames())

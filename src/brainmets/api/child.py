@@ -1,0 +1,167 @@
+"""The worker process: `python -m brainmets.api.child`, one job after another.
+
+It reads one JSON task per line on standard input and writes JSON events on standard output:
+`{"stage", "done"}` while it works, then one of `{"result"}`, `{"problem"}`, `{"series"}`. When
+its input closes, the server is gone and it stops at once, in the middle of a job too.
+Untrusted files are parsed here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+from brainmets.api.problems import ServiceError, problem_of
+from brainmets.api.schemas import JobOptions, SeriesView
+from brainmets.domain.errors import BrainmetsError, DiskFull, OutOfMemory, SeveralSeries
+
+if TYPE_CHECKING:
+    from brainmets.api.segmenting import Runner
+
+__all__ = ["main"]
+
+PROGRESS_EVERY_S = 0.15
+_log = logging.getLogger("brainmets.worker")
+
+
+def main() -> None:
+    """Serve tasks until standard input closes."""
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a chatty library must not write events
+    _limit_memory(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+    tasks: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
+    while True:
+        _send(events, _answer(tasks.get(), events))
+
+
+def _read_tasks(tasks: queue.SimpleQueue[dict[str, Any]]) -> None:
+    for line in sys.stdin:
+        tasks.put(json.loads(line))
+    os._exit(0)  # the server is gone: another will take the job up
+
+
+def _answer(task: dict[str, Any], events: TextIO) -> dict[str, Any]:
+    from brainmets.api.segmenting import run_job
+
+    job_dir = Path(task["job_dir"])
+    try:
+        options = JobOptions.model_validate(task["options"])
+        result = run_job(job_dir, options, _runner(task["runner"]), _Reporter(events))
+    except SeveralSeries as choice:
+        series = _series(job_dir, choice)
+        if len(series) > 1:
+            return {"series": [view.model_dump(mode="json") for view in series]}
+        return {"problem": problem_of(choice).model_dump(mode="json")}
+    except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback to users
+        return {"problem": problem_of(_explained(error)).model_dump(mode="json")}
+    return {"result": result.model_dump(mode="json")}
+
+
+class _Reporter:
+    """Sends progress, at most every `PROGRESS_EVERY_S` within a stage."""
+
+    def __init__(self, events: TextIO) -> None:
+        self._events = events
+        self._stage = ""
+        self._sent = 0.0
+
+    def __call__(self, stage: str, done: float, /) -> None:
+        now = time.monotonic()
+        if stage != self._stage or now - self._sent >= PROGRESS_EVERY_S:
+            self._stage, self._sent = stage, now
+            _send(self._events, {"stage": stage, "done": max(0.0, min(1.0, float(done)))})
+
+
+def _send(events: TextIO, event: dict[str, Any]) -> None:
+    events.write(json.dumps(event) + "\n")
+    events.flush()
+
+
+def _runner(name: str) -> Runner:
+    module, _, function = name.partition(":")
+    return cast("Runner", getattr(importlib.import_module(module), function))
+
+
+def _series(job_dir: Path, choice: SeveralSeries) -> list[SeriesView]:
+    """List the series to choose from, as the exception or the reader tells them."""
+    found: Any = getattr(choice, "series", None)
+    if not found:
+        from brainmets.api.segmenting import input_path
+        from brainmets.io import list_series
+
+        found = list_series(input_path(job_dir / "input"))
+    return [_series_view(info) for info in found]
+
+
+def _series_view(info: object) -> SeriesView:
+    fields: dict[str, Any] = (
+        asdict(info) if is_dataclass(info) and not isinstance(info, type) else {}
+    )
+    names = {"number_of_slices": "slices", "count": "slices", "series_uid": "uid"}
+    renamed = {names.get(name, name): value for name, value in fields.items()}
+    return SeriesView.model_validate(
+        {name: renamed[name] for name in SeriesView.model_fields if renamed.get(name) is not None}
+    )
+
+
+def _limit_memory(limit_bytes: int) -> None:
+    if limit_bytes:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
+
+
+def _place(error: BaseException) -> str:
+    """Where it was raised: file and line only, as messages may quote the patient's data."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None:
+        return "?"
+    return f"{Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno}"
+
+
+def _explained(error: Exception) -> BrainmetsError:
+    if isinstance(error, BrainmetsError):
+        return error
+    _log.error("job failed: %s at %s", type(error).__name__, _place(error))
+    if isinstance(error, MemoryError):
+        return _out_of_memory()
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return DiskFull(
+            "no room on the disk while writing the result",
+            expected="room for the mask and the probability map",
+            remedy="delete old jobs and submit again",
+        )
+    return _unforeseen()
+
+
+def _out_of_memory() -> OutOfMemory:
+    return OutOfMemory(
+        "too little memory for this image",
+        expected="an image that fits into the worker's memory",
+        remedy="send a smaller image, or raise BRAINMETS_WORKER_MEMORY_BYTES",
+    )
+
+
+def _unforeseen() -> ServiceError:
+    return ServiceError(
+        "a fault that brainmets did not foresee",
+        expected="a result or an explained refusal",
+        remedy="please report it with the lines of the service's log",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Display copies of a result: canonical, light, and ready for a browser to draw.
+
+A job's `view` folder holds
+- `meta.json`       `ViewMeta`
+- `image.u16`       the image on 0…4095, little-endian, x fastest
+- `probability.u8`  the probability on 0…255
+- `labels.u8`       the lesion ids
+- `probability.npy` the probability on the input's own grid, float16, to threshold again
+
+Display axes are the input's own axes, reordered and flipped to run right, front, up (RAS+);
+grids too large for a browser are thinned by whole steps. Nothing measured is measured here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from brainmets.api.schemas import ViewMeta
+from brainmets.domain import Geometry, Volume
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from brainmets.domain import Mask, Report
+
+__all__ = ["DisplayGrid", "load_probability", "pack_labels", "save_view"]
+
+Number = TypeVar("Number", bound=np.number)
+
+MOST_VOXELS = 24_000_000
+"""About 290³: 72 MB for image and probability together in the browser."""
+
+TOP_LEVEL = 4095
+RANGE_PERCENTILES = (0.05, 99.95)
+WINDOW_PERCENTILES = (1.0, 99.6)
+"""Of the voxels above the background: a first look that neither burns out nor hides."""
+
+GZIP_LEVEL = 1
+"""Loopback is fast: the least effort that removes air."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisplayGrid:
+    """How native voxels map to display voxels: reorder, flip, thin."""
+
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+    step: int
+    geometry: Geometry
+
+    @classmethod
+    def of(cls, native: Geometry) -> DisplayGrid:
+        """Return the display grid of an input grid."""
+        closest = native.closest_axes
+        order = sorted(range(3), key=lambda axis: closest[axis][0])
+        axes = (order[0], order[1], order[2])
+        flips = (closest[axes[0]][1] < 0, closest[axes[1]][1] < 0, closest[axes[2]][1] < 0)
+        canonical = native.permuted(axes, flips)
+        step = 1
+        while np.prod([-(-n // step) for n in canonical.shape]) > MOST_VOXELS:
+            step += 1
+        affine = np.array(canonical.affine)
+        affine[:3, :3] *= step
+        i, j, k = (-(-n // step) for n in canonical.shape)
+        return cls(
+            axes=axes, flips=flips, step=step, geometry=Geometry(shape=(i, j, k), affine=affine)
+        )
+
+    def apply(self, native: NDArray[Number]) -> NDArray[Number]:
+        """Bring an array from the native grid to the display grid."""
+        turned = native.transpose(self.axes)
+        flipped = np.flip(turned, tuple(axis for axis, flip in enumerate(self.flips) if flip))
+        return flipped[:: self.step, :: self.step, :: self.step]
+
+
+def save_view(report: Report, folder: Path) -> ViewMeta:
+    """Write a report's display copies into `folder`, which must exist."""
+    case, prediction = report.case, report.prediction
+    grid = DisplayGrid.of(case.geometry)
+    image = np.asarray(grid.apply(next(iter(case.images.values())).data), dtype=np.float32)
+    low, high = (float(v) for v in np.percentile(image, RANGE_PERCENTILES))
+    high = max(high, low + 1e-6)
+    scaled = np.clip((image - low) * (TOP_LEVEL / (high - low)), 0, TOP_LEVEL).astype("<u2")
+    _write_gzip(folder / "image.u16.gz", scaled)
+    probability = grid.apply(prediction.probability.data)
+    _write_gzip(folder / "probability.u8.gz", np.floor(probability * 255.0).astype(np.uint8))
+    (folder / "labels.u8.gz").write_bytes(pack_labels(prediction.mask, grid))
+    np.save(folder / "probability.npy", prediction.probability.data.astype(np.float16))
+
+    slices = case.source.slice_names if case.kind == "slices" else ()
+    meta = ViewMeta(
+        shape=grid.geometry.shape,
+        spacing_mm=grid.geometry.spacing_mm,
+        affine=tuple(tuple(float(v) for v in row) for row in grid.geometry.affine),
+        levels=(low, high),
+        window=_first_window(scaled),
+        kind=case.kind,
+        slice_names=slices,
+    )
+    native = {
+        "shape": case.geometry.shape,
+        "affine": case.geometry.affine.tolist(),
+        "units": case.geometry.units,
+    }
+    (folder / "native.json").write_text(json.dumps(native))
+    (folder / "meta.json").write_text(meta.model_dump_json())
+    return meta
+
+
+def load_probability(folder: Path) -> Volume:
+    """Return the stored probability on the input's own grid."""
+    native = json.loads((folder / "native.json").read_text())
+    i, j, k = native["shape"]
+    geometry = Geometry(shape=(i, j, k), affine=np.array(native["affine"]), units=native["units"])
+    data = np.load(folder / "probability.npy", allow_pickle=False)
+    return Volume(data=data, geometry=geometry)
+
+
+def pack_labels(mask: Mask, grid: DisplayGrid) -> bytes:
+    """Return a mask's lesion ids on the display grid as gzip; ids beyond 255 wrap to 1…255."""
+    ids = np.asarray(grid.apply(mask.data), dtype=np.int64)
+    shown = np.where(ids > 0, (ids - 1) % 255 + 1, 0).astype(np.uint8)
+    return gzip.compress(shown.tobytes(order="F"), GZIP_LEVEL, mtime=0)
+
+
+def _write_gzip(path: Path, array: NDArray[np.generic]) -> None:
+    path.write_bytes(gzip.compress(array.tobytes(order="F"), GZIP_LEVEL, mtime=0))
+
+
+def _first_window(scaled: NDArray[np.unsignedinteger]) -> tuple[float, float]:
+    values = scaled[scaled > TOP_LEVEL // 20]
+    if not values.size:
+        return 0.0, float(TOP_LEVEL)
+    low, high = (float(v) for v in np.percentile(values, WINDOW_PERCENTILES))
+    return max(0.0, min(low, high / 4)), max(high, 1.0)

@@ -1,0 +1,60 @@
+"""Errors as problem+json: every refusal has a stable code, a sentence and a remedy."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from brainmets.api.schemas import Problem
+from brainmets.domain import errors
+
+if TYPE_CHECKING:
+    from brainmets.domain.errors import BrainmetsError
+
+__all__ = ["MEDIA_TYPE", "ServiceError", "problem_of", "status_of"]
+
+MEDIA_TYPE = "application/problem+json"
+
+_STATUS: dict[type[BrainmetsError], int] = {
+    errors.UnknownJob: HTTPStatus.NOT_FOUND,
+    errors.JobNotFinished: HTTPStatus.CONFLICT,
+    errors.JobCancelled: HTTPStatus.CONFLICT,
+    errors.QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.UploadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.Unauthorised: HTTPStatus.UNAUTHORIZED,
+    errors.BadRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ServiceUnreachable: HTTPStatus.BAD_GATEWAY,
+    errors.DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.OutOfMemory: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.UnknownModel: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.WrongModelKind: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ModelError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.InputError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.OptionError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.BrainmetsError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+
+class ServiceError(errors.BrainmetsError):
+    """A fault that no one foresaw; its cause is in the service's log, never in the answer."""
+
+
+def status_of(error: BrainmetsError) -> int:
+    """Return the HTTP status of the nearest ancestor that has one."""
+    return next(int(_STATUS[kind]) for kind in type(error).__mro__ if kind in _STATUS)
+
+
+def problem_of(error: BrainmetsError, *, status: int | None = None) -> Problem:
+    """Describe an error for the caller; `status` overrides its usual HTTP status."""
+    title = (type(error).__doc__ or "").strip().splitlines()[0]
+    sentence = f"{error.found}; expected {error.expected}; {error.remedy}."
+    return Problem(
+        type=f"urn:brainmets:{error.code}",
+        title=title,
+        status=status or status_of(error),
+        code=error.code,
+        detail=sentence[:1].upper() + " ".join(sentence[1:].split()),
+        found=error.found,
+        expected=error.expected,
+        remedy=error.remedy,
+    )

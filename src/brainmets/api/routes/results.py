@@ -1,0 +1,139 @@
+"""A finished job's files, display copies and lesions at another threshold."""
+
+from __future__ import annotations
+
+import mimetypes
+import zipfile
+from typing import TYPE_CHECKING, Literal
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse, Response, StreamingResponse
+
+from brainmets.api.routes.dependencies import OwnJob, ServiceSettings, refusals
+from brainmets.api.schemas import FileView, JobView
+from brainmets.domain import RESEARCH_USE_ONLY
+from brainmets.domain.errors import JobNotFinished, UnknownJob
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from brainmets.api.settings import Settings
+    from brainmets.api.store import StoredJob
+
+__all__ = ["router", "with_files"]
+
+router = APIRouter(prefix="/v1/jobs", tags=["results"])
+
+ALL_FILES = "all.zip"
+_READ_ME = f"""{RESEARCH_USE_ONLY}
+
+Made by brainmets. report.json names the model, its SHA-256, the settings and the input's
+SHA-256 behind every number here.
+"""
+
+
+def with_files(job: StoredJob, settings: Settings) -> JobView:
+    """Return a job as its owner sees it, its result files listed."""
+    files = tuple(
+        FileView(name=path.name, size=path.stat().st_size, media_type=_media_type(path.name))
+        for path in (_files(settings.jobs_dir / job.id) if job.state == "done" else ())
+    )
+    return JobView.model_validate(job.model_dump() | {"files": files})
+
+
+@router.get(
+    "/{job_id}/files/{name}",
+    operation_id="get_file",
+    response_class=FileResponse,
+    responses=refusals(_404="No such job or file", _409="Not finished")
+    | {200: {"content": {"application/octet-stream": {}}, "description": "The file"}},
+)
+def get_file(job: OwnJob, name: str, settings: ServiceSettings) -> Response:
+    """Return one result file, or `all.zip` with every one of them."""
+    _refuse_unfinished(job)
+    files = {path.name: path for path in _files(settings.jobs_dir / job.id)}
+    if name == ALL_FILES:
+        return StreamingResponse(
+            _zipped(list(files.values())),
+            media_type="application/zip",
+            headers={"Content-Disposition": f'attachment; filename="brainmets-{job.id}.zip"'},
+        )
+    if name not in files:
+        raise UnknownJob(
+            "no result file of this name",
+            expected="a name from the job's `files`, or all.zip",
+            remedy="look at GET /v1/jobs/{id}",
+        )
+    return FileResponse(files[name], media_type=_media_type(name), filename=name)
+
+
+@router.get(
+    "/{job_id}/view/{part}",
+    operation_id="get_view",
+    responses=refusals(_404="No such job", _409="Not finished")
+    | {200: {"content": {"application/octet-stream": {}}, "description": "Raw voxels"}},
+)
+def get_view(
+    job: OwnJob,
+    part: Literal["image.u16", "probability.u8", "labels.u8"],
+    settings: ServiceSettings,
+) -> Response:
+    """Return a display copy's voxels, x fastest, as `result.view` describes them."""
+    _refuse_unfinished(job)
+    return FileResponse(
+        settings.jobs_dir / job.id / "view" / f"{part}.gz",
+        media_type="application/octet-stream",
+        headers={"Content-Encoding": "gzip", "Cache-Control": "private, max-age=3600"},
+    )
+
+
+def _refuse_unfinished(job: StoredJob) -> None:
+    if job.state != "done":
+        raise JobNotFinished(
+            f"a job that is {job.state.replace('_', ' ')}",
+            expected="a job that is done",
+            remedy="wait for it, or look at its problem",
+        )
+
+
+def _files(job_dir: Path) -> list[Path]:
+    out = job_dir / "out"
+    return sorted(path for path in out.iterdir() if path.is_file()) if out.is_dir() else []
+
+
+def _media_type(name: str) -> str:
+    if name.endswith(".nii.gz"):
+        return "application/gzip"
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+class _Pipe:
+    """A write-only file that hands on what zipfile writes."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: parts are taken, not flushed."""
+
+    def take(self) -> bytes:
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        return taken
+
+
+def _zipped(files: list[Path]) -> Iterator[bytes]:
+    pipe = _Pipe()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[arg-type]
+        archive.writestr("READ-ME.txt", _READ_ME)
+        for path in files:
+            with path.open("rb") as source, archive.open(path.name, "w", force_zip64=True) as sink:
+                while chunk := source.read(1024 * 1024):
+                    sink.write(chunk)
+                    yield pipe.take()
+    yield pipe.take()

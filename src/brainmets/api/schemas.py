@@ -1,0 +1,188 @@
+"""What travels over HTTP, shared by the service and its client."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from brainmets.domain import RESEARCH_USE_ONLY, Sequence
+
+__all__ = [
+    "FINISHED",
+    "FileView",
+    "JobList",
+    "JobOptions",
+    "JobResult",
+    "JobState",
+    "JobView",
+    "LesionView",
+    "ModelView",
+    "Problem",
+    "ProvenanceView",
+    "SeriesChoice",
+    "SeriesView",
+    "ServiceView",
+    "ViewMeta",
+]
+
+JobState = Literal["queued", "running", "needs_choice", "done", "failed", "cancelled"]
+
+FINISHED: frozenset[JobState] = frozenset({"done", "failed", "cancelled"})
+"""States that a job leaves only by being submitted again or deleted."""
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class Problem(_Schema):
+    """An error as RFC 9457 problem+json, with a code that never changes."""
+
+    type: str = Field(examples=["urn:brainmets:E_FORMAT"])
+    title: str = Field(description="The kind of error in one sentence.")
+    status: int
+    code: str = Field(examples=["E_FORMAT"])
+    detail: str = Field(description="What was found, what was expected, what to do.")
+    found: str = ""
+    expected: str = ""
+    remedy: str = ""
+
+
+class JobOptions(_Schema):
+    """What the caller chose for one job."""
+
+    model: str | None = Field(default=None, description="Bundle name; none takes the default.")
+    threshold: float | None = Field(default=None, ge=0.0, le=1.0, allow_inf_nan=False)
+    series: str | None = Field(default=None, max_length=128, pattern=r"^[0-9A-Za-z.\-_:]+$")
+    sequences: tuple[Sequence, ...] = Field(
+        default=(), description="Sequence of each NIfTI file, in upload order."
+    )
+    sample: bool = Field(default=False, description="The built-in synthetic case.")
+
+
+class SeriesView(_Schema):
+    """One image series found in a DICOM upload."""
+
+    uid: str
+    description: str = ""
+    modality: str = ""
+    slices: int = 0
+    shape: tuple[int, ...] = ()
+    spacing_mm: tuple[float, ...] = ()
+
+
+class SeriesChoice(_Schema):
+    """The caller's answer to `needs_choice`."""
+
+    series: str = Field(max_length=128, pattern=r"^[0-9A-Za-z.\-_:]+$")
+
+
+class LesionView(_Schema):
+    """One lesion, measured on the input's own grid."""
+
+    id: int
+    voxels: int
+    volume_mm3: float
+    diameter_in_plane_mm: float
+    perpendicular_mm: float
+    diameter_3d_mm: float
+    centroid_ras_mm: tuple[float, float, float]
+    centroid_voxel: tuple[float, float, float]
+    slice_index: int
+    side: str
+    peak_probability: float
+    mean_probability: float
+
+
+class ProvenanceView(_Schema):
+    """Who computed a result, from what, with which settings."""
+
+    model: str
+    model_sha256: str
+    code_version: str
+    engine: str
+    input_sha256: str
+    settings: dict[str, float | int | str | bool] = {}
+
+
+class ViewMeta(_Schema):
+    """The grid of the display copies: canonical RAS axes, x fastest in the raw files."""
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    affine: tuple[tuple[float, ...], ...] = Field(description="Display voxel to RAS mm, 4 x 4.")
+    levels: tuple[float, float] = Field(description="Image values shown as 0 and 4095.")
+    window: tuple[float, float] = Field(description="First window (low, high) on 0…4095.")
+    kind: Literal["volume", "slices"]
+    slice_names: tuple[str, ...] = ()
+
+
+class JobResult(_Schema):
+    """What a finished job found."""
+
+    kind: Literal["volume", "slices"]
+    lesions: tuple[LesionView, ...]
+    warnings: tuple[str, ...] = ()
+    provenance: ProvenanceView
+    view: ViewMeta
+    timings: dict[str, float] = {}
+    operating_point: dict[str, float] = {}
+    notice: str = RESEARCH_USE_ONLY
+
+
+class FileView(_Schema):
+    """A result file that can be downloaded."""
+
+    name: str
+    size: int
+    media_type: str
+
+
+class JobView(_Schema):
+    """One job as its owner sees it."""
+
+    id: str
+    state: JobState
+    stage: str = ""
+    done: float = 0.0
+    created: float = Field(description="Seconds since 1970, UTC.")
+    finished: float | None = None
+    attempts: int = 0
+    label: str = Field(default="", description="The uploaded files, by name.")
+    options: JobOptions = JobOptions()
+    problem: Problem | None = None
+    series: tuple[SeriesView, ...] = Field(
+        default=(), description="To choose from when the state is `needs_choice`."
+    )
+    result: JobResult | None = None
+    files: tuple[FileView, ...] = ()
+    notice: str = RESEARCH_USE_ONLY
+
+
+class JobList(_Schema):
+    """The caller's jobs, newest first."""
+
+    jobs: tuple[JobView, ...]
+
+
+class ModelView(_Schema):
+    """A bundle that jobs may name."""
+
+    name: str
+    dims: int
+    architecture: str = ""
+    sequences: tuple[str, ...] = ()
+    threshold: float = 0.5
+    sha256: str = ""
+    card: str = ""
+
+
+class ServiceView(_Schema):
+    """How the service stands."""
+
+    status: Literal["ok", "not ready"]
+    version: str
+    detail: str = ""
+    waiting: int = 0
+    running: int = 0

@@ -1,0 +1,115 @@
+"""What a job's child process does: segment the upload, then prepare what the page shows."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Protocol
+
+from brainmets.api.display import save_view
+from brainmets.api.schemas import JobResult, LesionView, ProvenanceView
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from brainmets.api.schemas import JobOptions
+    from brainmets.domain import Progress, Report
+
+__all__ = ["Runner", "Segmented", "input_path", "run_job", "segment"]
+
+
+class Segmented(Protocol):
+    """What a runner returns: `brainmets.workflows.segment.SegmentResult` or alike."""
+
+    @property
+    def report(self) -> Report:
+        """The prediction and the case it is about."""
+        ...
+
+    @property
+    def timings(self) -> Mapping[str, float]:
+        """Seconds by stage."""
+        ...
+
+
+class Runner(Protocol):
+    """Segments the upload in `folder` into `out`, which appears whole or not at all."""
+
+    def __call__(
+        self, folder: Path, out: Path, options: JobOptions, progress: Progress, /
+    ) -> Segmented:
+        """Do it."""
+        ...
+
+
+def input_path(folder: Path) -> Path:
+    """Return what to read: the only file of an upload, or the folder of several."""
+    files = sorted(folder.iterdir())
+    return files[0] if len(files) == 1 else folder
+
+
+def run_job(
+    job_dir: Path,
+    options: JobOptions,
+    runner: Runner,
+    progress: Progress,
+) -> JobResult:
+    """Segment a job's input and write `out` and `view`, each there whole or not at all."""
+    out, view, draft = job_dir / "out", job_dir / "view", job_dir / "view.draft"
+    for left_over in (*job_dir.glob("out*"), *job_dir.glob(".out*"), view, draft):
+        shutil.rmtree(left_over, ignore_errors=True)  # of an attempt that was killed
+    segmented = runner(job_dir / "input", out, options, progress)
+    report = segmented.report
+    draft.mkdir()
+    meta = save_view(report, draft)
+    draft.rename(view)
+    provenance = report.prediction.provenance
+    settings = {k: v for k, v in provenance.settings.items() if _finite(v)}
+    return JobResult(
+        kind=report.case.kind,
+        lesions=tuple(
+            LesionView.model_validate(asdict(lesion)) for lesion in report.prediction.lesions
+        ),
+        warnings=report.warnings,
+        provenance=ProvenanceView(
+            model=provenance.model,
+            model_sha256=provenance.model_sha256,
+            code_version=provenance.code_version,
+            engine=provenance.engine,
+            input_sha256=provenance.input_sha256,
+            settings=settings,
+        ),
+        view=meta,
+        timings={name: round(seconds, 3) for name, seconds in segmented.timings.items()},
+        operating_point={
+            name: float(settings[name])
+            for name in ("threshold", "peak", "min_volume_mm3")
+            if isinstance(settings.get(name), (int, float))
+        },
+        notice=report.notice,
+    )
+
+
+def segment(folder: Path, out: Path, options: JobOptions, progress: Progress) -> Segmented:
+    """Segment the upload in `folder` by the workflow that the command line uses."""
+    from brainmets.workflows.segment import SegmentOptions
+    from brainmets.workflows.segment import segment as segment_case
+
+    files = sorted(folder.iterdir())
+    images = None
+    if len(files) > 1 and len(options.sequences) == len(files):
+        images = dict(zip(options.sequences, files, strict=True))
+    chosen = SegmentOptions(
+        model=options.model,
+        threshold=options.threshold,
+        series=options.series,
+        images=images,
+        probability=True,
+    )
+    return segment_case(input_path(folder), out, chosen, progress)
+
+
+def _finite(value: float | str) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)

@@ -1,0 +1,88 @@
+"""Every setting of the service, read from `BRAINMETS_…` environment variables."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["SEGMENT", "Settings"]
+
+SEGMENT = "brainmets.api.segmenting:segment"
+"""The function that a job's child process calls."""
+
+
+def _default_state_dir() -> Path:
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "brainmets"
+
+
+class Settings(BaseSettings):
+    """How the service stores, limits and runs jobs.
+
+    Each field is read from the environment variable `BRAINMETS_<FIELD>`, upper case.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="BRAINMETS_", frozen=True, extra="ignore")
+
+    state_dir: Path = Field(
+        default_factory=_default_state_dir,
+        description="Folder for the job list, uploads and results.",
+    )
+    max_upload_bytes: int = Field(
+        default=2 * 1024**3, gt=0, description="Largest request body, in bytes."
+    )
+    max_files: int = Field(default=4000, gt=0, description="Most files in one upload.")
+    max_waiting: int = Field(default=32, gt=0, description="Most jobs queued at once, else 429.")
+    workers: int = Field(
+        default=1, ge=0, description="Child processes computing at once; 0 only takes jobs in."
+    )
+    max_attempts: int = Field(
+        default=3, gt=0, description="How often a job may lose its worker before E_POISON."
+    )
+    job_timeout_s: float = Field(
+        default=3600.0, gt=0, description="Longest time one attempt may take."
+    )
+    worker_memory_bytes: int = Field(
+        default=0, ge=0, description="Address-space limit of a worker; 0 sets none."
+    )
+    worker_jobs: int = Field(
+        default=25, gt=0, description="Jobs a worker serves before a fresh one takes over."
+    )
+    retention_hours: float = Field(
+        default=0.0, ge=0, description="Finished jobs older than this are deleted; 0 keeps all."
+    )
+    min_free_bytes: int = Field(
+        default=1024**3, ge=0, description="Refuse uploads (507) below this much free disk."
+    )
+    api_keys_sha256: str = Field(
+        default="",
+        description="Comma-separated `name:sha256-of-key`; with none, only loopback is served.",
+    )
+    runner: str = Field(
+        default=SEGMENT, description="`module:function` that segments one upload; for tests."
+    )
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Caller names by the SHA-256 of their key."""
+        pairs = (pair.strip() for pair in self.api_keys_sha256.split(",") if pair.strip())
+        split = (pair.rpartition(":") for pair in pairs)
+        return {digest.lower(): name or "key" for name, _, digest in split}
+
+    @property
+    def jobs_dir(self) -> Path:
+        """One folder per job."""
+        return self.state_dir / "jobs"
+
+    @property
+    def staging_dir(self) -> Path:
+        """Uploads on their way in; swept at start."""
+        return self.state_dir / "staging"
+
+    @property
+    def database(self) -> Path:
+        """The job list."""
+        return self.state_dir / "jobs.sqlite"

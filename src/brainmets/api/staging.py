@@ -1,0 +1,144 @@
+"""Uploads on their way from the network to a job's folder, never under a name they brought."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from brainmets.domain.errors import BadRequest, DiskFull, FileMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+__all__ = ["Staging", "remove", "room_for", "stage"]
+
+CHUNK_BYTES = 1024 * 1024
+LONGEST_NAME = 80
+LABEL_NAMES = 3
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(slots=True, kw_only=True)
+class Staging:
+    """A folder that becomes a job's input when complete, and vanishes when not."""
+
+    root: Path
+    names: list[str] = field(default_factory=list[str])
+    shown: list[str] = field(default_factory=list[str])
+    digests: list[str] = field(default_factory=list[str])
+
+    @property
+    def input(self) -> Path:
+        """Where the files lie."""
+        return self.root / "input"
+
+    @property
+    def label(self) -> str:
+        """The first file names, for the job list."""
+        more = len(self.shown) - LABEL_NAMES
+        return ", ".join(self.shown[:LABEL_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+    def add(self, name: str, content: BinaryIO) -> None:
+        """Copy one file in, hashed and flushed to disk.
+
+        Raises:
+            DiskFull: the disk ran out of room.
+        """
+        plain = safe_name(name, taken=self.names)
+        digest = hashlib.sha256()
+        try:
+            with (self.input / plain).open("xb") as file:
+                while chunk := content.read(CHUNK_BYTES):
+                    digest.update(chunk)
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise _disk_full() from error
+        self.names.append(plain)
+        self.shown.append(Path(name.replace("\\", "/")).name[:LONGEST_NAME])
+        self.digests.append(digest.hexdigest())
+
+    def fingerprint(self, *settings: str) -> str:
+        """Hash names, contents and settings: equal ones make equal results."""
+        parts = (*settings, *(f"{n}\0{d}" for n, d in zip(self.names, self.digests, strict=True)))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def commit(self, jobs_dir: Path) -> str:
+        """Move the folder to its place among the jobs; return the new job's id."""
+        if not self.names:
+            raise FileMissing(
+                "an upload without a file",
+                expected="one to four NIfTI files, DICOM files or a zip of them, or slice images",
+                remedy="choose the images and send them in the form field `files`",
+            )
+        job_id = secrets.token_hex(8)
+        self.root.rename(jobs_dir / job_id)
+        folder = os.open(jobs_dir, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the rename itself, before the job list names it
+        finally:
+            os.close(folder)
+        return job_id
+
+
+@contextmanager
+def stage(staging_dir: Path) -> Generator[Staging]:
+    """Open a fresh staging folder; whatever is not committed is removed."""
+    root = staging_dir / secrets.token_hex(8)
+    (root / "input").mkdir(parents=True)
+    try:
+        yield Staging(root=root)
+    finally:
+        remove(root)
+
+
+def room_for(folder: Path, *, min_free_bytes: int) -> None:
+    """Refuse work while the disk is nearly full.
+
+    Raises:
+        DiskFull: less than `min_free_bytes` are free.
+    """
+    if shutil.disk_usage(folder).free < min_free_bytes:
+        raise _disk_full()
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder with all it holds, if it is there."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def safe_name(name: str, *, taken: list[str]) -> str:
+    """Return a plain file name that is not taken, keeping what readers need of the original.
+
+    Raises:
+        BadRequest: there is no end of equal names.
+    """
+    base = _UNSAFE.sub("_", name.replace("\\", "/").rpartition("/")[2]).lstrip(".-_")
+    base = base[-LONGEST_NAME:].lstrip(".-_") or "file"
+    if base not in taken:
+        return base
+    stem, dot, suffix = base.partition(".")
+    candidate = f"{stem}-{len(taken) + 1:04d}{dot}{suffix}"
+    if candidate in taken:
+        raise BadRequest(
+            "several files of the same name",
+            expected="different names",
+            remedy="rename the files, or send them as one zip",
+        )
+    return candidate
+
+
+def _disk_full() -> DiskFull:
+    return DiskFull(
+        "too little free disk space on the server",
+        expected="room for the upload and its result",
+        remedy="delete old jobs, or try again later",
+    )

@@ -1,0 +1,119 @@
+"""A runner that segments by a plain threshold, and misbehaves when a file's name asks it to."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import nibabel
+import numpy as np
+from scipy import ndimage
+
+from brainmets.domain import (
+    Case,
+    Geometry,
+    Lesion,
+    Mask,
+    Prediction,
+    Provenance,
+    Report,
+    Source,
+    Volume,
+)
+from brainmets.domain.errors import NotNifti, SeveralSeries
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from brainmets.api.schemas import JobOptions
+    from brainmets.domain import Progress
+
+BRIGHT = 800.0
+
+
+@dataclass
+class Segmented:
+    report: Report
+    timings: dict[str, float] = field(default_factory=lambda: {"segment": 0.1})
+
+
+@dataclass
+class Series:
+    uid: str
+    description: str
+    slices: int
+
+
+def segment(folder: Path, out: Path, options: JobOptions, progress: Progress) -> Segmented:
+    path = min(folder.iterdir())
+    if "kill" in path.name:
+        os._exit(9)
+    if "slow" in path.name:
+        for step in range(100):
+            progress("segment", step / 100)
+            time.sleep(0.05)
+    if "broken" in path.name:
+        raise NotNifti("a text file", expected="NIfTI", remedy="export it again")
+    if "secret" in path.name:
+        raise ValueError("PATIENT^NAME")
+    if "series" in path.name and options.series is None:
+        error = SeveralSeries("two series", expected="one", remedy="choose one")
+        error.series = (Series("1.2.3", "T1 SE", 3), Series("1.2.4", "T2", 4))
+        raise error
+    progress("read", 0.5)
+    image = nibabel.load(path)
+    geometry = Geometry(shape=image.shape, affine=image.affine)
+    volume = Volume(data=np.asarray(image.dataobj), geometry=geometry)
+    case = Case(
+        images={"t1c": volume},
+        geometry=geometry,
+        source=Source(format="nifti", sha256="0" * 64),
+        case_id="x",
+    )
+    progress("segment", 0.5)
+    probability = np.clip((volume.data - 600) / 600, 0, 1).astype(np.float32)
+    labels, number = ndimage.label(volume.data > BRIGHT)
+    lesions = tuple(_lesion(labels == n, n, geometry, probability) for n in range(1, number + 1))
+    prediction = Prediction(
+        probability=Volume(data=probability, geometry=geometry),
+        mask=Mask(data=labels.astype(np.uint8), geometry=geometry),
+        lesions=lesions,
+        provenance=Provenance(
+            model="stand-in",
+            model_sha256="0" * 64,
+            code_version="0",
+            engine="none",
+            input_sha256="0" * 64,
+            settings={"threshold": 0.5},
+        ),
+    )
+    progress("write", 0.5)
+    draft = out.with_name("out.draft")
+    draft.mkdir()
+    nibabel.save(
+        nibabel.Nifti1Image(labels.astype(np.uint8), geometry.affine), draft / "mask.nii.gz"
+    )
+    (draft / "report.json").write_text("{}")
+    draft.rename(out)
+    return Segmented(Report(case=case, prediction=prediction, warnings=("a stand-in",)))
+
+
+def _lesion(inside: np.ndarray, number: int, geometry: Geometry, probability: np.ndarray) -> Lesion:
+    voxel = np.argwhere(inside).mean(axis=0)
+    diameter = 2 * (inside.sum() * geometry.voxel_volume_mm3 * 3 / 4 / np.pi) ** (1 / 3)
+    return Lesion(
+        id=number,
+        voxels=int(inside.sum()),
+        volume_mm3=float(inside.sum() * geometry.voxel_volume_mm3),
+        diameter_in_plane_mm=float(diameter),
+        perpendicular_mm=float(diameter),
+        diameter_3d_mm=float(diameter),
+        centroid_ras_mm=tuple(float(v) for v in geometry.to_ras_mm(voxel)),
+        centroid_voxel=tuple(float(v) for v in voxel),
+        slice_index=round(voxel[2]),
+        side="unknown",
+        peak_probability=float(probability[inside].max()),
+        mean_probability=float(probability[inside].mean()),
+    )
