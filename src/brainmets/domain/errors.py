@@ -45,7 +45,8 @@ BrainmetsError
 ├── ResourceError                 this machine is at fault
 │   ├── OutOfMemory               E_MEMORY
 │   ├── DiskFull                  E_DISK
-│   └── OutputExists              E_OUTPUT_EXISTS
+│   ├── OutputExists              E_OUTPUT_EXISTS
+│   └── OutputDiffers             E_OUTPUT_DIFFERS
 └── JobError                      the service is at fault or has refused
     ├── UnknownJob                E_JOB_UNKNOWN
     ├── JobNotFinished            E_JOB_NOT_FINISHED
@@ -99,6 +100,7 @@ __all__ = [
     "NotNifti",
     "OptionError",
     "OutOfMemory",
+    "OutputDiffers",
     "OutputExists",
     "PoisonJob",
     "QueueFull",
@@ -420,6 +422,12 @@ class OutputExists(ResourceError):
     """The output cannot be written where it was asked for."""
 
     code = "E_OUTPUT_EXISTS"
+
+
+class OutputDiffers(ResourceError):
+    """What was written does not read back as what was meant."""
+
+    code = "E_OUTPUT_DIFFERS"
 
 
 class JobError(BrainmetsError):

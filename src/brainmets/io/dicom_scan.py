@@ -1,0 +1,228 @@
+"""Finding the image frames in a heap of DICOM files, by their headers alone."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from brainmets.domain.errors import BrainmetsError, DicomHeader, OutOfMemory, TooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+    from pydicom import Dataset
+
+    from brainmets.io.entries import Entry
+    from brainmets.io.limits import Limits
+
+__all__ = ["Frame", "Hints", "guarded", "scan"]
+
+MR_IMAGES = (
+    "1.2.840.10008.5.1.4.1.1.4",  # MR Image Storage
+    "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image Storage
+    "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image Storage
+)
+MODALITIES = ("MR", "OT", "")
+"""What may be an MR image; CT, PT, SEG, RTSTRUCT, SR, PR and the rest are left aside."""
+
+LOCALISER_TYPES = ("LOCALIZER", "SCOUT")
+
+TAGS = [
+    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType",
+    "SeriesDescription", "ProtocolName", "ContrastBolusAgent", "ContrastBolusAgentSequence",
+    "ScanningSequence", "RepetitionTime", "EchoTime", "InversionTime", "EchoNumbers",
+    "AcquisitionNumber", "TemporalPositionIdentifier", "Rows", "Columns", "PixelSpacing",
+    "ImageOrientationPatient", "ImagePositionPatient", "RescaleSlope", "RescaleIntercept",
+    "NumberOfFrames", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hints:
+    """What a header says about the MR sequence; never shown, only used to guess."""
+
+    description: str = ""
+    contrast: bool = False
+    inversion_recovery: bool = False
+    repetition_ms: float = math.nan
+    echo_ms: float = math.nan
+    inversion_ms: float = math.nan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One image plane: a whole classic file, or one frame of a multi-frame file.
+
+    `orientation` holds the direction cosines of increasing column and row index, `position`
+    the centre of the first pixel, both in LPS mm; None where the header has none. `facets` tell
+    volumes apart that share a series: echo, image type, time point.
+    """
+
+    entry: Entry
+    index: int
+    series_uid: str
+    series_number: int
+    rows: int
+    columns: int
+    spacing_mm: tuple[float, float]
+    orientation: tuple[float, ...] | None
+    position: tuple[float, ...] | None
+    slope: float
+    intercept: float
+    localiser: bool
+    facets: tuple[tuple[str, str], ...]
+    hints: Hints
+
+
+@contextmanager
+def guarded(fault: BrainmetsError) -> Generator[None, None, None]:
+    """Turn whatever a parser or decoder raises into `fault`, and keep its warnings quiet.
+
+    Decoders written in Rust or C can raise a BaseException (pyo3's PanicException) on mutated
+    input, so `Exception` alone is not enough.
+
+    Raises:
+        OutOfMemory: the memory ran out.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, BrainmetsError):
+        raise
+    except MemoryError:
+        raise OutOfMemory(
+            fault.found, expected="an image that fits in memory", remedy=fault.remedy
+        ) from None
+    except BaseException:  # noqa: BLE001  see above: PanicException
+        raise fault from None
+
+
+def scan(entries: Iterable[Entry], limits: Limits) -> tuple[Frame, ...]:
+    """Return every MR frame among DICOM `entries`; other objects are left aside.
+
+    Raises:
+        DicomHeader: a file's header cannot be read.
+        TooLarge: there are more frames than `limits` allow.
+    """
+    from pydicom import dcmread
+
+    frames: list[Frame] = []
+    for entry in entries:
+        fault = DicomHeader(
+            f"{entry.name} has a DICOM header that cannot be read",
+            expected="complete DICOM files",
+            remedy="export the series again",
+        )
+        with guarded(fault), entry.open() as stream:
+            header = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=TAGS)
+            if _is_mr_image(header):
+                frames += _frames(header, entry)
+        if len(frames) > limits.max_slices * 16:
+            raise TooLarge(
+                f"more than {limits.max_slices * 16:,} DICOM frames",
+                expected="one examination",
+                remedy="give a single series",
+            )
+    return tuple(frames)
+
+
+def _is_mr_image(header: Dataset) -> bool:
+    if str(header.get("SOPClassUID", "")) in MR_IMAGES:
+        return True
+    placed = "ImagePositionPatient" in header or "PerFrameFunctionalGroupsSequence" in header
+    return placed and "Rows" in header and str(header.get("Modality", "")).strip() in MODALITIES
+
+
+def _frames(header: Dataset, entry: Entry) -> Iterator[Frame]:
+    if "PerFrameFunctionalGroupsSequence" not in header:
+        yield _frame(header, entry, 0, [header])
+        return
+    shared = list(header.get("SharedFunctionalGroupsSequence") or ())[:1]
+    for index, own in enumerate(header.PerFrameFunctionalGroupsSequence):
+        groups = [own, *shared]
+        items = [
+            item
+            for group in groups
+            for element in group
+            if element.VR == "SQ"
+            for item in element.value[:1]
+        ]
+        yield _frame(header, entry, index, [*items, header])
+
+
+def _frame(header: Dataset, entry: Entry, index: int, places: list[Dataset]) -> Frame:
+    image_type = [str(part) for part in _values(_find(places, "FrameType", "ImageType"))]
+    spacing = _numbers(_find(places, "PixelSpacing"), 2)
+    return Frame(
+        entry=entry,
+        index=index,
+        series_uid=str(header.get("SeriesInstanceUID", "")),
+        series_number=int(_number(header.get("SeriesNumber"), 0.0)),
+        rows=int(header.get("Rows", 0)),
+        columns=int(header.get("Columns", 0)),
+        spacing_mm=(spacing[0], spacing[1]) if spacing else (math.nan, math.nan),
+        orientation=_numbers(_find(places, "ImageOrientationPatient"), 6),
+        position=_numbers(_find(places, "ImagePositionPatient"), 3),
+        slope=_number(_find(places, "RescaleSlope"), 1.0),
+        intercept=_number(_find(places, "RescaleIntercept"), 0.0),
+        localiser=any(part in LOCALISER_TYPES for part in image_type),
+        facets=_facets(places, image_type),
+        hints=_hints(header, places),
+    )
+
+
+def _facets(places: list[Dataset], image_type: list[str]) -> tuple[tuple[str, str], ...]:
+    component = _find(places, "ComplexImageComponent")
+    return (
+        ("image type", "/".join([*image_type[2:], str(component or "")])),
+        ("echo", str(_find(places, "EffectiveEchoTime", "EchoNumbers", "EchoTime"))),
+        ("b-value", str(_find(places, "DiffusionBValue"))),
+        ("time", str(_find(places, "TemporalPositionIndex", "TemporalPositionIdentifier"))),
+        ("acquisition", str(_find(places, "AcquisitionNumber"))),
+    )
+
+
+def _hints(header: Dataset, places: list[Dataset]) -> Hints:
+    words = (str(header.get(name, "")) for name in ("SeriesDescription", "ProtocolName"))
+    agent = str(header.get("ContrastBolusAgent") or "").strip().casefold()
+    return Hints(
+        description=" ".join(words),
+        contrast=agent not in {"", "no", "none", "n"}
+        or bool(header.get("ContrastBolusAgentSequence")),
+        inversion_recovery="IR" in _values(_find(places, "ScanningSequence"))
+        or str(_find(places, "InversionRecovery")) == "YES",
+        repetition_ms=_number(_find(places, "RepetitionTime"), math.nan),
+        echo_ms=_number(_find(places, "EffectiveEchoTime", "EchoTime"), math.nan),
+        inversion_ms=_number(_find(places, "InversionTime", "InversionTimes"), math.nan),
+    )
+
+
+def _find(places: list[Dataset], *names: str) -> Any:
+    """Return the first value present under any of the names, the closest place first."""
+    for place in places:
+        for name in names:
+            value = place.get(name)
+            if value is not None and value != "":
+                return value
+    return None
+
+
+def _values(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, (str, int, float)) else list(value)
+
+
+def _number(value: Any, default: float) -> float:
+    values = _values(value)
+    return float(values[0]) if values else default
+
+
+def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
+    values = tuple(float(one) for one in _values(value))
+    finite = len(values) == count and all(math.isfinite(one) for one in values)
+    return values if finite else None
