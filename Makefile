@@ -34,7 +34,7 @@ bench: $(VENV)/.dev ## every published figure, as tables
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.dev ## write the generated reference pages, then run every block in the docs
-	$(BIN)/python -m docs.reference
+	$(BIN)/python -m tests.docs.reference_pages
 	$(PYTEST) tests/docs
 
 bless: $(VENV)/.dev ## accept the present output as golden

@@ -29,6 +29,17 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("STREAMLIT_BROWSER_GATHER_USAGE_STATS", "false")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer `--bless`: accept what is printed today as golden (`make bless`)."""
+    parser.addoption("--bless", action="store_true", help="write the golden files anew")
+
+
+@pytest.fixture
+def bless(request: pytest.FixtureRequest) -> bool:
+    """Whether golden files are to be written rather than compared."""
+    return bool(request.config.getoption("--bless"))
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The repository's root folder."""

@@ -76,7 +76,10 @@ def _train(command: list[str]) -> int | None:
     recipes = [word for word in command if word.endswith(".toml")]
     if command[:2] != ["brainmets", "train"] and command[0] != "torchrun":
         return None
-    script = "import sys; from brainmets.training import Recipe; Recipe.load(sys.argv[1])"
+    script = (
+        "import pathlib, sys; from brainmets.training.config import Recipe; "
+        "Recipe.read(pathlib.Path(sys.argv[1]))"
+    )
     return _run(str(BIN / "python"), "-c", script, recipes[0]) if recipes else None
 
 
