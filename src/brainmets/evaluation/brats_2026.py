@@ -15,7 +15,7 @@ given `split=PACKAGE_SPLIT`.
 
 A fault of the official scorer that we reproduce by default: it reads images through SimpleITK,
 whose arrays run k, j, i, and hands panoptica the spacing in the order i, j, k. On grids whose
-slices are thicker than their pixels, distances are therefore measured with the wrong axes stretched.
+slices are thicker than their pixels, distances are therefore measured with wrong axes stretched.
 `spacing_order="header"` measures them right.
 """
 
