@@ -1,0 +1,45 @@
+"""The numbers that define a network, readable without torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["Architecture", "ArchitectureName"]
+
+ArchitectureName = Literal["attention-unet", "unet-plus-plus"]
+
+
+class Architecture(BaseModel):
+    """Which network, for how many dimensions, how wide at each level.
+
+    `widths` lists the channels of each resolution level from full to coarsest; each level
+    halves the resolution.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ArchitectureName
+    dims: Literal[2, 3] = 3
+    in_channels: int = Field(default=2, ge=1)
+    widths: tuple[int, ...] = Field(default=(16, 32, 64, 128), min_length=2)
+
+    @property
+    def stride(self) -> int:
+        """Edge lengths of the input must be multiples of this."""
+        return 2 ** (len(self.widths) - 1)
+
+    @property
+    def halo(self) -> int:
+        """Voxels of context after which an output no longer depends on the input.
+
+        The receptive-field radius, rounded up to a multiple of `stride`: per level two 3-wide
+        convolutions on the way down and two on the way up reach 4 voxels of that level, the
+        coarsest only 2; pooling, up-convolution and the gate's interpolation reach 2 more of
+        the next coarser level. Checked against gradients in the models' contract test.
+        """
+        levels = len(self.widths)
+        reach = sum(4 * 2**level for level in range(levels - 1)) + 2 * 2 ** (levels - 1)
+        reach += sum(2 * 2 ** (level + 1) for level in range(levels - 1))
+        return -(-reach // self.stride) * self.stride

@@ -1,0 +1,303 @@
+"""The recorded, invertible recipe that turns a case into a network's input and its answer back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from brainmets.domain.case import Sequence  # noqa: TC001 - pydantic reads it at run time
+from brainmets.domain.errors import GridMismatch, MissingSequence, WrongModelKind
+from brainmets.domain.geometry import Geometry
+from brainmets.domain.progress import Progress, silent
+from brainmets.domain.volume import Volume
+from brainmets.preprocessing.intensity import (
+    clahe,
+    find_foreground,
+    measure_intensities,
+    normalise,
+)
+from brainmets.preprocessing.resampling import resample_axis, resample_centres
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from brainmets.domain.case import Case
+
+__all__ = ["ClaheSettings", "Plan", "Prepared"]
+
+Bounds = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+SAME_SPACING = 0.03
+"""Within 3 % of the wanted spacing an axis is left alone: less change than interpolation blurs."""
+
+RAS_SIGNS = (1, 1, 1)
+SLICE_SIGNS = (-1, -1, 1)
+"""Slices lie as they are displayed: columns to the patient's left, rows to the back."""
+
+
+class ClaheSettings(BaseModel):
+    """Strength and reach of contrast-limited adaptive histogram equalisation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tile_mm: float = Field(default=32.0, gt=0, description="edge of the contextual region")
+    clip_limit: float = Field(default=0.01, gt=0, le=1, description="larger is stronger")
+
+
+class Plan(BaseModel):
+    """How a case becomes a network's input: orient, crop to the head, resample, scale, CLAHE.
+
+    A plan travels inside the model's bundle. Every image gives one channel of robust z-scores
+    and, with `clahe`, a second one of its equalised copy, so the network sees the enhanced
+    contrast beside the true one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    dims: Literal[2, 3] = 3
+    sequences: tuple[Sequence, ...] = ("t1c",)
+    spacing_mm: float = Field(
+        default=1.0, gt=0, description="grid of the network, in plane for 2-D"
+    )
+    canvas: int = Field(
+        default=256, gt=0, description="2-D: longest edge that slices without spacing are fitted to"
+    )
+    margin_mm: float = Field(default=4.0, ge=0, description="kept around the head when cropping")
+    limits: tuple[float, float] = Field(default=(-4.0, 8.0), description="clipping of z-scores")
+    clahe: ClaheSettings | None = ClaheSettings()
+
+    @property
+    def channels(self) -> int:
+        """Channels of the prepared input."""
+        return len(self.sequences) * (2 if self.clahe else 1)
+
+    def apply(self, case: Case, progress: Progress = silent) -> Prepared:
+        """Prepare a case; same values for the same head in any of its 48 axis orientations.
+
+        Raises:
+            MissingSequence: an image that the network needs is not there.
+            WrongModelKind: a 3-D plan was given slice images.
+        """
+        self._check(case)
+        native = case.geometry
+        signs = RAS_SIGNS if self.dims == 3 else SLICE_SIGNS
+        axes, flips = _permutation(native, signs)
+        oriented = native.permuted(axes, flips)
+        images = [_turn(case.images[name].data, axes, flips) for name in self.sequences]
+        foregrounds = [find_foreground(image) for image in images]
+        bounds = self._bounds(foregrounds, oriented, case)
+        region = tuple(slice(low, high) for low, high in bounds)
+        cropped = oriented.cropped(
+            (bounds[0][0], bounds[1][0], bounds[2][0]),
+            (
+                bounds[0][1] - bounds[0][0],
+                bounds[1][1] - bounds[1][0],
+                bounds[2][1] - bounds[2][0],
+            ),
+        )
+        centres = self._centres(cropped)
+        channels: list[NDArray[np.float32]] = []
+        for number, (image, foreground) in enumerate(zip(images, foregrounds, strict=True)):
+            progress("prepare", number / len(images))
+            channels += self._channels(image[region], foreground[region], centres, case)
+        progress("prepare", 1.0)
+        return Prepared(
+            data=np.stack(channels),
+            geometry=_resampled_geometry(cropped, centres),
+            native=native,
+            axes=axes,
+            flips=flips,
+            bounds=bounds,
+        )
+
+    def _check(self, case: Case) -> None:
+        missing = [name for name in self.sequences if name not in case.images]
+        if missing:
+            raise MissingSequence(
+                f"a case with {', '.join(sorted(case.images))}",
+                expected=f"the sequences {', '.join(self.sequences)}",
+                remedy="add the missing images or choose a model that does without them",
+            )
+        if self.dims == 3 and case.kind == "slices":
+            raise WrongModelKind(
+                "single slice images for a 3-D model",
+                expected="a volume (NIfTI or a DICOM series)",
+                remedy="choose a 2-D model for slices",
+            )
+
+    def _bounds(
+        self, foregrounds: list[NDArray[np.bool_]], geometry: Geometry, case: Case
+    ) -> Bounds:
+        """Box around the head in every image, with a margin; slices keep their frame."""
+        if case.kind == "slices":
+            i, j, k = geometry.shape
+            return (0, i), (0, j), (0, k)
+        bounds: list[tuple[int, int]] = []
+        for axis, spacing in enumerate(geometry.spacing_mm):
+            others = tuple(a for a in range(3) if a != axis)
+            # a plane belongs to the head when over 0.2 % of it is foreground: noise does not
+            share = np.mean([f.mean(axis=others) for f in foregrounds], axis=0)
+            planes = np.flatnonzero(share > 0.002)
+            margin = int(np.ceil(self.margin_mm / spacing)) if self.dims == 3 or axis < 2 else 0
+            low = max(int(planes[0]) - margin, 0) if planes.size else 0
+            high = geometry.shape[axis]
+            if planes.size:
+                high = min(int(planes[-1]) + 1 + margin, high)
+            bounds.append((low, high))
+        return bounds[0], bounds[1], bounds[2]
+
+    def _centres(self, cropped: Geometry) -> list[NDArray[np.float64]]:
+        """Positions of the network's grid along each axis, in voxels of the cropped grid."""
+        centres: list[NDArray[np.float64]] = []
+        longest = max(cropped.shape[:2])
+        for axis, (size, spacing) in enumerate(zip(cropped.shape, cropped.spacing_mm, strict=True)):
+            if self.dims == 2 and axis == 2:
+                target = spacing
+            elif cropped.units == "px":
+                target = spacing * longest / self.canvas
+            else:
+                target = self.spacing_mm
+            if abs(spacing / target - 1) <= SAME_SPACING:
+                target = spacing
+            centres.append(resample_centres(size, spacing, target))
+        return centres
+
+    def _channels(
+        self,
+        image: NDArray[np.float32],
+        foreground: NDArray[np.bool_],
+        centres: list[NDArray[np.float64]],
+        case: Case,
+    ) -> list[NDArray[np.float32]]:
+        # slices of an upload may come from different scanners: each is scaled by itself
+        if case.kind == "slices":
+            parts = [
+                self._scaled(image[:, :, k : k + 1], foreground[:, :, k : k + 1], centres)
+                for k in range(image.shape[2])
+            ]
+            return [np.concatenate(slices, axis=2) for slices in zip(*parts, strict=True)]
+        return self._scaled(image, foreground, centres)
+
+    def _scaled(
+        self,
+        image: NDArray[np.float32],
+        foreground: NDArray[np.bool_],
+        centres: list[NDArray[np.float64]],
+    ) -> list[NDArray[np.float32]]:
+        intensities = measure_intensities(image, foreground)
+        # everything clipped before resampling, so one hot voxel does not smear
+        clipped = np.clip(image, intensities.low - 4 * intensities.spread, None)
+        tissue = foreground.astype(np.float32)
+        whole = image.shape == tuple(len(c) for c in centres)
+        for axis, positions in enumerate(centres):
+            if whole or (axis == 2 and self.dims == 2):
+                continue
+            clipped = resample_axis(clipped, axis, positions)
+            tissue = resample_axis(tissue, axis, positions)
+        scaled = normalise(clipped, tissue >= 0.5, intensities, limits=self.limits)
+        if self.clahe is None:
+            return [scaled]
+        edge = max(4, round(self.clahe.tile_mm / self.spacing_mm))
+        if self.dims == 3:
+            equalised = clahe(
+                clipped, intensities, tile=(edge, edge, edge), clip_limit=self.clahe.clip_limit
+            )
+        else:
+            equalised = np.stack(
+                [
+                    clahe(
+                        clipped[:, :, k],
+                        intensities,
+                        tile=(edge, edge),
+                        clip_limit=self.clahe.clip_limit,
+                    )
+                    for k in range(clipped.shape[2])
+                ],
+                axis=2,
+            )
+        return [scaled, equalised]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prepared:
+    """A network's input (channel, x, y, z) in float32, and the way back to the scanner's grid."""
+
+    data: NDArray[np.float32]
+    geometry: Geometry
+    native: Geometry
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+    bounds: Bounds
+
+    def to_native(self, probability: NDArray[np.float32]) -> Volume:
+        """Map a probability (x, y, z) back to the input's own grid, 0 outside the crop.
+
+        Linear along each axis: values stay in 0…1.
+        """
+        back = probability
+        for axis, (low, high) in enumerate(self.bounds):
+            centres = resample_centres(high - low, *self._spacings(axis))
+            step = float(centres[1] - centres[0]) if len(centres) > 1 else 1.0
+            positions = (np.arange(high - low) - centres[0]) / step
+            back = resample_axis(back, axis, positions)
+        oriented = np.zeros([self.native.shape[a] for a in self.axes], dtype=np.float32)
+        oriented[tuple(slice(low, high) for low, high in self.bounds)] = back
+        flipped = np.flip(oriented, tuple(a for a in range(3) if self.flips[a]))
+        native = flipped.transpose(np.argsort(self.axes))
+        return Volume(data=np.ascontiguousarray(native), geometry=self.native)
+
+    def from_native(self, volume: Volume) -> NDArray[np.float32]:
+        """Bring a map on the input's own grid onto the network's grid (x, y, z), unscaled.
+
+        For targets in training: an indicator comes back as the share of each voxel it fills.
+
+        Raises:
+            GridMismatch: the map lies on another grid than the case.
+        """
+        if not volume.geometry.same_grid(self.native):
+            raise GridMismatch(
+                "a map on another grid than its case",
+                expected="one grid",
+                remedy="resample the mask to its image first",
+            )
+        turned = _turn(volume.data, self.axes, self.flips)
+        part = turned[tuple(slice(low, high) for low, high in self.bounds)]
+        for axis, (low, high) in enumerate(self.bounds):
+            part = resample_axis(part, axis, resample_centres(high - low, *self._spacings(axis)))
+        return part
+
+    def _spacings(self, axis: int) -> tuple[float, float]:
+        return self.native.spacing_mm[self.axes[axis]], self.geometry.spacing_mm[axis]
+
+
+def _permutation(
+    geometry: Geometry, signs: tuple[int, int, int]
+) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+    """Axis order and flips that bring a grid nearest to R/L, A/P, S/I axes with these signs."""
+    closest = geometry.closest_axes
+    order = sorted(range(3), key=lambda voxel: closest[voxel][0])
+    flips = tuple(closest[voxel][1] != signs[ras] for ras, voxel in enumerate(order))
+    return (order[0], order[1], order[2]), (flips[0], flips[1], flips[2])
+
+
+def _turn(
+    data: NDArray[np.float32], axes: tuple[int, int, int], flips: tuple[bool, bool, bool]
+) -> NDArray[np.float32]:
+    turned = np.flip(data.transpose(axes), tuple(a for a in range(3) if flips[a]))
+    return np.ascontiguousarray(turned)
+
+
+def _resampled_geometry(cropped: Geometry, centres: list[NDArray[np.float64]]) -> Geometry:
+    """Grid whose voxels sit at `centres` of the cropped grid."""
+    affine = np.array(cropped.affine)
+    first = np.array([c[0] for c in centres])
+    affine[:3, 3] = cropped.to_ras_mm(first)
+    for axis, positions in enumerate(centres):
+        if len(positions) > 1:
+            affine[:3, axis] *= positions[1] - positions[0]
+    shape = (len(centres[0]), len(centres[1]), len(centres[2]))
+    return Geometry(shape=shape, affine=affine, units=cropped.units)

@@ -1,0 +1,118 @@
+"""The model card: what a network was made from, how good it is, where it fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from brainmets.domain.prediction import RESEARCH_USE_ONLY
+from brainmets.training.config import SliceSource, SyntheticSource, VolumeSource
+
+if TYPE_CHECKING:
+    from brainmets.training.checkpoint import History
+    from brainmets.training.config import Recipe
+    from brainmets.training.validation import CaseScore
+
+__all__ = ["write_card"]
+
+LIMITS = (
+    "No real brain metastasis with an expert mask was available for training or for this "
+    "test: the figures above are about other tumours. Expect missed small metastases and "
+    "normally enhancing structures taken for lesions (venous sinuses, vessels, pituitary, "
+    "choroid plexus, dura)."
+)
+
+TITLES = {"attention-unet": "Attention U-Net", "unet-plus-plus": "U-Net++ (Nested U-Net)"}
+
+
+def write_card(
+    recipe: Recipe,
+    *,
+    recipe_name: str,
+    history: History,
+    scores: list[CaseScore],
+    dice: float,
+    interval: tuple[float, float],
+) -> str:
+    """Return the card in Markdown."""
+    network = recipe.network
+    target = (
+        "the tumour outline on a T1c slice"
+        if network.dims == 2
+        else "the tumour core (enhancing and necrotic) on a T1c volume"
+    )
+    what = (
+        f"{TITLES[network.name]}, {network.dims}-D, widths {list(network.widths)}. "
+        f"Output: probability of {target}."
+    )
+    how = (
+        f"`brainmets train recipes/{recipe_name} --out runs/{recipe.name}`: {history.step} steps "
+        f"of {recipe.optimiser.batch} crops of "
+        f"{' × '.join(str(n) for n in recipe.optimiser.patch)}, "
+        f"{history.seconds / 60:.0f} minutes on two shared CPU cores; best validation Dice "
+        f"{history.best:.3f} at step {history.best_step}."
+    )
+    lines = [
+        f"# {recipe.name}",
+        "",
+        f"**{RESEARCH_USE_ONLY}**",
+        "",
+        what,
+        "",
+        "## Training",
+        "",
+        how,
+        "",
+        *[f"- {_describe(source)}" for source in recipe.sources],
+        "",
+        "## Held-out test",
+        "",
+        *_results(scores, dice, interval),
+        "",
+        "## Limits",
+        "",
+        LIMITS,
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _describe(source: object) -> str:
+    if isinstance(source, SliceSource):
+        return (
+            f"T1c slices of gliomas, meningiomas and pituitary tumours (J. Cheng, figshare "
+            f"doi 10.6084/m9.figshare.1512427): split by block: "
+            f"{list(source.test_blocks)} to test, {list(source.validation_blocks)} to choose, "
+            "the others to train"
+        )
+    if isinstance(source, VolumeSource):
+        return (
+            f"`{source.root}`: real T1c volumes with masks (BraTS gliomas, research terms), labels "
+            f"{list(source.lesion_labels)}; validation {', '.join(source.validation_cases)}; "
+            f"test {', '.join(source.test_cases)}"
+        )
+    if isinstance(source, SyntheticSource):
+        return (
+            f"heads with metastases synthesised from {len(source.maps)} label maps (SynthSeg, "
+            "Apache-2.0)"
+        )
+    raise TypeError(type(source).__name__)
+
+
+def _results(scores: list[CaseScore], dice: float, interval: tuple[float, float]) -> list[str]:
+    with_lesion = [s for s in scores if s.lesion_voxels]
+    if not with_lesion:
+        return ["No held-out case with a mask."]
+    groups = len({s.group for s in with_lesion})
+    false = sum(s.false_components for s in scores) / len(scores)
+    summary = (
+        f"Mean Dice per case **{dice:.3f}** (95 % interval {interval[0]:.3f}–{interval[1]:.3f}, "
+        f"bootstrap over {groups} groups), {len(with_lesion)} cases; "
+        f"{false:.2f} false components a case; threshold 0.5."
+    )
+    lines = [summary]
+    if len(scores) <= 40:
+        lines += ["", "| case | Dice | components | false |", "|---|---|---|---|"]
+        lines += [
+            f"| {s.name} | {s.dice:.3f} | {s.components} | {s.false_components} |" for s in scores
+        ]
+    return lines

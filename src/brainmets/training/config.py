@@ -1,0 +1,191 @@
+"""A training run as one TOML file: everything that decides its result."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from brainmets.domain.errors import RecipeError
+from brainmets.models import Architecture  # noqa: TC001 - pydantic reads it at run time
+from brainmets.preprocessing import Plan  # noqa: TC001 - pydantic reads it at run time
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "AugmentationSettings",
+    "LossSettings",
+    "OptimiserSettings",
+    "Recipe",
+    "SliceSource",
+    "Source",
+    "SyntheticSource",
+    "ValidationSettings",
+    "VolumeSource",
+]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SliceSource(_Settings):
+    """Slice images with masks in the layout of `t1c-slices`, split by its `block` column."""
+
+    kind: Literal["slices"] = "slices"
+    root: str = Field(description="folder below the data folder: images/, masks/, slices.csv")
+    test_blocks: tuple[int, ...] = Field(description="held out: never read in training")
+    validation_blocks: tuple[int, ...] = Field(description="choose checkpoints and thresholds")
+    weight: float = Field(default=1.0, gt=0, description="share of the batches, relative")
+
+
+class VolumeSource(_Settings):
+    """Real volumes with masks, a folder a case."""
+
+    kind: Literal["volumes"] = "volumes"
+    root: str
+    image: str = Field(default="*t1c*", description="glob of the image inside a case's folder")
+    mask: tuple[str, ...] = Field(description="globs of the mask, first match wins")
+    lesion_labels: tuple[int, ...] = Field(description="labels that make up the target")
+    test_cases: tuple[str, ...] = Field(default=(), description="held out: never read in training")
+    validation_cases: tuple[str, ...] = ()
+    ignore_lesions_of: tuple[str, ...] = Field(
+        default=(), description="cases whose lesions count neither way, such as without enhancement"
+    )
+    weight: float = Field(default=1.0, gt=0)
+
+
+class SyntheticSource(_Settings):
+    """Heads synthesised from label maps while training runs.
+
+    One slot of the pool is renewed every `renew_every` steps.
+    """
+
+    kind: Literal["synthetic"] = "synthetic"
+    root: str
+    maps: tuple[str, ...] = Field(description="file names of the label maps to train on")
+    pool: int = Field(default=16, ge=1, description="heads held at a time")
+    renew_every: int = Field(default=4, ge=1)
+    weight: float = Field(default=1.0, gt=0)
+
+
+Source = Annotated[SliceSource | VolumeSource | SyntheticSource, Field(discriminator="kind")]
+
+
+class AugmentationSettings(_Settings):
+    """Ranges that each sample's augmentation is drawn from; 0 switches a part off."""
+
+    rotation_degrees: float = Field(default=30.0, ge=0)
+    scaling: float = Field(default=0.2, ge=0, description="factor 1 ± this")
+    affine_probability: float = Field(default=0.5, ge=0, le=1)
+    flip: bool = Field(default=True, description="any axis, each with probability one half")
+    contrast: float = Field(default=0.25, ge=0, description="factor 1 ± this")
+    brightness: float = Field(default=0.3, ge=0, description="offset in z-scores")
+    gamma: float = Field(default=0.3, ge=0, description="exponent e^±this")
+    noise: float = Field(default=0.2, ge=0, description="largest standard deviation in z-scores")
+    bias_field: float = Field(default=0.3, ge=0, description="largest relative amplitude")
+    low_resolution: float = Field(default=0.15, ge=0, le=1, description="probability")
+    clahe_strength: float = Field(
+        default=0.3, ge=0, le=1, description="largest share of the CLAHE channel mixed to plain"
+    )
+
+
+class LossSettings(_Settings):
+    """Dice plus cross-entropy, with weights and deep supervision."""
+
+    dice_weight: float = 1.0
+    cross_entropy_weight: float = 1.0
+    supervision_decay: float = Field(
+        default=0.5, description="weight of each further head relative to the one before"
+    )
+
+
+class OptimiserSettings(_Settings):
+    """AdamW with linear warm-up and cosine decay; weights averaged exponentially."""
+
+    steps: int = Field(gt=0)
+    batch: int = Field(gt=0)
+    patch: tuple[int, ...] = Field(description="edge lengths of the training crops in voxels")
+    lesion_share: float = Field(
+        default=0.67, ge=0, le=1, description="share of crops centred on a lesion, each equally"
+    )
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    warmup_steps: int = Field(default=50, ge=0)
+    clip_norm: float = Field(default=5.0, gt=0)
+    ema: float = Field(default=0.99, ge=0, lt=1)
+    bf16: bool = True
+
+
+class ValidationSettings(_Settings):
+    """When to look, and how often to save."""
+
+    every: int = Field(default=200, gt=0, description="steps between validations")
+    limit: int = Field(default=100_000, gt=0, description="at most this many cases each time")
+    checkpoint_every: int = Field(default=50, gt=0)
+
+
+class Recipe(_Settings):
+    """A whole training run. Paths are below the data folder, `BRAINMETS_DATA`."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="name of the bundle it makes")
+    seed: int = 0
+    network: Architecture
+    plan: Plan
+    sources: tuple[Source, ...] = Field(min_length=1)
+    augmentation: AugmentationSettings = AugmentationSettings()
+    loss: LossSettings = LossSettings()
+    optimiser: OptimiserSettings
+    validation: ValidationSettings = ValidationSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        if self.network.dims != self.plan.dims:
+            message = f"network.dims is {self.network.dims} but plan.dims is {self.plan.dims}"
+            raise ValueError(message)
+        if self.network.in_channels != self.plan.channels:
+            message = (
+                f"network.in_channels is {self.network.in_channels} "
+                f"but the plan makes {self.plan.channels}"
+            )
+            raise ValueError(message)
+        patch = self.optimiser.patch
+        if len(patch) != self.network.dims or any(p % self.network.stride for p in patch):
+            message = (
+                f"optimiser.patch is {patch}; it needs {self.network.dims} edges, "
+                f"each a multiple of {self.network.stride}"
+            )
+            raise ValueError(message)
+        return self
+
+    @classmethod
+    def read(cls, path: Path) -> Recipe:
+        """Read a TOML recipe.
+
+        Raises:
+            RecipeError: the file is missing, is no TOML, or a field is unknown or wrong.
+        """
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError as error:
+            raise RecipeError(
+                f"no recipe at {path.name}",
+                expected="a TOML recipe",
+                remedy="start from one in recipes/",
+            ) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise RecipeError(
+                f"{path.name} is not TOML ({error})",
+                expected="a TOML recipe",
+                remedy="correct the line it names",
+            ) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the recipe"
+            raise RecipeError(
+                f"{path.name}: {where}: {first['msg']}",
+                expected="the fields that docs/reference/recipes.md lists",
+                remedy="correct the field",
+            ) from error

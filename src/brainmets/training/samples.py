@@ -1,0 +1,221 @@
+"""Prepared samples from real images: what the network reads, and what it should have said."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from brainmets.domain.case import Case, Source
+from brainmets.domain.errors import DatasetLayout
+from brainmets.domain.volume import Mask, Volume
+from brainmets.io import read_case, read_mask
+from brainmets.training.losses import IGNORE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from brainmets.preprocessing import Plan, Prepared
+    from brainmets.training.config import SliceSource, VolumeSource
+
+__all__ = [
+    "Part",
+    "Sample",
+    "held_out_cases",
+    "prepare_sample",
+    "read_slices",
+    "read_volume_case",
+    "read_volumes",
+    "slice_blocks",
+    "slice_names",
+    "synthetic_case",
+]
+
+Part = Literal["train", "validation", "test"]
+
+LESION_COUNT_LIMIT = 64
+"""Components per sample that crops can be centred on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """One image ready to crop from.
+
+    `data` is (C, S) float16, `target` (S) uint8 of 0, 1 and IGNORE, `centres` voxel positions
+    (n, dims), one random voxel per lesion component, redrawn nowhere: a crop adds its own jitter.
+    """
+
+    name: str
+    data: NDArray[np.float16]
+    target: NDArray[np.uint8]
+    centres: NDArray[np.int64]
+
+
+def prepare_sample(case: Case, lesion: NDArray[np.uint8], plan: Plan, *, name: str) -> Sample:
+    """Apply the plan to a case and carry its target (0, 1, IGNORE on the case's grid) along."""
+    prepared = plan.apply(case)
+    target = _prepared_target(prepared, lesion, case)
+    data = prepared.data.astype(np.float16)
+    if plan.dims == 2 and data.shape[3] == 1:
+        data, target = data[..., 0], target[..., 0]
+    return Sample(name=name, data=data, target=target, centres=_lesion_centres(target))
+
+
+def read_slices(root: Path, source: SliceSource, plan: Plan, part: Part) -> Iterator[Sample]:
+    """Read every slice of one part of a `t1c-slices` folder, prepared."""
+    for name in slice_names(root, source, part):
+        case, lesion = _read_slice(root, name)
+        yield prepare_sample(case, lesion, plan, name=name)
+
+
+def slice_names(root: Path, source: SliceSource, part: Part) -> list[str]:
+    """List the slices of one part, split by block so that neighbours stay together.
+
+    Raises:
+        DatasetLayout: `slices.csv` is missing.
+    """
+    held = {*source.test_blocks, *source.validation_blocks}
+    blocks = slice_blocks(root)
+    wanted = {
+        "train": set(blocks.values()) - held,
+        "validation": set(source.validation_blocks),
+        "test": set(source.test_blocks),
+    }[part]
+    return [name for name, block in blocks.items() if block in wanted]
+
+
+def slice_blocks(root: Path) -> dict[str, int]:
+    """Return the block of every slice.
+
+    Raises:
+        DatasetLayout: `slices.csv` is missing.
+    """
+    table = root / "slices.csv"
+    if not table.is_file():
+        raise DatasetLayout(
+            f"no slices.csv in {root.name}",
+            expected="images/, masks/ and slices.csv with the columns slice and block",
+            remedy="point BRAINMETS_DATA to the folder that holds the data",
+        )
+    with table.open(encoding="utf-8", newline="") as file:
+        return {row["slice"]: int(row["block"]) for row in csv.DictReader(file)}
+
+
+def read_volumes(root: Path, source: VolumeSource, plan: Plan, part: Part) -> Iterator[Sample]:
+    """Read every case of one part of a folder of volumes, prepared."""
+    for folder in _volume_folders(root, source, part):
+        case, lesion = read_volume_case(folder, source)
+        yield prepare_sample(case, lesion, plan, name=folder.name)
+
+
+def read_volume_case(folder: Path, source: VolumeSource) -> tuple[Case, NDArray[np.uint8]]:
+    """Read one case and its target (0, 1, IGNORE) on the image's own grid.
+
+    Raises:
+        DatasetLayout: the folder has no image or no mask of the named patterns.
+    """
+    image = _first(folder, (source.image,))
+    labels = read_mask(_first(folder, source.mask)).data
+    lesion = np.isin(labels, source.lesion_labels).astype(np.uint8)
+    if folder.name in source.ignore_lesions_of:
+        lesion[lesion > 0] = IGNORE
+    return read_case(image), lesion
+
+
+def held_out_cases(
+    root: Path, source: SliceSource | VolumeSource, part: Part, limit: int
+) -> Iterator[tuple[Case, NDArray[np.uint8], str]]:
+    """Yield up to `limit` cases of a part with target and group, spread evenly over it."""
+    if source.kind == "volumes":
+        folders = _volume_folders(root, source, part)
+        for folder in folders[:: _stride(len(folders), limit)]:
+            case, lesion = read_volume_case(folder, source)
+            yield replace(case, case_id=folder.name), lesion, folder.name
+        return
+    names = slice_names(root, source, part)
+    blocks = slice_blocks(root)
+    for name in names[:: _stride(len(names), limit)]:
+        case, lesion = _read_slice(root, name)
+        yield replace(case, case_id=name), lesion, str(blocks[name])
+
+
+def _stride(count: int, limit: int) -> int:
+    return max(1, -(-count // limit))
+
+
+def _read_slice(root: Path, name: str) -> tuple[Case, NDArray[np.uint8]]:
+    case = read_case(root / "images" / f"{name}.png")
+    mask = read_mask(root / "masks" / f"{name}.png")
+    return case, mask.foreground.astype(np.uint8)
+
+
+def _volume_folders(root: Path, source: VolumeSource, part: Part) -> list[Path]:
+    if not root.is_dir():
+        raise DatasetLayout(
+            f"no folder {root.name}",
+            expected="one folder a case",
+            remedy="point BRAINMETS_DATA to the folder that holds the data",
+        )
+    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    named = {"validation": source.validation_cases, "test": source.test_cases}
+    if part != "train":
+        return [path for path in folders if path.name in named[part]]
+    held = {*source.validation_cases, *source.test_cases}
+    return [path for path in folders if path.name not in held]
+
+
+def _first(folder: Path, patterns: tuple[str, ...]) -> Path:
+    for pattern in patterns:
+        found = sorted(folder.glob(pattern))
+        if found:
+            return found[0]
+    raise DatasetLayout(
+        f"nothing like {' or '.join(patterns)} in {folder.name}",
+        expected="one image and one mask a case",
+        remedy="correct the patterns in the recipe",
+    )
+
+
+def _prepared_target(
+    prepared: Prepared, lesion: NDArray[np.uint8], case: Case
+) -> NDArray[np.uint8]:
+    """Bring the target onto the prepared grid: a voxel is lesion when half of it is."""
+
+    def carried(where: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        indicator = Volume(data=where.astype(np.float32), geometry=case.geometry)
+        return prepared.from_native(indicator) >= np.float32(0.5)
+
+    target = carried(lesion == 1).astype(np.uint8)
+    if (lesion == IGNORE).any():
+        target[carried(lesion == IGNORE)] = IGNORE
+    return target
+
+
+def _lesion_centres(target: NDArray[np.uint8]) -> NDArray[np.int64]:
+    from scipy import ndimage
+
+    structure = np.ones([3] * target.ndim)
+    labels = np.empty(target.shape, dtype=np.int32)
+    count = int(ndimage.label(target == 1, structure=structure, output=labels))  # pyright: ignore[reportArgumentType]
+    if count == 0:
+        return np.zeros((0, target.ndim), dtype=np.int64)
+    ids = np.arange(1, count + 1)
+    largest = ids[np.argsort(-ndimage.sum_labels(target == 1, labels, ids))][:LESION_COUNT_LIMIT]
+    centres = [np.argwhere(labels == number) for number in largest]
+    return np.array([voxels[len(voxels) // 2] for voxels in centres], dtype=np.int64)
+
+
+def synthetic_case(image: Volume, lesion: Mask, *, name: str) -> tuple[Case, NDArray[np.uint8]]:
+    """Present a synthesised head as a case and its target."""
+    case = Case(
+        images={"t1c": image},
+        geometry=image.geometry,
+        source=Source(format="nifti", sha256=""),
+        case_id=name,
+    )
+    return case, (lesion.data > 0).astype(np.uint8)

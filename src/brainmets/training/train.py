@@ -1,0 +1,143 @@
+"""One recipe in, one bundle out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from brainmets.domain.errors import OutputExists
+from brainmets.domain.progress import Progress, silent
+from brainmets.inference import Bundle, OperatingPoint
+from brainmets.training.batches import Batches
+from brainmets.training.card import write_card
+from brainmets.training.config import Recipe
+from brainmets.training.export import export_bundle
+from brainmets.training.loop import CHECKPOINT, train
+from brainmets.training.validation import mean_dice, read_held_out, score, validate
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from brainmets.training.checkpoint import History
+    from brainmets.training.validation import CaseScore
+
+__all__ = ["TrainingResult", "data_root", "run_recipe"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """A finished run: its bundle and how the held-out cases went."""
+
+    bundle: Bundle
+    history: History
+    scores: tuple[CaseScore, ...]
+    dice: float
+    interval: tuple[float, float]
+
+
+def data_root() -> Path:
+    """Return the folder that recipes' paths start from: `BRAINMETS_DATA` or `../shared/data`."""
+    return Path(os.environ.get("BRAINMETS_DATA", "../shared/data"))
+
+
+def run_recipe(
+    path: Path, out: Path, *, resume: bool = False, progress: Progress = silent
+) -> TrainingResult:
+    """Train, validate, test on held-out cases, and write the bundle to `out/<name>`.
+
+    `out` also gets the recipe with every default filled in, the loss and validation curves and
+    the checkpoint that `resume` goes on from.
+
+    Raises:
+        RecipeError: the recipe cannot be used.
+        DatasetLayout: the data is not where the recipe says.
+        OutputExists: `out` holds a run and `resume` was not asked for.
+        CheckpointMismatch: `out` holds a run of another recipe.
+    """
+    recipe = Recipe.read(path)
+    effective = recipe.model_dump_json(indent=2)
+    if (out / CHECKPOINT).is_file() and not resume:
+        raise OutputExists(
+            f"a training run in {out.name}",
+            expected="an empty folder, or --resume",
+            remedy="add --resume to go on, or choose another --out",
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "recipe.json").write_text(effective + "\n", encoding="utf-8")
+
+    root = data_root()
+    watched = read_held_out(recipe, root, "validation", recipe.validation.limit)
+    batches = Batches(recipe, root, progress)
+
+    def look(weights: dict[str, Tensor]) -> dict[str, float]:
+        return validate(recipe, weights, watched)
+
+    try:
+        best, history = train(
+            recipe,
+            batches,
+            out,
+            recipe_sha256=hashlib.sha256(effective.encode()).hexdigest(),
+            validate=look,
+            resume=resume,
+            progress=progress,
+        )
+    finally:
+        batches.close()
+    return _finish(recipe, best, history, recipe_name=path.name, out=out, root=root)
+
+
+def _finish(
+    recipe: Recipe,
+    best: dict[str, Tensor],
+    history: History,
+    *,
+    recipe_name: str,
+    out: Path,
+    root: Path,
+) -> TrainingResult:
+    """Export, score the test part with the very bundle, and export again with the card."""
+    point = OperatingPoint()
+    folder = out / recipe.name
+    bundle = export_bundle(
+        folder, recipe=recipe, state=best, operating_point=point, card="", extra={}
+    )
+    scores = score(bundle, read_held_out(recipe, root, "test", 100_000))
+    dice, interval = mean_dice(scores), _interval(scores, recipe.seed)
+    bundle = export_bundle(
+        folder,
+        recipe=recipe,
+        state=best,
+        operating_point=point,
+        card=write_card(
+            recipe,
+            recipe_name=recipe_name,
+            history=history,
+            scores=scores,
+            dice=dice,
+            interval=interval,
+        ),
+        extra={"steps": history.step, "test_dice": dice, "test_interval": list(interval)},
+    )
+    return TrainingResult(
+        bundle=bundle, history=history, scores=tuple(scores), dice=dice, interval=interval
+    )
+
+
+def _interval(scores: list[CaseScore], seed: int) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean Dice, resampling patients or blocks."""
+    with_lesion = [s for s in scores if s.lesion_voxels]
+    groups = sorted({s.group for s in with_lesion})
+    if len(groups) < 2:
+        return (0.0, 1.0)
+    sums = np.array([sum(s.dice for s in with_lesion if s.group == g) for g in groups])
+    counts = np.array([sum(1 for s in with_lesion if s.group == g) for g in groups])
+    drawn = np.random.default_rng(seed).integers(len(groups), size=(2000, len(groups)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(low), float(high)
