@@ -1,7 +1,7 @@
 """Write the reference pages that follow from the code: `python -m tests.docs.reference_pages`.
 
-`docs/reference/cli.md` from the Typer commands, `recipes.md` from the pydantic recipe, and
-`api.md` from the OpenAPI schema. A test holds the written pages to what this makes.
+`docs/reference/cli.md` from the Typer commands, `recipes.md` and `settings.md` from pydantic
+models, and `api.md` from the OpenAPI schema. A test holds the written pages to what this makes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import click
 
-__all__ = ["PAGES", "command_line", "commands", "http_api", "recipe", "write"]
+__all__ = ["PAGES", "command_line", "commands", "http_api", "recipe", "settings", "write"]
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 
@@ -83,7 +83,27 @@ def http_api() -> str:
     return "\n".join(parts)
 
 
-PAGES = {"cli.md": command_line, "recipes.md": recipe, "api.md": http_api}
+def settings() -> str:
+    """The page on every setting of the service."""
+    from brainmets.api.settings import Settings
+
+    fields = Settings.model_json_schema()["properties"]
+    rows = [
+        f"| `BRAINMETS_{field.upper()}` | {_json_default(about, missing='')} "
+        f"| {_cell(about.get('description', ''))} |"
+        for field, about in fields.items()
+    ]
+    table = "| variable | default | |\n|---|---|---|\n" + "\n".join(rows)
+    text = "Environment variables that the service and the page read when they start."
+    return f"# Settings of the service\n\n{MADE}\n{text}\n\n{table}\n"
+
+
+PAGES = {
+    "cli.md": command_line,
+    "recipes.md": recipe,
+    "api.md": http_api,
+    "settings.md": settings,
+}
 
 
 def write() -> None:
@@ -121,9 +141,9 @@ def _type(about: dict[str, Any]) -> str:
     return about.get("type", "any")
 
 
-def _json_default(about: dict[str, Any]) -> str:
+def _json_default(about: dict[str, Any], missing: str = "required") -> str:
     if "default" not in about:
-        return "" if "const" in about else "required"
+        return "" if "const" in about else missing
     value = about["default"]
     return "its own defaults" if isinstance(value, dict) else f"`{value}`"
 

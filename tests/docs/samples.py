@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
 from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from brainmets.domain import Geometry, HeadPhantom
 
@@ -34,4 +38,35 @@ def _slice(path: Path) -> None:
     Image.fromarray(grey).save(path)
 
 
-SAMPLES = {"scan.nii.gz": _scan, "slice.png": _slice}
+def _dicom(path: Path) -> None:
+    image, _ = HeadPhantom().render(
+        Geometry(
+            shape=(80, 98, 60),
+            affine=np.array([[-2, 0, 0, 79], [0, -2, 0, 97], [0, 0, 3, -89], [0, 0, 0, 1]]),
+        )
+    )
+    study, series, frame = (generate_uid() for _ in range(3))
+    with zipfile.ZipFile(path, "w") as archive:
+        for k in reversed(range(image.data.shape[2])):
+            x, y, z = image.geometry.to_ras_mm((0, 0, k))
+            file = FileDataset("", {}, file_meta=FileMetaDataset(), preamble=b"\0" * 128)
+            file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            file.SOPClassUID = file.file_meta.MediaStorageSOPClassUID = MRImageStorage
+            file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            file.StudyInstanceUID, file.SeriesInstanceUID = study, series
+            file.FrameOfReferenceUID = frame
+            file.Modality, file.SeriesDescription, file.InstanceNumber = "MR", "T1 post Gd", k + 1
+            file.ImagePositionPatient = [-x, -y, z]
+            file.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+            file.PixelSpacing, file.SliceThickness = [2, 2], 3
+            file.SamplesPerPixel, file.PhotometricInterpretation = 1, "MONOCHROME2"
+            file.Columns, file.Rows = image.data.shape[:2]
+            file.BitsAllocated = file.BitsStored = 16
+            file.HighBit, file.PixelRepresentation = 15, 0
+            file.PixelData = image.data[:, :, k].T.astype("<u2").tobytes()
+            content = io.BytesIO()
+            file.save_as(content, enforce_file_format=True)
+            archive.writestr(f"IM{k:04d}", content.getvalue())
+
+
+SAMPLES = {"scan.nii.gz": _scan, "slice.png": _slice, "dicom.zip": _dicom}
