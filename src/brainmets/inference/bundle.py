@@ -1,0 +1,281 @@
+"""A trained model on disk: read, verified byte by byte, and written all or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from brainmets.bundles import SHIPPED_ROOT
+from brainmets.domain.errors import BundleIncomplete, BundleTampered, OptionError, UnknownModel
+from brainmets.inference.footprint import Footprint, measure_footprint
+from brainmets.inference.operating_point import OperatingPoint  # noqa: TC001 - pydantic field
+from brainmets.models.architecture import Architecture  # noqa: TC001 - pydantic field
+from brainmets.preprocessing import Plan  # noqa: TC001 - pydantic field
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["MODELS_VARIABLE", "Bundle", "list_bundles", "write_bundle"]
+
+MODELS_VARIABLE = "BRAINMETS_MODELS"
+"""Environment variable: one or more folders of bundles of your own, like PATH."""
+
+FILES = ("model.onnx", "weights.safetensors", "plan.json", "card.md")
+MANIFEST = "manifest.json"
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+
+
+class _Manifest(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = 1
+    name: str = Field(pattern=f"^{NAME.pattern}$")
+    files: dict[str, _Entry]
+
+
+class _Contents(BaseModel):
+    """What plan.json holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = 1
+    plan: Plan
+    architecture: Architecture
+    operating_point: OperatingPoint
+    footprint: Footprint
+    extra: dict[str, JsonValue] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bundle:
+    """A trained model: network, weights, preparation, operating point and card.
+
+    The folder holds `model.onnx`, `weights.safetensors`, `plan.json`, `card.md` and
+    `manifest.json` with the sha256 of the others; nothing in it is ever executed or unpickled.
+    `sha256` is that of the manifest, hence of everything.
+    """
+
+    name: str
+    root: Path
+    plan: Plan
+    architecture: Architecture
+    operating_point: OperatingPoint
+    footprint: Footprint
+    sha256: str
+    card: str
+    extra: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+
+    @property
+    def onnx_path(self) -> Path:
+        """The network with its weights, (B, C, *S) float32 → logits (B, 1, *S)."""
+        return self.root / "model.onnx"
+
+    @property
+    def weights_path(self) -> Path:
+        """The weights alone, for PyTorch."""
+        return self.root / "weights.safetensors"
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> Bundle:
+        """Find a bundle by name, or in a folder, and verify every byte of it.
+
+        Raises:
+            UnknownModel: there is no such bundle.
+            BundleIncomplete: a file or a field is missing or malformed.
+            BundleTampered: a file differs from the manifest.
+        """
+        root = _find(name_or_path)
+        raw = _read(root, MANIFEST)
+        try:
+            manifest = _Manifest.model_validate_json(raw)
+        except ValidationError as error:
+            raise _malformed(root, MANIFEST, error) from error
+        contents: dict[str, bytes] = {}
+        for name in FILES:
+            if name not in manifest.files:
+                raise BundleIncomplete(
+                    f"a manifest of {root.name} without {name}",
+                    expected=f"{', '.join(FILES)}",
+                    remedy="export or download the bundle again",
+                )
+            contents[name] = _verified(root, name, manifest.files[name])
+        try:
+            described = _Contents.model_validate_json(contents["plan.json"])
+        except ValidationError as error:
+            raise _malformed(root, "plan.json", error) from error
+        return cls(
+            name=manifest.name,
+            root=root,
+            plan=described.plan,
+            architecture=described.architecture,
+            operating_point=described.operating_point,
+            footprint=described.footprint,
+            sha256=hashlib.sha256(raw).hexdigest(),
+            card=contents["card.md"].decode("utf-8"),
+            extra=described.extra,
+        )
+
+
+def list_bundles() -> tuple[str, ...]:
+    """Return the names of the shipped bundles and of those under `$BRAINMETS_MODELS`, sorted."""
+    return tuple(sorted(_named_roots()))
+
+
+def write_bundle(
+    root: Path,
+    *,
+    name: str,
+    onnx: bytes,
+    weights: bytes,
+    plan: Plan,
+    architecture: Architecture,
+    operating_point: OperatingPoint,
+    card: str,
+    extra: Mapping[str, JsonValue] | None = None,
+) -> Bundle:
+    """Write a bundle into the folder `root`, replacing a bundle that is there, and load it.
+
+    Args:
+        root: the bundle's own folder; its parent is made where needed.
+        name: lower case, digits, `.`, `_`, `-`; what `--model` takes.
+        onnx: the network with dynamic batch and spatial sizes, logits out, in float32.
+        weights: the state dictionary in safetensors.
+        plan: how a case is prepared for it.
+        architecture: how PyTorch builds it.
+        operating_point: where it is used by default.
+        card: the model card in Markdown.
+        extra: anything else worth keeping, such as training figures.
+
+    Raises:
+        OptionError: the name is not one, or `root` holds something that is no bundle.
+    """
+    if not NAME.fullmatch(name):
+        raise OptionError(
+            f"the bundle name {name!r}",
+            expected="lower-case letters, digits, '.', '_' and '-'",
+            remedy="choose a name such as attention-unet-3d",
+        )
+    if root.exists() and any(root.iterdir()) and not (root / MANIFEST).is_file():
+        raise OptionError(
+            f"a folder {root.name} that is not a bundle",
+            expected="no folder, an empty one or a bundle to replace",
+            remedy="choose another folder",
+        )
+    described = _Contents(
+        plan=plan,
+        architecture=architecture,
+        operating_point=operating_point,
+        footprint=measure_footprint(
+            onnx, dims=plan.dims, channels=plan.channels, stride=architecture.stride
+        ),
+        extra=dict(extra or {}),
+    )
+    contents = {
+        "model.onnx": onnx,
+        "weights.safetensors": weights,
+        "plan.json": (described.model_dump_json(indent=2) + "\n").encode(),
+        "card.md": card.encode(),
+    }
+    manifest = _Manifest(
+        name=name,
+        files={
+            file: _Entry(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+            for file, data in contents.items()
+        },
+    )
+    contents[MANIFEST] = (manifest.model_dump_json(indent=2) + "\n").encode()
+
+    root.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+    try:
+        fresh = staging / "new"
+        fresh.mkdir()
+        for file, data in contents.items():
+            (fresh / file).write_bytes(data)
+        if root.exists():
+            root.replace(staging / "old")
+        try:
+            fresh.replace(root)
+        except OSError:
+            if (staging / "old").exists():
+                (staging / "old").replace(root)
+            raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return Bundle.load(root)
+
+
+def _named_roots() -> dict[str, Path]:
+    """Bundle folders by name; the user's own come first, so that they can replace a shipped one."""
+    named: dict[str, Path] = {}
+    own = [Path(p) for p in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep) if p]
+    for parent in (*own, SHIPPED_ROOT):
+        if not parent.is_dir():
+            continue
+        for root in sorted(parent.iterdir()):
+            if (root / MANIFEST).is_file():
+                named.setdefault(root.name, root)
+    return named
+
+
+def _find(name_or_path: str | Path) -> Path:
+    if isinstance(name_or_path, str) and NAME.fullmatch(name_or_path):
+        named = _named_roots()
+        if name_or_path in named:
+            return named[name_or_path]
+    root = Path(name_or_path)
+    if not root.is_dir():
+        raise UnknownModel(
+            f"no model named {root.name}",
+            expected=f"one of: {', '.join(list_bundles()) or 'none'}; or a bundle's folder",
+            remedy=f"see `brainmets models list`, or set {MODELS_VARIABLE} to a folder of bundles",
+        )
+    return root
+
+
+def _read(root: Path, name: str) -> bytes:
+    try:
+        return (root / name).read_bytes()
+    except OSError as error:
+        raise BundleIncomplete(
+            f"no readable {name} in the bundle {root.name}",
+            expected=f"{MANIFEST}, {', '.join(FILES)}",
+            remedy="export or download the bundle again",
+        ) from error
+
+
+def _verified(root: Path, name: str, entry: _Entry) -> bytes:
+    data = _read(root, name)
+    found = hashlib.sha256(data).hexdigest()
+    if found != entry.sha256:
+        raise BundleTampered(
+            f"{name} of the bundle {root.name} with sha256 {found[:12]}…",
+            expected=f"{entry.sha256[:12]}… as its manifest says",
+            remedy="do not use it; export or download the bundle again",
+        )
+    return data
+
+
+def _malformed(root: Path, name: str, error: ValidationError) -> BundleIncomplete:
+    first = cast("dict[str, object]", error.errors(include_url=False, include_input=False)[0])
+    place = ".".join(str(part) for part in cast("tuple[object, ...]", first["loc"])) or "the file"
+    return BundleIncomplete(
+        f"{name} of the bundle {root.name}: {place}: {first['msg']}",
+        expected="a bundle written by this version of brainmets",
+        remedy="export or download the bundle again",
+    )

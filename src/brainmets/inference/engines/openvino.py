@@ -1,0 +1,102 @@
+"""OpenVINO: the default engine, on the processor's own bfloat16 units where it has them."""
+
+from __future__ import annotations
+
+import io
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from brainmets.inference.machine import count_processors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import openvino as ov
+    from numpy.typing import NDArray
+
+    from brainmets.inference.bundle import Bundle
+    from brainmets.inference.engines import EngineName, Precision
+
+__all__ = ["OpenVinoEngine", "has_bfloat16", "read_network"]
+
+TICK_MS = 100
+COMPILED_SHAPES = 3
+"""How many input shapes stay compiled: the windows of one head need one."""
+
+
+class OpenVinoEngine:
+    """Runs the ONNX network with OpenVINO, compiled anew for each input shape.
+
+    Compiling takes about a tenth of a second and, against dynamic shapes, saves a tenth of
+    memory and time; a cache on disk would save nothing (docs/adr/0003-openvino-first.md).
+    """
+
+    name: EngineName = "openvino"
+    workspace: float = 1.15
+
+    def __init__(
+        self, bundle: Bundle, *, precision: Precision = "auto", threads: int | None = None
+    ) -> None:
+        """Read the network; nothing is compiled before the first run."""
+        bfloat16 = precision == "auto" and has_bfloat16()
+        self.precision = "bfloat16" if bfloat16 else "float32"
+        self.bytes_per_value = 2 if bfloat16 else 4
+        self._onnx = bundle.onnx_path.read_bytes()
+        self._settings: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": "1",
+            "INFERENCE_NUM_THREADS": threads or count_processors(),
+        }
+        self._requests: OrderedDict[tuple[int, ...], ov.InferRequest] = OrderedDict()
+
+    def run(
+        self, x: NDArray[np.float32], tick: Callable[[], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Map (B, C, *S) to logits (B, 1, *S)."""
+        request = self._request(x.shape)
+        request.start_async({0: np.ascontiguousarray(x)}, share_inputs=True)
+        try:
+            while not request.wait_for(TICK_MS):
+                if tick is not None:
+                    tick()
+        except BaseException:
+            request.cancel()  # the network must not go on reading an array that is gone
+            raise
+        return np.array(request.get_output_tensor(0).data, dtype=np.float32)
+
+    def _request(self, shape: tuple[int, ...]) -> ov.InferRequest:
+        if shape in self._requests:
+            self._requests.move_to_end(shape)
+            return self._requests[shape]
+        while len(self._requests) >= COMPILED_SHAPES:
+            self._requests.popitem(last=False)
+        network = read_network(self._onnx)
+        network.reshape(list(shape))
+        request = _core().compile_model(network, "CPU", self._settings).create_infer_request()
+        self._requests[shape] = request
+        return request
+
+
+def read_network(onnx: bytes) -> ov.Model:
+    """Parse an ONNX network without touching disk or network."""
+    return _core().read_model(io.BytesIO(onnx))
+
+
+def has_bfloat16() -> bool:
+    """Say whether the processor multiplies bfloat16 natively."""
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+_CORES: list[ov.Core] = []
+
+
+def _core() -> ov.Core:
+    """Return the process's one OpenVINO core."""
+    if not _CORES:
+        import openvino as ov
+
+        _CORES.append(ov.Core())
+    return _CORES[0]

@@ -1,0 +1,239 @@
+"""A case's probability map from its prepared input: padding, windows, memory, sigmoid."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from brainmets.domain.errors import OutOfMemory, WrongModelKind
+from brainmets.domain.progress import Progress, silent
+from brainmets.inference.engines import make_engine
+from brainmets.inference.machine import free_memory, used_memory
+from brainmets.inference.windows import Tiling, plan_tiling, round_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from brainmets.inference.bundle import Bundle
+    from brainmets.inference.engines import Engine, Precision
+    from brainmets.preprocessing import Prepared
+
+__all__ = ["Estimate", "Predictor"]
+
+SAFE_SHARE = 0.8
+"""Share of the free memory that is used without being told a limit."""
+
+FEWEST_BYTES = 256 * 2**20
+"""What an engine needs beside the network's values: its code, the weights, packed copies."""
+
+BATCH_VOXELS = 2**19
+"""Slices run together up to about this many pixels: larger batches only leave the cache."""
+
+EXPECTED_FLOPS = 250e9
+"""Operations a second assumed for the progress of the first pass; two cores with AVX-512."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What predicting one case will take, known before it starts."""
+
+    tiling: Tiling
+    batch: int
+    bytes: int
+    """Memory of the network's values on top of what the process holds."""
+    operations: float
+    """Floating-point operations of all windows."""
+
+
+class Predictor:
+    """Runs one model on prepared cases; keeps its engine warm between them.
+
+    The answer does not depend on how the volume is cut: windows carry the network's whole
+    receptive field as context, and the whole head goes in one pass where memory allows.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        engine: str = "openvino",
+        *,
+        precision: Precision = "auto",
+        threads: int | None = None,
+        memory_bytes: int | None = None,
+    ) -> None:
+        """Load the engine.
+
+        Args:
+            bundle: the model.
+            engine: `openvino`, `onnxruntime` or `pytorch`.
+            precision: `auto` or `float32`.
+            threads: processors to use; all that the process may by default.
+            memory_bytes: most memory the process may hold; by default most of what is free.
+
+        Raises:
+            EngineMissing: the engine's package is not installed.
+            OptionError: an option cannot be used.
+        """
+        self.bundle = bundle
+        self.memory_bytes = memory_bytes
+        self.engine: Engine = make_engine(engine, bundle, precision=precision, threads=threads)
+
+    def estimate(self, shape: tuple[int, int, int]) -> Estimate:
+        """Choose the windows for a prepared grid of `shape` and say what they take.
+
+        Raises:
+            OutOfMemory: the smallest window needs more than the limit.
+        """
+        architecture = self.bundle.architecture
+        dims, stride = architecture.dims, architecture.stride
+        padded = tuple(round_up(n, stride) for n in shape[:dims])
+        voxel_bytes = self._bytes_per_voxel()
+        max_voxels = self._max_voxels(shape)
+        tiling = plan_tiling(padded, halo=architecture.halo, stride=stride, max_voxels=max_voxels)
+        if tiling is None:
+            smallest = math.prod(min(n, 2 * architecture.halo + stride) for n in padded)
+            raise OutOfMemory(
+                f"{_gigabytes(self._limit_bytes())} of memory to use",
+                expected=f"at least {_gigabytes(smallest * voxel_bytes + _overhead_bytes(shape))}"
+                f" for the smallest window of {self.bundle.name}",
+                remedy="close other programs, raise --memory or choose a smaller model",
+            )
+        slices = shape[2] if dims == 2 else 1
+        window_voxels = math.prod(tiling.window)
+        fitting = min(BATCH_VOXELS // window_voxels, int(max_voxels) // window_voxels)
+        batch = min(slices, max(1, fitting))
+        return Estimate(
+            tiling=tiling,
+            batch=batch,
+            bytes=int(batch * window_voxels * voxel_bytes) + _overhead_bytes(shape),
+            operations=tiling.voxels * slices * self.bundle.footprint.operations,
+        )
+
+    def predict(self, prepared: Prepared, progress: Progress = silent) -> NDArray[np.float32]:
+        """Return the lesion probability (X, Y, Z) of a prepared case, 0…1.
+
+        Raises:
+            WrongModelKind: the case was prepared for another network.
+            OutOfMemory: the smallest window needs more than the limit.
+        """
+        channels, *shape = prepared.data.shape
+        if channels != self.bundle.architecture.in_channels:
+            raise WrongModelKind(
+                f"a case prepared with {channels} channels",
+                expected=f"{self.bundle.architecture.in_channels} for {self.bundle.name}",
+                remedy="prepare the case with the model's own plan",
+            )
+        x, y, z = shape
+        estimate = self.estimate((x, y, z))
+        clock = _Clock(progress, operations=estimate.operations)
+        progress("segment", 0.0)
+        logits = np.empty((x, y, z), dtype=np.float32)
+        padded = _pad(prepared.data, estimate.tiling.shape)
+        share = 1 / (estimate.tiling.count * len(list(self._batches(z, estimate.batch))))
+        for part in self._batches(z, estimate.batch):
+            block, answer = padded[..., part], logits[..., part]
+            for window in estimate.tiling.windows():
+                clock.start(share)
+                stacked = _to_batch(block[(slice(None), *window.read)], self._dims)
+                kept = _from_batch(self.engine.run(stacked, clock.tick), self._dims)
+                kept = kept[window.keep]
+                target = answer[window.write]  # shorter than `kept` where the volume was padded
+                target[...] = kept[tuple(slice(n) for n in target.shape)]
+                clock.finish()
+        progress("segment", 1.0)
+        return _sigmoid(logits)
+
+    @property
+    def _dims(self) -> int:
+        return self.bundle.architecture.dims
+
+    def _batches(self, slices: int, batch: int) -> Iterator[slice]:
+        """Yield runs of slices for a 2-D network, everything at once for a 3-D one."""
+        if self._dims == 3:
+            yield slice(None)
+            return
+        for start in range(0, slices, batch):
+            yield slice(start, min(start + batch, slices))
+
+    def _bytes_per_voxel(self) -> float:
+        live = self.bundle.footprint.live_values * self.engine.bytes_per_value
+        edges = 4 * (self.bundle.architecture.in_channels + 1)  # input and logits in float32
+        return live * self.engine.workspace + edges
+
+    def _max_voxels(self, shape: tuple[int, int, int]) -> float:
+        """Voxels of the largest window that memory allows."""
+        return (self._limit_bytes() - _overhead_bytes(shape)) / self._bytes_per_voxel()
+
+    def _limit_bytes(self) -> int:
+        free = free_memory()
+        if self.memory_bytes is not None:
+            return self.memory_bytes - used_memory()
+        return int(SAFE_SHARE * free) if free is not None else 2**32
+
+
+class _Clock:
+    """Progress between windows: time passes toward the window's share, and never past it."""
+
+    def __init__(self, progress: Progress, *, operations: float) -> None:
+        self._progress = progress
+        self._expected_s = max(operations / EXPECTED_FLOPS, 0.05)
+        self._done = 0.0
+        self._share = 0.0
+        self._started = 0.0
+
+    def start(self, share: float) -> None:
+        self._share = share
+        self._started = time.perf_counter()
+
+    def tick(self) -> None:
+        elapsed = (time.perf_counter() - self._started) / (self._expected_s * self._share)
+        self._progress("segment", self._done + self._share * (1 - math.exp(-1.5 * elapsed)))
+
+    def finish(self) -> None:
+        elapsed = time.perf_counter() - self._started
+        self._expected_s = max(elapsed / self._share, 0.05)
+        self._done = min(self._done + self._share, 1.0)
+        self._progress("segment", self._done)
+
+
+def _pad(data: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Continue the far borders up to `shape`; background stays background."""
+    wanted = (data.shape[0], *shape, *data.shape[1 + len(shape) :])
+    if data.shape == wanted:
+        return data
+    return np.pad(data, [(0, w - n) for w, n in zip(wanted, data.shape, strict=True)], mode="edge")
+
+
+def _to_batch(x: NDArray[np.float32], dims: int) -> NDArray[np.float32]:
+    """(C, X, Y, N) → (N, C, X, Y) for 2-D, (C, X, Y, Z) → (1, C, X, Y, Z) for 3-D."""
+    return (
+        np.ascontiguousarray(np.moveaxis(x, -1, 0)) if dims == 2 else np.ascontiguousarray(x)[None]
+    )
+
+
+def _from_batch(logits: NDArray[np.float32], dims: int) -> NDArray[np.float32]:
+    return np.moveaxis(logits[:, 0], 0, -1) if dims == 2 else logits[0, 0]
+
+
+def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return 1 / (1 + e^-x), computed in place."""
+    np.clip(logits, -80.0, 80.0, out=logits)  # e^80 still is a float32
+    np.negative(logits, out=logits)
+    np.exp(logits, out=logits)
+    logits += 1.0
+    return np.reciprocal(logits, out=logits)
+
+
+def _overhead_bytes(shape: tuple[int, int, int]) -> int:
+    """Memory whatever the window: the engine, and two maps of the whole grid."""
+    return FEWEST_BYTES + 8 * math.prod(shape)
+
+
+def _gigabytes(count: float) -> str:
+    return f"{max(count, 0) / 1e9:.2f} GB"

@@ -1,0 +1,144 @@
+"""What every engine must do: the same answer to the same input."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from brainmets.domain.errors import EngineMissing, OptionError
+from brainmets.inference import ENGINES, Bundle, make_engine
+from tests.bundles import random_bundle
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from brainmets.models import ArchitectureName
+
+KINDS: tuple[tuple[ArchitectureName, int], ...] = (
+    ("attention-unet", 2),
+    ("attention-unet", 3),
+    ("unet-plus-plus", 2),
+    ("unet-plus-plus", 3),
+)
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: f"{kind[0]}-{kind[1]}d")
+def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    name, dims = request.param
+    root = tmp_path_factory.mktemp("bundles") / f"{name}-{dims}d"
+    return random_bundle(root, name=name, dims=dims)
+
+
+@pytest.fixture
+def x(bundle: Bundle) -> NDArray[np.float32]:
+    size = (24, 32, 16)[: bundle.plan.dims]
+    shape = (3 if bundle.plan.dims == 2 else 1, bundle.plan.channels, *size)
+    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
+
+
+def probability(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    return 1 / (1 + np.exp(-logits.astype(np.float64)))
+
+
+@pytest.fixture
+def expected(bundle: Bundle, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    return probability(make_engine("pytorch", bundle, precision="float32").run(x))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_engines_agree_at_float32(
+    bundle: Bundle, x: NDArray[np.float32], expected: NDArray[np.float64], engine: str
+) -> None:
+    logits = make_engine(engine, bundle, precision="float32").run(x)
+    assert logits.shape == (x.shape[0], 1, *x.shape[2:])
+    assert logits.dtype == np.float32
+    assert expected.std() > 0.01, "a constant network would agree with anything"
+    np.testing.assert_allclose(probability(logits), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_own_choice_of_precision_stays_near(
+    bundle: Bundle, x: NDArray[np.float32], expected: NDArray[np.float64], engine: str
+) -> None:
+    logits = make_engine(engine, bundle).run(x)
+    np.testing.assert_allclose(probability(logits), expected, atol=0.03)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("precision", ["auto", "float32"])
+def test_same_input_same_output_on_one_thread_or_two(
+    bundle: Bundle, x: NDArray[np.float32], engine: str, precision: str
+) -> None:
+    one = make_engine(engine, bundle, precision=precision, threads=1)
+    two = make_engine(engine, bundle, precision=precision, threads=2)
+    first = one.run(x)
+    np.testing.assert_array_equal(one.run(x), first)
+    np.testing.assert_allclose(probability(two.run(x)), probability(first), atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_sizes_may_change_between_runs(bundle: Bundle, x: NDArray[np.float32], engine: str) -> None:
+    running = make_engine(engine, bundle, precision="float32")
+    first = running.run(x)
+    for size in (8, 16, 24, 32):
+        grown = np.zeros((1, x.shape[1], *(size,) * bundle.plan.dims), np.float32)
+        assert running.run(grown).shape == (1, 1, *(size,) * bundle.plan.dims)
+    np.testing.assert_array_equal(running.run(x), first)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_tick_can_cancel_and_the_engine_lives_on(bundle: Bundle, engine: str) -> None:
+    class Cancelled(Exception):
+        pass
+
+    def cancel() -> None:
+        raise Cancelled
+
+    running = make_engine(engine, bundle, precision="float32", threads=1)
+    edge = 1024 if bundle.plan.dims == 2 else 128  # long enough to be interrupted
+    long = np.zeros((1, bundle.plan.channels, *(edge,) * bundle.plan.dims), np.float32)
+    with contextlib.suppress(Cancelled):
+        running.run(long, cancel)
+    small = np.zeros((1, bundle.plan.channels, *(16,) * bundle.plan.dims), np.float32)
+    assert np.isfinite(running.run(small)).all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_no_engine_opens_a_connection(
+    bundle: Bundle, x: NDArray[np.float32], engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("an engine tried to reach the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert make_engine(engine, bundle).run(x).size
+
+
+@pytest.mark.parametrize(
+    ("engine", "package"),
+    [("openvino", "openvino"), ("onnxruntime", "onnxruntime"), ("pytorch", "torch")],
+)
+def test_a_missing_package_is_named(
+    bundle: Bundle, engine: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    from brainmets.inference.engines import openvino as openvino_engine
+
+    monkeypatch.setattr(openvino_engine, "_CORES", [])
+    monkeypatch.delitem(sys.modules, f"brainmets.inference.engines.{engine}", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(EngineMissing, match=f"E_ENGINE_MISSING: the engine {engine} without"):
+        make_engine(engine, bundle)
+
+
+def test_an_unknown_engine_is_refused(bundle: Bundle) -> None:
+    with pytest.raises(OptionError, match="openvino, onnxruntime, pytorch"):
+        make_engine("tensorflow", bundle)
+    with pytest.raises(OptionError, match="at least 1"):
+        make_engine("openvino", bundle, threads=0)

@@ -1,0 +1,94 @@
+"""Progress, memory and refusals of the predictor; its answers are in tests/property."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from brainmets.domain.errors import OutOfMemory, WrongModelKind
+from brainmets.inference import Bundle, Predictor, machine
+from tests.bundles import random_bundle
+from tests.prepared import prepared
+
+if TYPE_CHECKING:
+    from brainmets.domain import Case
+
+
+@pytest.fixture(scope="module")
+def volumetric(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return random_bundle(tmp_path_factory.mktemp("predictor") / "three", widths=(4, 8))
+
+
+@pytest.fixture(scope="module")
+def planar(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return random_bundle(tmp_path_factory.mktemp("predictor") / "two", dims=2, widths=(4, 8))
+
+
+def test_a_head_becomes_probabilities_on_its_own_grid(
+    volumetric: Bundle, planar: Bundle, phantom_case: Case
+) -> None:
+    for bundle in (volumetric, planar):
+        ready = bundle.plan.apply(phantom_case)
+        seen: list[tuple[str, float]] = []
+        probability = Predictor(bundle).predict(ready, lambda s, d, seen=seen: seen.append((s, d)))
+        assert probability.shape == ready.data.shape[1:]
+        assert probability.dtype == np.float32
+        assert 0.0 <= probability.min() < probability.max() <= 1.0
+        native = ready.to_native(probability)
+        assert native.geometry.same_grid(phantom_case.geometry)
+        done = [d for _, d in seen]
+        assert {s for s, _ in seen} == {"segment"}
+        assert done == sorted(done)
+        assert (done[0], done[-1]) == (0.0, 1.0)
+
+
+def test_progress_may_cancel(volumetric: Bundle) -> None:
+    class Cancelled(Exception):
+        pass
+
+    def cancel(_stage: str, done: float) -> None:
+        if done > 0:
+            raise Cancelled
+
+    case = prepared(np.zeros((2, 32, 32, 32), np.float32))
+    with pytest.raises(Cancelled):
+        Predictor(volumetric).predict(case, cancel)
+
+
+def test_too_little_memory_is_said_before_starting(volumetric: Bundle) -> None:
+    predictor = Predictor(volumetric, memory_bytes=machine.used_memory() + 2**20)
+    with pytest.raises(OutOfMemory, match=r"E_MEMORY: 0\.00 GB of memory to use; expected at"):
+        predictor.predict(prepared(np.zeros((2, 64, 64, 64), np.float32)))
+
+
+def test_a_memory_limit_chooses_windows_and_is_estimated(volumetric: Bundle) -> None:
+    shape = (256, 256, 256)
+    free = Predictor(volumetric).estimate(shape)
+    assert free.tiling.count == 1
+    limit = machine.used_memory() + int(0.6 * free.bytes)
+    held = Predictor(volumetric, memory_bytes=limit).estimate(shape)
+    assert held.tiling.count > 1
+    assert held.bytes < free.bytes
+    assert held.operations > free.operations
+
+
+def test_slices_run_in_batches_that_fit_the_cache(planar: Bundle) -> None:
+    few = Predictor(planar).estimate((256, 256, 100))
+    assert 1 < few.batch <= 16
+    assert Predictor(planar).estimate((256, 256, 3)).batch == 3
+
+
+def test_a_case_prepared_for_another_network_is_refused(volumetric: Bundle) -> None:
+    with pytest.raises(WrongModelKind, match="3 channels"):
+        Predictor(volumetric).predict(prepared(np.zeros((3, 16, 16, 16), np.float32)))
+
+
+def test_the_machine_is_known() -> None:
+    assert machine.count_processors() >= 1
+    assert machine.used_memory() > 2**20
+    assert machine.peak_memory() >= machine.used_memory() // 2
+    free = machine.free_memory()
+    assert free is not None
+    assert free > 2**20
