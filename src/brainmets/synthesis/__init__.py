@@ -1,1 +1,35 @@
-"""Under construction."""
+"""T1c MRI with brain metastases, made from anatomical label maps and from real scans."""
+
+from brainmets.synthesis.anatomy import Anatomy
+from brainmets.synthesis.case import SyntheticCase
+from brainmets.synthesis.config import SynthesisConfig
+from brainmets.synthesis.head import render_head, synthesize_head
+from brainmets.synthesis.insertion import InsertionParameters, insert_lesions
+from brainmets.synthesis.lesions import ENHANCING, NECROSIS, OEDEMA, PlacedLesion
+from brainmets.synthesis.parameters import (
+    LesionParameters,
+    SynthesisParameters,
+    sample_parameters,
+)
+from brainmets.synthesis.phantom import analytic_labels, sample_head
+from brainmets.synthesis.shapes import ShapeLibrary
+
+__all__ = [
+    "ENHANCING",
+    "NECROSIS",
+    "OEDEMA",
+    "Anatomy",
+    "InsertionParameters",
+    "LesionParameters",
+    "PlacedLesion",
+    "ShapeLibrary",
+    "SynthesisConfig",
+    "SynthesisParameters",
+    "SyntheticCase",
+    "analytic_labels",
+    "insert_lesions",
+    "render_head",
+    "sample_head",
+    "sample_parameters",
+    "synthesize_head",
+]

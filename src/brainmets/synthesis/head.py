@@ -1,0 +1,225 @@
+"""From an anatomical label map to a T1c scan with metastases and its truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from brainmets.domain.volume import Mask, Volume
+from brainmets.synthesis.acquisition import SlicePlan, acquire
+from brainmets.synthesis.anatomy import CODES, Anatomy
+from brainmets.synthesis.case import SyntheticCase
+from brainmets.synthesis.config import SynthesisConfig
+from brainmets.synthesis.deformation import Deformation
+from brainmets.synthesis.enhancement import Scene, Waves, paint_enhancement
+from brainmets.synthesis.fields import generator, smooth_noise
+from brainmets.synthesis.labels import Tissue
+from brainmets.synthesis.lesions import paint_lesions
+from brainmets.synthesis.parameters import SynthesisParameters, sample_parameters
+from brainmets.synthesis.truth import coarse_truth
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from brainmets.synthesis.lesions import Painted
+    from brainmets.synthesis.parameters import LesionSite
+    from brainmets.synthesis.shapes import ShapeLibrary
+
+__all__ = ["render_head", "synthesize_head"]
+
+
+def synthesize_head(
+    labels: Mask | Anatomy,
+    config: SynthesisConfig | None = None,
+    seed: int = 0,
+    *,
+    shapes: ShapeLibrary | None = None,
+) -> SyntheticCase:
+    """Make one T1c head with metastases from a label map; the same arguments, the same voxels.
+
+    Give an `Anatomy` where many heads are made from one label map: working it out takes
+    longer than a head does.
+    """
+    anatomy = labels if isinstance(labels, Anatomy) else Anatomy.of(labels)
+    config = config or SynthesisConfig()
+    parameters = sample_parameters(config, seed)
+    return render_head(anatomy, parameters, shapes=shapes, grid=config.grid)
+
+
+def render_head(
+    anatomy: Anatomy,
+    parameters: SynthesisParameters,
+    *,
+    shapes: ShapeLibrary | None = None,
+    grid: str = "isotropic",
+) -> SyntheticCase:
+    """Apply recorded parameters to a label map."""
+    deformation = Deformation.of(anatomy, parameters)
+    channels = deformation.apply(anatomy.packed)
+    image = _tissue_image(channels, parameters)
+    scene = Scene.of(channels, image, deformation, anatomy)
+    _paint_soft_parts(scene, parameters)
+    if parameters.contrast_medium:
+        paint_enhancement(scene, anatomy, parameters)
+    host = HeadHost(scene, parameters)
+    lesions = parameters.lesions if parameters.contrast_medium else ()
+    painted = paint_lesions(host, lesions, library=shapes, seed=parameters.seed)
+    return _finish(scene, parameters, painted, grid)
+
+
+def _finish(
+    scene: Scene, parameters: SynthesisParameters, painted: Painted, grid: str
+) -> SyntheticCase:
+    scan = parameters.acquisition
+    geometry = scene.deformation.geometry
+    keep = _strip_mask(scene, parameters) if parameters.stripped else None
+    plan = None
+    if scan.slice_mm > 1.05:
+        plan = SlicePlan(geometry, axis=scan.slice_axis, slice_mm=scan.slice_mm, gap=scan.slice_gap)
+    image = acquire(scene.image, parameters, plan)
+    if plan is not None:
+        painted = coarse_truth(painted, plan, back=grid == "isotropic", geometry=geometry)
+        if grid == "isotropic":
+            image = plan.thin(image)
+        else:
+            geometry = plan.geometry
+            if keep is not None:
+                keep = plan.thicken(keep.astype(np.float32)) > 0.5
+    if keep is not None:
+        image *= keep
+    image *= np.float32(scan.scale)
+    return SyntheticCase(
+        image=Volume(data=image, geometry=geometry),
+        lesions=Mask(data=painted.ids, geometry=geometry),
+        classes=Mask(data=painted.classes, geometry=geometry),
+        parameters=parameters,
+        placed=painted.placed,
+    )
+
+
+def _tissue_image(
+    channels: dict[str, NDArray[np.uint8]], parameters: SynthesisParameters
+) -> NDArray[np.float32]:
+    table = np.zeros(256, dtype=np.float32)
+    for tissue in Tissue:
+        table[tissue] = parameters.tissues[tissue.name.lower()]
+    image = table[channels["tissue"]]
+    rng = generator(parameters.seed, 7)
+    texture = smooth_noise(rng, image.shape, 4.0)
+    texture *= np.float32(parameters.texture)
+    texture += np.float32(1.0)
+    image *= texture
+    return image
+
+
+def _paint_soft_parts(scene: Scene, parameters: SynthesisParameters) -> None:
+    """Tell fat from muscle under the skin, and let mucosa, skin and muscle take up contrast."""
+    if parameters.stripped:
+        return
+    rng = generator(parameters.seed, 8)
+    tissue = scene.channels["tissue"].reshape(-1)
+    image = scene.image.reshape(-1)
+    levels, amount = parameters.tissues, parameters.enhancement
+    index = np.flatnonzero(tissue == Tissue.SOFT)
+    at = scene.coordinates(index)
+    under_skin = scene.mm("skin", index)
+    thick = rng.uniform(3.0, 9.0) * (1 + 0.3 * Waves(rng, 20.0)(at))
+    fat = np.clip((thick - under_skin) / 2 + 0.5, 0, 1)
+    planes = np.abs(Waves(rng, 5.0)(at))  # fascia between muscles: where the waves cross zero
+    fat = np.maximum(fat, np.clip((0.35 - planes) * 4, 0, 1)).astype(np.float32)
+    image[index] += fat * np.float32(levels["fat"] - levels["soft"])
+    if not parameters.contrast_medium:
+        return
+    blood = parameters.blood
+    for part, name in (
+        (Tissue.MUCOSA, "mucosa"),
+        (Tissue.SKIN, "skin"),
+        (Tissue.EYE_MUSCLE, "muscle"),
+    ):
+        index = np.flatnonzero(tissue == part)
+        wave = np.clip(0.6 + 0.4 * Waves(rng, 5.0)(scene.coordinates(index)), 0, 1.2)
+        share = np.float32(amount[name]) * wave.astype(np.float32)
+        image[index] += share * (np.float32(blood) - image[index])
+    index = np.flatnonzero(tissue == Tissue.MARROW)
+    wave = np.clip(1 + 0.35 * Waves(rng, 8.0)(scene.coordinates(index)), 0.2, 1.8)
+    image[index] *= wave.astype(np.float32)
+
+
+def _strip_mask(scene: Scene, parameters: SynthesisParameters) -> NDArray[np.bool_]:
+    """Keep the brain and a rough margin of what lies about it, as strippers do."""
+    rng = generator(parameters.seed, 9)
+    rough = smooth_noise(rng, scene.image.shape, 14.0)
+    rough *= np.float32(parameters.strip_roughness_mm)
+    depth_scale, depth_offset = CODES["depth"]
+    dura_scale, dura_offset = CODES["dura"]
+    # Never more than 1 mm into the parenchyma, and along the inner skull a smooth cut.
+    reach = np.maximum(rough + np.float32(parameters.strip_margin_mm), -1.0)
+    near = scene.channels["depth"] > np.float32(depth_offset) - np.float32(depth_scale) * reach
+    rough += np.float32(parameters.strip_skull_mm)
+    rough *= np.float32(dura_scale)
+    rough += np.float32(dura_offset)
+    return near & (scene.channels["dura"] > rough)
+
+
+class HeadHost:
+    """A bent label map as a place for lesions."""
+
+    def __init__(self, scene: Scene, parameters: SynthesisParameters) -> None:
+        self.scene = scene
+        self.image = scene.image
+        self.spacing_mm = (1.0, 1.0, 1.0)
+        levels = parameters.tissues
+        self._levels = (levels["fluid"], levels["white"], parameters.blood)
+        self._halo = np.zeros(256, dtype=np.float32)
+        for tissue in (Tissue.WHITE, Tissue.WHITE_SPOT, Tissue.CEREBELLAR_WHITE):
+            self._halo[tissue] = 1.0
+        for tissue in (Tissue.GREY, Tissue.CEREBELLAR_GREY, Tissue.BRAINSTEM, Tissue.THALAMUS):
+            self._halo[tissue] = 0.3
+        self._brain = np.zeros(256, dtype=bool)
+        for tissue in Tissue:
+            fluid = tissue in {Tissue.FLUID, Tissue.VENTRICLE, Tissue.CHIASM}
+            self._brain[tissue] = Tissue.WHITE <= tissue <= Tissue.WHITE_SPOT and not fluid
+
+    def candidates(self, site: LesionSite, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Draw voxels at random and keep those of the site."""
+        channels = self.scene.channels
+        index = rng.integers(self.image.size, size=60_000)
+        tissue = channels["tissue"].reshape(-1)[index]
+        depth = self.scene.mm("depth", index)
+        fits = self._brain[tissue] & (depth > 0.5)
+        cerebellar = (tissue == Tissue.CEREBELLAR_WHITE) | (tissue == Tissue.CEREBELLAR_GREY)
+        if site == "cerebellum":
+            fits &= cerebellar
+        elif site == "brainstem":
+            fits &= tissue == Tissue.BRAINSTEM
+        elif site == "deep":
+            fits &= (tissue >= Tissue.THALAMUS) & (tissue <= Tissue.VENTRAL_DC)
+        elif site == "white":
+            fits &= (tissue == Tissue.WHITE) & (self.scene.mm("white", index) > 2.5)
+        elif site == "junction":
+            fits &= (tissue <= Tissue.GREY) & (np.abs(self.scene.mm("white", index)) < 1.6)
+        else:
+            fits &= (tissue == Tissue.GREY) & (
+                self.scene.mm("dura", index) < (5.0 if site == "dural" else 99.0)
+            )
+        return np.stack(np.unravel_index(index[fits], self.image.shape), axis=1)
+
+    def allowed(self, box: tuple[slice, ...]) -> NDArray[np.bool_]:
+        """Parenchyma, and the sulcal fluid that a growing lesion displaces."""
+        scale, offset = CODES["depth"]
+        tissue = self.scene.channels["tissue"][box]
+        near = self.scene.channels["depth"][box] > np.uint8(offset - 0.8 * scale)
+        return (self._brain[tissue] | (near & (tissue == Tissue.FLUID))) & (
+            self.scene.normal[box] < 128
+        )
+
+    def halo(self, box: tuple[slice, ...]) -> NDArray[np.float32]:
+        """White matter takes oedema, grey a little, fluid none."""
+        return self._halo[self.scene.channels["tissue"][box]]
+
+    def levels(self, box: tuple[slice, ...]) -> tuple[float, float, float]:
+        """The same all over a head from labels."""
+        del box
+        return self._levels

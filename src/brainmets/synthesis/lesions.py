@@ -1,0 +1,307 @@
+"""Metastases painted into a head: their place, extent, ring, core, halo, and the truth of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from brainmets.synthesis.fields import generator, smooth_noise
+from brainmets.synthesis.shapes import level_set
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from brainmets.synthesis.parameters import LesionParameters, LesionSite
+    from brainmets.synthesis.shapes import ShapeLibrary
+
+__all__ = ["ENHANCING", "NECROSIS", "OEDEMA", "Host", "Painted", "PlacedLesion", "paint_lesions"]
+
+NECROSIS, OEDEMA, ENHANCING = 1, 2, 3
+"""Class numbers, as in BraTS-METS."""
+
+ATTEMPTS = 12
+MOST_HALO_MM = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedLesion:
+    """What became of one requested lesion: its id in the mask, place and true size."""
+
+    id: int
+    requested: int
+    """Index among the parameters' lesions."""
+    centre_voxel: tuple[float, float, float]
+    diameter_mm: float
+    """Of the sphere with the requested volume; the mask's volume differs by rounding only."""
+    voxels: int
+    volume_mm3: float
+    """Of the mask on the grid returned."""
+    enhancement: float
+
+
+class Host(Protocol):
+    """A head that lesions can be put into; all arrays (i, j, k) on one grid."""
+
+    image: NDArray[np.float32]
+    spacing_mm: tuple[float, float, float]
+
+    def candidates(self, site: LesionSite, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return some voxels (n, 3), in random order, where a lesion of that site may centre."""
+        ...
+
+    def allowed(self, box: tuple[slice, ...]) -> NDArray[np.bool_]:
+        """Say where in a box tumour may grow."""
+        ...
+
+    def halo(self, box: tuple[slice, ...]) -> NDArray[np.float32]:
+        """Return how readily (0…1) oedema spreads in a box: white matter first."""
+        ...
+
+    def levels(self, box: tuple[slice, ...]) -> tuple[float, float, float]:
+        """Return the brightness of fluid, white matter and enhanced blood thereabouts."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Painted:
+    """The lesions drawn: `ids` uint16 and `classes` uint8 masks (i, j, k), and their list."""
+
+    ids: NDArray[np.uint16]
+    classes: NDArray[np.uint8]
+    placed: tuple[PlacedLesion, ...]
+
+
+def paint_lesions(
+    host: Host,
+    lesions: Sequence[LesionParameters],
+    *,
+    taken: NDArray[np.bool_] | None = None,
+    library: ShapeLibrary | None = None,
+    seed: int,
+) -> Painted:
+    """Place and paint `lesions` into `host.image`, in place; none touches another or `taken`.
+
+    A lesion for which no room is found after several attempts is left out: `placed` lists
+    those that are there.
+    """
+    shape = host.image.shape
+    ids = np.zeros(shape, dtype=np.uint16)
+    classes = np.zeros(shape, dtype=np.uint8)
+    blocked = np.zeros(shape, dtype=bool) if taken is None else taken.copy()
+    placed: list[PlacedLesion] = []
+    centres: dict[int, NDArray[np.float32]] = {}
+    for number, lesion in enumerate(lesions):
+        rng = generator(seed, 5, lesion.seed)
+        for _ in range(ATTEMPTS):
+            centre = _centre(host, lesion, lesions, centres, rng)
+            if centre is None:
+                continue
+            done = _paint(
+                host, lesion, centre, ids, classes, blocked, len(placed) + 1, library, rng
+            )
+            if done is not None:
+                centres[number] = centre
+                placed.append(
+                    PlacedLesion(
+                        id=len(placed) + 1,
+                        requested=number,
+                        centre_voxel=(float(centre[0]), float(centre[1]), float(centre[2])),
+                        diameter_mm=lesion.diameter_mm,
+                        voxels=done,
+                        volume_mm3=done * float(np.prod(host.spacing_mm)),
+                        enhancement=lesion.enhancement,
+                    )
+                )
+                break
+    return Painted(ids=ids, classes=classes, placed=tuple(placed))
+
+
+def _centre(
+    host: Host,
+    lesion: LesionParameters,
+    lesions: Sequence[LesionParameters],
+    centres: dict[int, NDArray[np.float32]],
+    rng: np.random.Generator,
+) -> NDArray[np.float32] | None:
+    if lesion.near is not None and lesion.near in centres:
+        away = rng.standard_normal(3)
+        reach = (lesions[lesion.near].diameter_mm + lesion.diameter_mm) / 2 * rng.uniform(1.2, 2.0)
+        away *= (reach + 2.0) / np.linalg.norm(away)
+        return (centres[lesion.near] + away / np.array(host.spacing_mm)).astype(np.float32)
+    found = host.candidates(lesion.site, rng)
+    if not len(found):
+        return None
+    return (found[0] + rng.uniform(-0.5, 0.5, 3)).astype(np.float32)
+
+
+def _paint(
+    host: Host,
+    lesion: LesionParameters,
+    centre: NDArray[np.float32],
+    ids: NDArray[np.uint16],
+    classes: NDArray[np.uint8],
+    blocked: NDArray[np.bool_],
+    number: int,
+    library: ShapeLibrary | None,
+    rng: np.random.Generator,
+) -> int | None:
+    """Paint one lesion about `centre`; return its number of voxels, or None without room."""
+    spacing = np.array(host.spacing_mm, dtype=np.float32)
+    halo_mm = min(MOST_HALO_MM, 1.8 * lesion.oedema_mm) if lesion.oedema_mm > 0 else 0.0
+    reach = lesion.diameter_mm * (1.0 if lesion.diameter_mm > 4 else 1.4) + halo_mm + 2.0
+    low = np.maximum(np.floor(centre - reach / spacing).astype(int), 0)
+    high = np.minimum(np.ceil(centre + reach / spacing).astype(int) + 1, ids.shape)
+    if np.any(high - low < 3):
+        return None
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    # Small lesions and thick slices are drawn on a finer grid, for the share of each voxel.
+    every = 3 if lesion.diameter_mm < 8 else 1
+    fine = tuple(max(1, min(8, round(every * step))) for step in spacing.tolist())
+    level = _level(lesion, centre, low, high, spacing, fine, rng, library)
+    room = host.allowed(box) & ~blocked[box]
+    wanted_mm3 = np.pi / 6 * lesion.diameter_mm**3
+    fill, level = _fill(level, room, wanted_mm3 / float(spacing.prod()), fine, spacing)
+    count = max(1, round(wanted_mm3 / float(spacing.prod())))
+    if fill is None or count > np.count_nonzero(fill > 0.02):
+        return None
+    # The mask holds as many voxels as the volume asks for, the fullest first.
+    order = np.argpartition(fill.reshape(-1), -count)[-count:]
+    inside = np.zeros(fill.shape, dtype=bool)
+    inside.reshape(-1)[order] = True
+    if _scattered(inside):
+        return None
+    necrotic = _blend(host, box, lesion, fill, level, inside, rng)
+    halo = _blend_halo(host, box, lesion, level, room, fill, rng) if halo_mm else None
+    ids[box][inside] = number
+    here = classes[box]
+    if halo is not None:
+        here[halo & (here == 0)] = OEDEMA
+    here[inside] = np.where(necrotic[inside], NECROSIS, ENHANCING)
+    blocked[box] |= _grown(inside)
+    return count
+
+
+def _grown(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Keep two voxels between lesions, so that each stays a component of its own."""
+    from scipy import ndimage
+
+    return ndimage.binary_dilation(inside, np.ones((3, 3, 3)), iterations=2)
+
+
+def _scattered(inside: NDArray[np.bool_]) -> bool:
+    """Say whether less than nine tenths hang together: squeezed between ventricle and skull."""
+    from scipy import ndimage
+
+    components, count = ndimage.label(inside, np.ones((3, 3, 3)))
+    return count > 1 and np.bincount(components[inside]).max() < inside.sum()
+
+
+def _level(
+    lesion: LesionParameters,
+    centre: NDArray[np.float32],
+    low: NDArray[np.integer],
+    high: NDArray[np.integer],
+    spacing: NDArray[np.float32],
+    fine: tuple[int, ...],
+    rng: np.random.Generator,
+    library: ShapeLibrary | None,
+) -> NDArray[np.float32]:
+    lines = [
+        ((np.arange((b - a) * n, dtype=np.float32) + 0.5) / n - 0.5 + a - c) * step
+        for a, b, c, step, n in zip(low, high, centre, spacing, fine, strict=True)
+    ]
+    position = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).astype(np.float32)
+    return level_set(lesion, position, rng, library)
+
+
+def _fill(
+    level: NDArray[np.float32],
+    room: NDArray[np.bool_],
+    voxels: float,
+    fine: tuple[int, ...],
+    spacing: NDArray[np.float32],
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
+    """Shift the level so that it encloses the wanted volume of free room; coarsen to voxels.
+
+    Returns the share of each voxel that is tumour, and the shifted level on voxels.
+    """
+    wide = room
+    for axis, times in enumerate(fine):
+        wide = wide.repeat(times, axis) if times > 1 else wide
+    free = level[wide]
+    wanted = max(1, round(voxels * float(np.prod(fine))))
+    if len(free) < wanted * 1.5:
+        return None, level
+    cut = float(np.partition(free, wanted - 1)[wanted - 1])
+    level = level - np.float32(cut)
+    soft = np.clip(0.5 - level / np.float32((spacing / fine).min()), 0, 1) * wide
+    if max(fine) > 1:
+        size = room.shape
+        blocks = (size[0], fine[0], size[1], fine[1], size[2], fine[2])
+        soft = soft.reshape(blocks).mean(axis=(1, 3, 5))
+        level = level.reshape(blocks).mean(axis=(1, 3, 5))
+    # Much of a lesion squeezed out by ventricle or skull would not look like one.
+    whole = np.count_nonzero(level < 0)
+    if whole > 12 and np.count_nonzero((level < 0) & room) < 0.6 * whole:
+        return None, level
+    return soft.astype(np.float32), level
+
+
+def _blend(
+    host: Host,
+    box: tuple[slice, ...],
+    lesion: LesionParameters,
+    fill: NDArray[np.float32],
+    level: NDArray[np.float32],
+    inside: NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> NDArray[np.bool_]:
+    """Mix ring and core into the image; return where the core is (necrosis)."""
+    fluid, white, blood = host.levels(box)
+    bright = white + lesion.enhancement * (blood - white)
+    if lesion.kind == "haemorrhagic":
+        bright = white + max(0.6, lesion.enhancement) * (blood - white)
+    core_level = fluid + lesion.core * (white - fluid)
+    texture = 1 + lesion.texture * smooth_noise(rng, level.shape, 3.0)
+    value = np.full(level.shape, bright, dtype=np.float32) * texture
+    core = np.zeros(level.shape, dtype=np.float32)
+    if lesion.kind == "ring":
+        radius = lesion.diameter_mm / 2
+        wave = smooth_noise(rng, level.shape, max(3.0, 0.6 * radius / host.spacing_mm[0]))
+        thickness = lesion.rim_mm * (1 + lesion.rim_variation * wave)
+        core = np.clip(0.5 - (level + thickness), 0, 1).astype(np.float32)
+        soft = 1 + 0.5 * lesion.texture * smooth_noise(rng, level.shape, 4.0)
+        value += core * (np.float32(core_level) * soft - value)
+    elif lesion.kind == "haemorrhagic":
+        blot = np.clip(0.5 + 0.6 * smooth_noise(rng, level.shape, 4.0), 0, 1)
+        value *= 1 - 0.45 * blot
+    part = host.image[box]
+    part += fill * (value - part)
+    return (core > 0.5) & inside
+
+
+def _blend_halo(
+    host: Host,
+    box: tuple[slice, ...],
+    lesion: LesionParameters,
+    level: NDArray[np.float32],
+    room: NDArray[np.bool_],
+    fill: NDArray[np.float32],
+    rng: np.random.Generator,
+) -> NDArray[np.bool_]:
+    """Darken the oedema around the lesion; return where it is."""
+    fluid, white, _ = host.levels(box)
+    wave = smooth_noise(rng, level.shape, 7.0)
+    width = np.maximum(lesion.oedema_mm * (1 + 0.45 * wave), 0.1)
+    spread = host.halo(box) * room
+    share = np.clip((width * (0.25 + 0.75 * spread) - level) / 3.0 + 0.5, 0, 1) * spread
+    share *= 1 - fill
+    target = white + 0.75 * lesion.oedema_strength * (fluid - white)
+    part = host.image[box]
+    # Oedema draws tissue towards one dark level and never brightens what is darker.
+    part += np.minimum(np.float32(0.95) * share * (target - part), 0)
+    return (share > 0.5) & (fill < 0.5)

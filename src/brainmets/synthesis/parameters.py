@@ -1,0 +1,284 @@
+"""Every random choice behind one synthetic head, drawn once, recorded, then applied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from brainmets.synthesis.config import Contrast, SynthesisConfig
+from brainmets.synthesis.contrast import draw_contrast
+from brainmets.synthesis.fields import generator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "Acquisition",
+    "Deforming",
+    "LesionKind",
+    "LesionParameters",
+    "LesionSite",
+    "SynthesisParameters",
+    "draw_lesions",
+    "sample_parameters",
+]
+
+LesionSite = Literal["junction", "white", "cortex", "cerebellum", "deep", "brainstem", "dural"]
+LesionKind = Literal["solid", "ring", "haemorrhagic", "faint"]
+
+SITE_WEIGHTS: dict[LesionSite, float] = {
+    "junction": 0.56, "white": 0.08, "cortex": 0.06, "cerebellum": 0.16, "deep": 0.06,
+    "brainstem": 0.03, "dural": 0.05,
+}  # fmt: skip
+"""Metastases lodge where arterioles narrow: at the grey–white junction, 80 % supratentorial
+(Delattre et al., Arch Neurol 1988)."""
+
+
+class Recorded(BaseModel):
+    """A frozen record."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class LesionParameters(Recorded):
+    """One lesion before it has found its place."""
+
+    seed: int
+    site: LesionSite
+    kind: LesionKind
+    diameter_mm: float
+    """Of the sphere with the lesion's volume (enhancing and necrotic)."""
+    axes: tuple[float, float, float]
+    """Relative radii of the ellipsoid it grew from."""
+    lobes: int
+    roughness: float
+    """Relative standard deviation of the radius."""
+    grain: float
+    """Length of the roughness, in radii."""
+    from_library: bool
+    enhancement: float
+    """Brightness of the enhancing part: 0 as white matter, 1 as blood."""
+    rim_mm: float
+    """Mean thickness of the ring; the whole lesion enhances where it is thicker than that."""
+    rim_variation: float
+    core: float
+    """Brightness of the necrosis: 0 as fluid, 1 as white matter."""
+    texture: float
+    oedema_mm: float
+    oedema_strength: float
+    mass_effect: float
+    near: int | None = None
+    """Number (from 0) of the lesion of which this is a satellite."""
+
+
+class Deforming(Recorded):
+    """How the label map is bent: affine about the head's centre, then elastic."""
+
+    flip: bool
+    rotation_deg: tuple[float, float, float]
+    scale: tuple[float, float, float]
+    shear: tuple[float, float, float]
+    elastic_mm: float
+    elastic_length_mm: float
+    below_mm: float
+    """How far below the brain the field of view reaches in a whole head."""
+
+
+class Acquisition(Recorded):
+    """How the scanner sees the head."""
+
+    bias: float
+    bias_length_mm: float
+    noise: float
+    blur_mm: float
+    slice_axis: int
+    slice_mm: float
+    """1.0 stands for an isotropic scan."""
+    slice_gap: float
+    ringing: float
+    ghost: float
+    ghost_axis: int
+    ghost_shift: float
+    gamma: float
+    scale: float
+    """Intensity of white matter in the image written."""
+
+
+class SynthesisParameters(Recorded):
+    """Everything that makes one synthetic head from one label map."""
+
+    seed: int
+    contrast: Contrast
+    contrast_medium: bool
+    stripped: bool
+    strip_margin_mm: float
+    """How far from the parenchyma the cut keeps fluid and vessels."""
+    strip_skull_mm: float
+    """How far within the inner skull the cut stays; negative leaves dura and sinuses."""
+    strip_roughness_mm: float
+    tissues: dict[str, float]
+    """Brightness by Tissue name, white matter about 1."""
+    texture: float
+    blood: float
+    """Brightness of enhanced blood."""
+    enhancement: dict[str, float]
+    """Strength, thickness or number of each normal enhancement; see `enhancement.py`."""
+    deforming: Deforming
+    acquisition: Acquisition
+    lesions: tuple[LesionParameters, ...]
+
+
+def sample_parameters(config: SynthesisConfig, seed: int) -> SynthesisParameters:
+    """Draw every choice for one head; the same config and seed give the same parameters."""
+    rng = generator(seed, 1)
+    names = list(config.contrast_weights)
+    weights = np.array(list(config.contrast_weights.values()), dtype=float)
+    contrast = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    wish = rng.uniform()
+    fixed = config.diameters_mm is not None
+    native = not fixed and wish < config.native_share
+    clear = not fixed and wish < config.native_share + config.clear_share
+    tissues, blood, enhancement, texture = draw_contrast(contrast, rng)
+    stripped = bool(rng.uniform() < config.stripped_share)
+    lesions = () if clear else draw_lesions(config, generator(seed, 2))
+    if contrast == "free":
+        lesions = tuple(
+            each.model_copy(update={"enhancement": max(0.7, each.enhancement)}) for each in lesions
+        )
+    return SynthesisParameters(
+        seed=seed,
+        contrast=contrast,
+        contrast_medium=not native,
+        stripped=stripped,
+        strip_margin_mm=float(rng.uniform(2.0, 10.0)),
+        strip_skull_mm=float(rng.uniform(-3.0, 2.5)),
+        strip_roughness_mm=float(rng.uniform(0.1, 1.2)),
+        tissues=tissues,
+        texture=texture,
+        blood=blood,
+        enhancement=enhancement,
+        deforming=_draw_deforming(config, rng),
+        acquisition=_draw_acquisition(config, rng),
+        lesions=lesions,
+    )
+
+
+def _between(rng: np.random.Generator, ends: tuple[float, float]) -> float:
+    return float(rng.uniform(*ends))
+
+
+def _three(rng: np.random.Generator, low: float, high: float) -> tuple[float, float, float]:
+    a, b, c = rng.uniform(low, high, 3).tolist()
+    return a, b, c
+
+
+def _draw_deforming(config: SynthesisConfig, rng: np.random.Generator) -> Deforming:
+    size = _between(rng, config.scale)
+    a, b, c = rng.uniform(-0.04, 0.04, 3).tolist()
+    low, high = config.scale
+    return Deforming(
+        flip=bool(rng.uniform() < config.flip_share),
+        rotation_deg=_three(rng, -config.rotation_deg, config.rotation_deg),
+        scale=(
+            float(np.clip(size + a, low, high)),
+            float(np.clip(size + b, low, high)),
+            float(np.clip(size + c, low, high)),
+        ),
+        shear=_three(rng, -0.04, 0.04),
+        elastic_mm=_between(rng, config.elastic_mm),
+        elastic_length_mm=float(rng.uniform(18, 45)),
+        below_mm=float(rng.uniform(4, 45)),
+    )
+
+
+def _draw_acquisition(config: SynthesisConfig, rng: np.random.Generator) -> Acquisition:
+    thick = rng.uniform() < config.thick_share
+    low, high = config.noise
+    return Acquisition(
+        bias=_between(rng, config.bias),
+        bias_length_mm=float(rng.uniform(45, 110)),
+        noise=float(np.exp(rng.uniform(np.log(max(low, 1e-4)), np.log(max(high, 1e-4))))),
+        blur_mm=_between(rng, config.blur_mm),
+        # Mostly axial, as in practice; sagittal and coronal now and then.
+        slice_axis=int(rng.choice([0, 1, 2], p=[0.15, 0.15, 0.7])),
+        slice_mm=_between(rng, config.slice_mm) if thick else 1.0,
+        slice_gap=float(rng.uniform(0.0, 0.25)),
+        ringing=float(rng.uniform(0.3, 1.0)) if rng.uniform() < config.ringing_share else 0.0,
+        ghost=float(rng.uniform(0.01, 0.05)) if rng.uniform() < config.ghost_share else 0.0,
+        ghost_axis=int(rng.integers(0, 2)),
+        ghost_shift=float(rng.uniform(0.2, 0.5)),
+        gamma=float(np.exp(rng.normal(0.0, 0.08))),
+        scale=float(np.exp(rng.uniform(np.log(150), np.log(1500)))),
+    )
+
+
+def draw_lesions(config: SynthesisConfig, rng: np.random.Generator) -> tuple[LesionParameters, ...]:
+    """Draw how many lesions a head has and what each looks like, the largest first."""
+    diameters = _draw_diameters(config, rng)
+    lesions = [_draw_lesion(config, diameter, rng) for diameter in sorted(diameters, reverse=True)]
+    if config.diameters_mm is None:
+        for index in range(1, len(lesions)):
+            host = int(rng.integers(0, index))
+            small = lesions[index].diameter_mm < 0.5 * lesions[host].diameter_mm
+            if small and lesions[host].diameter_mm > 12 and rng.uniform() < 0.2:
+                lesions[index] = lesions[index].model_copy(update={"near": host})
+    return tuple(lesions)
+
+
+def _draw_diameters(config: SynthesisConfig, rng: np.random.Generator) -> Sequence[float]:
+    if config.diameters_mm is not None:
+        return config.diameters_mm
+    counts = np.array([weight for _, _, weight in config.count_weights])
+    low, high, _ = config.count_weights[int(rng.choice(len(counts), p=counts / counts.sum()))]
+    number = int(rng.integers(low, high + 1))
+    bins = np.array([weight for _, _, weight in config.diameter_weights])
+    if number > 6:  # many lesions are mostly small ones
+        bins = bins * np.linspace(1.3, 0.35, len(bins))
+    if number == 1:
+        bins = bins * np.linspace(0.6, 1.6, len(bins))
+    chosen = rng.choice(len(bins), size=number, p=bins / bins.sum())
+    return [
+        float(np.exp(rng.uniform(*np.log(config.diameter_weights[index][:2])))) for index in chosen
+    ]
+
+
+def _draw_lesion(
+    config: SynthesisConfig, diameter: float, rng: np.random.Generator
+) -> LesionParameters:
+    sites: list[LesionSite] = list(SITE_WEIGHTS)
+    site = sites[int(rng.choice(len(sites), p=list(SITE_WEIGHTS.values())))]
+    ring_share = float(np.clip((diameter - 4.0) / 12.0, 0.02, 0.72))
+    look = rng.uniform()
+    kind: LesionKind = (
+        "ring" if look < ring_share
+        else "haemorrhagic" if look > 0.97
+        else "faint" if look > 0.88
+        else "solid"
+    )  # fmt: skip
+    lobes = 1 if diameter < 6 else int(rng.choice([1, 2, 3, 4, 5], p=[0.6, 0.18, 0.11, 0.07, 0.04]))
+    large = diameter >= 5.0
+    oedema = large and rng.uniform() < config.oedema_share
+    enhancement = rng.uniform(0.12, 0.3) if kind == "faint" else rng.uniform(0.3, 1.05)
+    axes = np.exp(rng.normal(0.0, 0.16, 3))
+    axes /= axes.prod() ** (1 / 3)
+    return LesionParameters(
+        seed=int(rng.integers(2**31)),
+        site=site,
+        kind=kind,
+        diameter_mm=diameter,
+        axes=(float(axes[0]), float(axes[1]), float(axes[2])),
+        lobes=lobes,
+        roughness=float(rng.uniform(0.02, 0.2) if large else rng.uniform(0.0, 0.1)),
+        grain=float(rng.uniform(0.35, 0.9)),
+        from_library=bool(large and rng.uniform() < config.library_share),
+        enhancement=float(enhancement),
+        rim_mm=float(diameter * rng.uniform(0.07, 0.28) + rng.uniform(0.3, 1.2)),
+        rim_variation=float(rng.uniform(0.1, 0.7)),
+        core=float(rng.beta(1.6, 1.6)) * 0.95,
+        texture=float(rng.uniform(0.02, 0.18)),
+        oedema_mm=float(rng.gamma(2.2, 4.0) + 2.0) if oedema else 0.0,
+        oedema_strength=float(rng.uniform(0.3, 0.95)),
+        mass_effect=float(rng.uniform(0.0, 0.6)) if diameter > 10 else 0.0,
+    )

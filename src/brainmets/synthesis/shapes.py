@@ -1,0 +1,139 @@
+"""Lesion shapes: noise-deformed ellipsoids with lobes, and shapes of real expert masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from brainmets.synthesis.fields import smooth_noise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from brainmets.domain.volume import Mask
+    from brainmets.synthesis.parameters import LesionParameters
+
+__all__ = ["ShapeLibrary", "level_set", "random_rotation"]
+
+SMALLEST_LIBRARY_MM3 = 60.0
+"""Smaller real lesions hold too few voxels to have a shape of their own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ShapeLibrary:
+    """Level sets of real lesions, each scaled to a sphere-equivalent radius of 1.
+
+    `levels` are float32 (n, n, n) grids over (−half_width … half_width)³, negative inside.
+    Built at run time from masks the user has; never part of the package.
+    """
+
+    levels: tuple[NDArray[np.float32], ...]
+    half_width: float = 2.6
+
+    @classmethod
+    def of(cls, masks: Iterable[Mask], *, core: tuple[int, ...] = (1, 3), points: int = 40) -> Self:
+        """Collect the connected components of the `core` labels of expert masks."""
+        from scipy import ndimage
+
+        levels: list[NDArray[np.float32]] = []
+        for mask in masks:
+            components, _ = ndimage.label(np.isin(mask.data, core), np.ones((3, 3, 3)))
+            spacing = np.array(mask.geometry.spacing_mm)
+            for number, where in enumerate(ndimage.find_objects(components), start=1):
+                inside = np.pad(components[where] == number, 1)
+                volume = inside.sum() * spacing.prod()
+                if volume < SMALLEST_LIBRARY_MM3:
+                    continue
+                levels.append(_level_of(inside, spacing, volume, cls.half_width_default(), points))
+        return cls(levels=tuple(levels))
+
+    @staticmethod
+    def half_width_default() -> float:
+        """Return how far, in radii, a kept shape reaches."""
+        return 2.6
+
+    def level(self, index: int, position: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Evaluate shape `index` at positions (…, 3) in radii; negative inside."""
+        from scipy import ndimage
+
+        grid = self.levels[index % len(self.levels)]
+        at = (position / self.half_width + 1) * (len(grid) - 1) / 2
+        beyond = np.linalg.norm(
+            position - np.clip(position, -self.half_width, self.half_width), axis=-1
+        )
+        found = ndimage.map_coordinates(grid, np.moveaxis(at, -1, 0), order=1, mode="nearest")
+        return found + beyond.astype(np.float32)
+
+
+def _level_of(
+    inside: NDArray[np.bool_],
+    spacing: NDArray[np.floating],
+    volume_mm3: float,
+    half_width: float,
+    points: int,
+) -> NDArray[np.float32]:
+    from scipy import ndimage
+
+    radius = (volume_mm3 * 3 / (4 * np.pi)) ** (1 / 3)
+    signed = ndimage.distance_transform_edt(~inside, sampling=spacing)
+    signed -= ndimage.distance_transform_edt(inside, sampling=spacing)
+    signed = ndimage.gaussian_filter(signed.astype(np.float32), 0.6) / np.float32(radius)
+    centre = np.array(ndimage.center_of_mass(inside))
+    line = np.linspace(-half_width, half_width, points)
+    grid = np.stack(np.meshgrid(line, line, line, indexing="ij"))
+    at = grid * radius / spacing[:, None, None, None] + centre[:, None, None, None]
+    edge = np.array(inside.shape)[:, None, None, None] - 1
+    beyond = np.linalg.norm((at - np.clip(at, 0, edge)) * spacing[:, None, None, None], axis=0)
+    values = ndimage.map_coordinates(signed, at, order=1, mode="nearest")
+    return (values + beyond / radius).astype(np.float32)
+
+
+def random_rotation(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return a rotation, uniformly distributed."""
+    matrix, upper = np.linalg.qr(rng.standard_normal((3, 3)))
+    matrix = matrix * np.sign(np.diag(upper))
+    if np.linalg.det(matrix) < 0:
+        matrix[:, 0] *= -1
+    return matrix.astype(np.float32)
+
+
+def level_set(
+    lesion: LesionParameters,
+    position_mm: NDArray[np.float32],
+    rng: np.random.Generator,
+    library: ShapeLibrary | None,
+) -> NDArray[np.float32]:
+    """Return about the distance in mm to the lesion's surface (X, Y, Z), negative inside.
+
+    `position_mm` (X, Y, Z, 3) is relative to the lesion's centre. The volume enclosed is only
+    roughly that of the diameter: the caller shifts the level to match it.
+    """
+    radius = lesion.diameter_mm / 2
+    turned = position_mm @ random_rotation(rng) / np.float32(radius)
+    shape = position_mm.shape[:3]
+    step = max(float(np.ptp(position_mm[..., 0])) / max(shape[0] - 1, 1), 1e-3)
+    noise = smooth_noise(rng, shape, max(2.0, lesion.grain * radius / step))
+    if lesion.from_library and library is not None and library.levels:
+        level = library.level(int(rng.integers(len(library.levels))), turned)
+        level += np.float32(0.3 * lesion.roughness) * noise
+        return level * np.float32(radius)
+    level = np.linalg.norm(turned / np.array(lesion.axes, dtype=np.float32), axis=-1) - 1
+    for _ in range(lesion.lobes - 1):
+        size = rng.uniform(0.4, 0.85)
+        towards = rng.standard_normal(3)
+        towards *= rng.uniform(0.6, 1.1) / np.linalg.norm(towards)
+        other = np.linalg.norm(turned - towards.astype(np.float32), axis=-1) - size
+        level = _soft_minimum(level, other.astype(np.float32), 0.18)
+    level += np.float32(lesion.roughness) * noise
+    return (level * radius).astype(np.float32)
+
+
+def _soft_minimum(
+    a: NDArray[np.float32], b: NDArray[np.float32], width: float
+) -> NDArray[np.float32]:
+    blend = np.maximum(width - np.abs(a - b), 0) / width
+    return np.minimum(a, b) - blend * blend * np.float32(width / 4)
