@@ -29,12 +29,14 @@ class Source:
     """Where a case came from, without anything that names the patient.
 
     `sha256` covers the bytes of the image content as they lay on disk. `slice_names` are
-    the file stems of slice images, in stack order.
+    the file stems of slice images, in stack order. `notes` are sentences for the user on how the
+    input was understood, where it leaves room for doubt; they belong into a report's warnings.
     """
 
     format: InputFormat
     sha256: str
     slice_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

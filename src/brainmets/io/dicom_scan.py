@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from brainmets.domain.errors import BrainmetsError, DicomHeader, OutOfMemory, TooLarge
+from brainmets.domain.errors import DicomHeader, TooLarge
+from brainmets.io.guard import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from pydicom import Dataset
 
     from brainmets.io.entries import Entry
     from brainmets.io.limits import Limits
 
-__all__ = ["Frame", "Hints", "guarded", "scan"]
+__all__ = ["Frame", "Hints", "PixelLayout", "scan"]
+
+PIXEL_DATA, PIXEL_DATA_BIG_ENDIAN = b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"
+"""Tag (7FE0,0010) as its four bytes."""
 
 MR_IMAGES = (
     "1.2.840.10008.5.1.4.1.1.4",  # MR Image Storage
@@ -36,7 +38,9 @@ TAGS = [
     "ScanningSequence", "RepetitionTime", "EchoTime", "InversionTime", "EchoNumbers",
     "AcquisitionNumber", "TemporalPositionIdentifier", "Rows", "Columns", "PixelSpacing",
     "ImageOrientationPatient", "ImagePositionPatient", "RescaleSlope", "RescaleIntercept",
-    "NumberOfFrames", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
+    "PixelRepresentation", "NumberOfFrames", "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 
 
@@ -50,6 +54,24 @@ class Hints:
     repetition_ms: float = math.nan
     echo_ms: float = math.nan
     inversion_ms: float = math.nan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelLayout:
+    """How one file stores its pixels.
+
+    `at` is the byte where uncompressed pixels begin; None where they are compressed or missing.
+    """
+
+    compressed: bool
+    at: int | None
+    big_endian: bool
+    samples: int
+    photometric: str
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,30 +97,7 @@ class Frame:
     localiser: bool
     facets: tuple[tuple[str, str], ...]
     hints: Hints
-
-
-@contextmanager
-def guarded(fault: BrainmetsError) -> Generator[None, None, None]:
-    """Turn whatever a parser or decoder raises into `fault`, and keep its warnings quiet.
-
-    Decoders written in Rust or C can raise a BaseException (pyo3's PanicException) on mutated
-    input, so `Exception` alone is not enough.
-
-    Raises:
-        OutOfMemory: the memory ran out.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except (KeyboardInterrupt, SystemExit, GeneratorExit, BrainmetsError):
-        raise
-    except MemoryError:
-        raise OutOfMemory(
-            fault.found, expected="an image that fits in memory", remedy=fault.remedy
-        ) from None
-    except BaseException:  # noqa: BLE001  see above: PanicException
-        raise fault from None
+    pixels: PixelLayout
 
 
 def scan(entries: Iterable[Entry], limits: Limits) -> tuple[Frame, ...]:
@@ -120,7 +119,7 @@ def scan(entries: Iterable[Entry], limits: Limits) -> tuple[Frame, ...]:
         with guarded(fault), entry.open() as stream:
             header = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=TAGS)
             if _is_mr_image(header):
-                frames += _frames(header, entry)
+                frames += _frames(header, entry, _layout(header, stream))
         if len(frames) > limits.max_slices * 16:
             raise TooLarge(
                 f"more than {limits.max_slices * 16:,} DICOM frames",
@@ -137,9 +136,9 @@ def _is_mr_image(header: Dataset) -> bool:
     return placed and "Rows" in header and str(header.get("Modality", "")).strip() in MODALITIES
 
 
-def _frames(header: Dataset, entry: Entry) -> Iterator[Frame]:
+def _frames(header: Dataset, entry: Entry, pixels: PixelLayout) -> Iterator[Frame]:
     if "PerFrameFunctionalGroupsSequence" not in header:
-        yield _frame(header, entry, 0, [header])
+        yield _frame(header, entry, 0, [header], pixels)
         return
     shared = list(header.get("SharedFunctionalGroupsSequence") or ())[:1]
     for index, own in enumerate(header.PerFrameFunctionalGroupsSequence):
@@ -151,10 +150,12 @@ def _frames(header: Dataset, entry: Entry) -> Iterator[Frame]:
             if element.VR == "SQ"
             for item in element.value[:1]
         ]
-        yield _frame(header, entry, index, [*items, header])
+        yield _frame(header, entry, index, [*items, header], pixels)
 
 
-def _frame(header: Dataset, entry: Entry, index: int, places: list[Dataset]) -> Frame:
+def _frame(
+    header: Dataset, entry: Entry, index: int, places: list[Dataset], pixels: PixelLayout
+) -> Frame:
     image_type = [str(part) for part in _values(_find(places, "FrameType", "ImageType"))]
     spacing = _numbers(_find(places, "PixelSpacing"), 2)
     return Frame(
@@ -172,7 +173,34 @@ def _frame(header: Dataset, entry: Entry, index: int, places: list[Dataset]) -> 
         localiser=any(part in LOCALISER_TYPES for part in image_type),
         facets=_facets(places, image_type),
         hints=_hints(header, places),
+        pixels=pixels,
     )
+
+
+def _layout(header: Dataset, stream: BinaryIO) -> PixelLayout:
+    """Describe the pixels; the parser has stopped `stream` right before them."""
+    syntax = getattr(header, "file_meta", {}).get("TransferSyntaxUID")
+    compressed = bool(syntax and syntax.is_compressed)  # deflated data sets count as well
+    implicit, little = header.original_encoding
+    allocated = int(header.get("BitsAllocated", 16))
+    stored = int(header.get("BitsStored", allocated))
+    return PixelLayout(
+        compressed=compressed,
+        at=None if compressed else _pixels_at(stream, implicit=implicit, little=little),
+        big_endian=not little,
+        samples=int(header.get("SamplesPerPixel", 1)),
+        photometric=str(header.get("PhotometricInterpretation", "")).strip(),
+        bits_allocated=allocated,
+        bits_stored=stored,
+        high_bit=int(header.get("HighBit", stored - 1)),
+        signed=bool(header.get("PixelRepresentation", 0)),
+    )
+
+
+def _pixels_at(stream: BinaryIO, *, implicit: bool | None, little: bool | None) -> int | None:
+    here = stream.tell()
+    tag = PIXEL_DATA if little else PIXEL_DATA_BIG_ENDIAN
+    return here + (8 if implicit else 12) if stream.read(4) == tag else None
 
 
 def _facets(places: list[Dataset], image_type: list[str]) -> tuple[tuple[str, str], ...]:

@@ -62,6 +62,7 @@ class _Read:
     sha256: str
     case_id: str
     slice_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read_case(
@@ -101,7 +102,12 @@ def read_case(
     return Case(
         images={name: one.volume for name, one in read.items()},
         geometry=main.volume.geometry,
-        source=Source(format=main.format, sha256=_joint_hash(read), slice_names=main.slice_names),
+        source=Source(
+            format=main.format,
+            sha256=_joint_hash(read),
+            slice_names=main.slice_names,
+            notes=tuple(note for one in read.values() for note in one.notes),
+        ),
         case_id=main.case_id,
         kind=main.kind,
     )
@@ -172,11 +178,11 @@ def _read(
     with entries_of(path, limits) as entries:
         kind, chosen = _sorted_out(entries, path.name)
         if kind == "dicom":
-            return _read_dicom(chosen, series, path.name, limits)
+            return _read_dicom(chosen, series, sequence, path.name, limits)
         if kind == "nifti":
             entry = _choose_nifti(chosen, series, sequence, path.name, limits)
             return _read_nifti(
-                entry, limits, limits.min_slices if min_slices is None else min_slices
+                entry, sequence, limits, limits.min_slices if min_slices is None else min_slices
             )
         return _read_images(path, chosen, sequence, channel, limits)
 
@@ -197,7 +203,7 @@ def _sorted_out(
             expected="DICOM, NIfTI, PNG, JPEG or TIFF",
             remedy="give the images themselves",
         )
-    (only,) = entries
+    only = next(iter(entries))
     if only.name.casefold().endswith(NIFTI_SUFFIXES):
         raise NotNifti(
             f"{only.name} holds {_what(only)}",
@@ -222,7 +228,9 @@ def _is_mask(entry: Entry) -> bool:
     return any(stem.endswith((f"_{word}", f"-{word}")) for word in MASK_ENDINGS)
 
 
-def _read_dicom(entries: tuple[Entry, ...], series: str | None, name: str, limits: Limits) -> _Read:
+def _read_dicom(
+    entries: tuple[Entry, ...], series: str | None, sequence: Sequence, name: str, limits: Limits
+) -> _Read:
     offered = group_series(scan(entries, limits), limits)
     chosen = offered[choose([one.info for one in offered], series, name)]
     stack = stack_frames(chosen.frames, limits)
@@ -233,6 +241,7 @@ def _read_dicom(entries: tuple[Entry, ...], series: str | None, name: str, limit
         kind="volume",
         sha256=sha256,
         case_id=f"dicom-{sha256[:12]}",
+        notes=_doubt(chosen.info.guess, sequence, "DICOM header"),
     )
 
 
@@ -250,7 +259,7 @@ def _choose_nifti(
     return entries[choose(offered, series, name)]
 
 
-def _read_nifti(entry: Entry, limits: Limits, min_slices: int) -> _Read:
+def _read_nifti(entry: Entry, sequence: Sequence, limits: Limits, min_slices: int) -> _Read:
     image = read_nifti(entry, limits, min_slices=min_slices)
     return _Read(
         volume=Volume(data=_float32(image.data, entry.name), geometry=image.geometry),
@@ -258,6 +267,7 @@ def _read_nifti(entry: Entry, limits: Limits, min_slices: int) -> _Read:
         kind="volume",
         sha256=image.sha256,
         case_id=safe_stem(entry.name, f"case-{image.sha256[:12]}"),
+        notes=_doubt(guess_from_name(entry.name), sequence, "file name"),
     )
 
 
@@ -276,7 +286,15 @@ def _read_images(
         sha256=stack.sha256,
         case_id=safe_stem(path.resolve().name, f"case-{stack.sha256[:12]}"),
         slice_names=stack.names,
+        notes=stack.notes,
     )
+
+
+def _doubt(guess: Sequence | None, sequence: Sequence, witness: str) -> tuple[str, ...]:
+    """Say so where a name or header speaks of another sequence than the one asked for."""
+    if guess is None or guess == sequence:
+        return ()
+    return (f"The {witness} suggests {guess}; the image was read as {sequence}.",)
 
 
 def _float32(data: NDArray[np.generic], name: str) -> NDArray[np.float32]:

@@ -1,0 +1,156 @@
+"""Decoding one PNG, JPEG or TIFF into its pages, with Pillow alone.
+
+The declared size is checked before pixels are decoded. WebP-compressed TIFF, which Pillow's
+libtiff cannot read, is unpacked strip by strip with Pillow's own WebP decoder.
+"""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from brainmets.domain.errors import BrokenImage, NonFinite, TooLarge
+from brainmets.io.guard import guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from brainmets.io.entries import Entry
+    from brainmets.io.limits import Limits
+
+__all__ = ["declared_size", "pages"]
+
+FORMATS = ("PNG", "JPEG", "TIFF")
+ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+COLOUR_MODES = frozenset({"P", "CMYK", "YCbCr", "LAB", "HSV", "RGBX"})
+
+WEBP_COMPRESSION = 50_001
+COMPRESSION_TAG, STRIP_OFFSETS_TAG, STRIP_BYTES_TAG = 259, 273, 279
+
+
+def declared_size(entry: Entry, limits: Limits) -> tuple[int, int, int]:
+    """Return columns, rows and pages as declared, decoding no pixels.
+
+    Raises:
+        BrokenImage: the header cannot be read.
+    """
+    with guarded(_fault(entry.name)), _opened(entry.read()) as image:
+        count = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+        return image.width, image.height, min(count, limits.max_slices)
+    raise _fault(entry.name)
+
+
+def pages(content: bytes, name: str, limits: Limits) -> Iterator[NDArray[Any]]:
+    """Yield each page as it is meant to be seen: (row, column) grey or (row, column, 3).
+
+    EXIF orientation is applied and what is transparent becomes black. Only TIFF has further
+    pages; 16-bit colour is read as 8-bit.
+
+    Raises:
+        BrokenImage: the image cannot be decoded.
+        TooLarge: a page declares more pixels than `limits` allow.
+        NonFinite: a float TIFF holds NaN or infinity.
+    """
+    fault = _fault(name)
+    with guarded(fault):
+        image = _opened(content)
+    with image:
+        for number in range(limits.max_slices + 1):
+            with guarded(fault):
+                if not _turn_to(image, number):
+                    return
+                _check_size(image, name, limits)
+                page = _pixels(image, content)
+            if page.dtype.kind == "f" and not np.isfinite(page).all():
+                raise NonFinite(
+                    f"{name} has pixels that are NaN or infinite",
+                    expected="finite pixels",
+                    remedy="replace them and save the image again",
+                )
+            yield page
+
+
+def _fault(name: str) -> BrokenImage:
+    return BrokenImage(
+        f"{name} cannot be decoded as an image",
+        expected="a complete PNG, JPEG or TIFF",
+        remedy="save the image again, for instance as PNG",
+    )
+
+
+def _opened(content: bytes) -> Image:
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        # Our own bound on the declared size follows; Pillow's error above it still stands.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(BytesIO(content), formats=FORMATS)
+
+
+def _turn_to(image: Image, page: int) -> bool:
+    if page and image.format != "TIFF":
+        return False
+    try:
+        image.seek(page)
+    except EOFError:
+        return False
+    return True
+
+
+def _check_size(image: Image, name: str, limits: Limits) -> None:
+    if image.width * image.height > limits.max_image_pixels:
+        raise TooLarge(
+            f"{name} declares {image.width:,} × {image.height:,} pixels",
+            expected=f"at most {limits.max_image_pixels:,}",
+            remedy="give the slice at its original size",
+        )
+
+
+def _pixels(image: Image, content: bytes) -> NDArray[Any]:
+    from PIL import ImageOps
+
+    picture = ImageOps.exif_transpose(_unpacked_webp(image, content) or image)
+    if picture.mode in ALPHA_MODES or "transparency" in picture.info:
+        picture = _over_black(picture)
+    elif picture.mode in COLOUR_MODES:
+        picture = picture.convert("RGB")
+    elif picture.mode == "1":
+        picture = picture.convert("L")
+    pixels = np.asarray(picture)
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+def _over_black(picture: Image) -> Image:
+    from PIL import Image
+
+    colours = picture.convert("RGBA")
+    black = Image.new("RGBA", colours.size, (0, 0, 0, 255))
+    return Image.alpha_composite(black, colours).convert("RGB")
+
+
+def _unpacked_webp(image: Image, content: bytes) -> Image | None:
+    """Return a WebP-compressed TIFF page; each of its strips is a complete WebP picture."""
+    from PIL import Image
+
+    tags: Any = getattr(image, "tag_v2", None)
+    if tags is None or tags.get(COMPRESSION_TAG) != WEBP_COMPRESSION:
+        return None
+    page = Image.new(image.mode, image.size)
+    top = 0
+    for offset, count in zip(tags[STRIP_OFFSETS_TAG], tags[STRIP_BYTES_TAG], strict=True):
+        with Image.open(BytesIO(content[offset : offset + count]), formats=("WEBP",)) as strip:
+            if strip.width != image.width or top + strip.height > image.height:
+                raise ValueError(strip.size)
+            page.paste(strip.convert(image.mode), (0, top))
+            top += strip.height
+    if top != image.height:
+        raise ValueError(top)
+    page.info = dict(image.info)
+    page.getexif().update(image.getexif())
+    return page
