@@ -108,10 +108,8 @@ def _series_view(info: object) -> SeriesView:
     fields: dict[str, Any] = (
         asdict(info) if is_dataclass(info) and not isinstance(info, type) else {}
     )
-    names = {"number_of_slices": "slices", "count": "slices", "series_uid": "uid"}
-    renamed = {names.get(name, name): value for name, value in fields.items()}
     return SeriesView.model_validate(
-        {name: renamed[name] for name in SeriesView.model_fields if renamed.get(name) is not None}
+        {name: fields[name] for name in SeriesView.model_fields if fields.get(name) is not None}
     )
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "JobState",
     "JobView",
     "LesionView",
+    "LesionsView",
     "ModelView",
     "Problem",
     "ProvenanceView",
@@ -65,11 +66,13 @@ class SeriesView(_Schema):
     """One image series found in a DICOM upload."""
 
     uid: str
-    description: str = ""
+    description: str = Field(default="", description="Modality, size and spacing; no header text.")
     modality: str = ""
     slices: int = 0
     shape: tuple[int, ...] = ()
     spacing_mm: tuple[float, ...] = ()
+    number: int | None = None
+    guess: Sequence | None = Field(default=None, description="The likely MR sequence.")
 
 
 class SeriesChoice(_Schema):
@@ -129,6 +132,14 @@ class JobResult(_Schema):
     timings: dict[str, float] = {}
     operating_point: dict[str, float] = {}
     notice: str = RESEARCH_USE_ONLY
+
+
+class LesionsView(_Schema):
+    """A result's lesions at another operating point."""
+
+    lesions: tuple[LesionView, ...]
+    operating_point: dict[str, float]
+    labels: str = Field(description="Lesion ids on the display grid: uint8, gzip, base64.")
 
 
 class FileView(_Schema):

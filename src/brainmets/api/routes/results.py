@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import mimetypes
 import zipfile
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from brainmets.api.routes.dependencies import OwnJob, ServiceSettings, refusals
-from brainmets.api.schemas import FileView, JobView
+from brainmets.api.schemas import FileView, JobResult, JobView, LesionsView
 from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.domain.errors import JobNotFinished, UnknownJob
 
@@ -88,13 +88,34 @@ def get_view(
     )
 
 
-def _refuse_unfinished(job: StoredJob) -> None:
-    if job.state != "done":
+@router.get(
+    "/{job_id}/lesions",
+    operation_id="find_lesions",
+    responses=refusals(_404="No such job", _409="Not finished", _422="Unusable operating point"),
+)
+def find_lesions(
+    job: OwnJob,
+    settings: ServiceSettings,
+    threshold: Annotated[float | None, Query(gt=0, le=1, allow_inf_nan=False)] = None,
+    peak: Annotated[float | None, Query(gt=0, le=1, allow_inf_nan=False)] = None,
+    min_volume_mm3: Annotated[float | None, Query(ge=0, le=1e9, allow_inf_nan=False)] = None,
+) -> LesionsView:
+    """Threshold the stored probability again; the network does not run."""
+    from brainmets.api.rethreshold import operating_point, rethreshold
+
+    result = _refuse_unfinished(job)
+    point = operating_point(result, threshold=threshold, peak=peak, min_volume_mm3=min_volume_mm3)
+    return rethreshold(settings.jobs_dir / job.id / "view", point, result)
+
+
+def _refuse_unfinished(job: StoredJob) -> JobResult:
+    if job.state != "done" or job.result is None:
         raise JobNotFinished(
             f"a job that is {job.state.replace('_', ' ')}",
             expected="a job that is done",
             remedy="wait for it, or look at its problem",
         )
+    return job.result
 
 
 def _files(job_dir: Path) -> list[Path]:

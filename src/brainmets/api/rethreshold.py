@@ -1,0 +1,81 @@
+"""The stored probability at another operating point, without running the network again."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import ValidationError
+
+from brainmets.api.display import DisplayGrid, load_probability, pack_labels
+from brainmets.api.schemas import LesionsView, LesionView
+from brainmets.domain.errors import OptionError
+from brainmets.inference.lesions import find_lesions
+from brainmets.inference.operating_point import OperatingPoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from brainmets.api.schemas import JobResult
+    from brainmets.domain import Lesion, Mask, Volume
+
+__all__ = ["lesions_at", "operating_point", "rethreshold"]
+
+MOST_CANDIDATES = 1_500_000
+"""Voxels above a threshold beyond which it marks no lesions but the head; bounds the memory."""
+
+
+def operating_point(
+    result: JobResult, *, threshold: float | None, peak: float | None, min_volume_mm3: float | None
+) -> OperatingPoint:
+    """Return a result's own operating point with what the caller changed.
+
+    Raises:
+        OptionError: the values contradict each other.
+    """
+    changes = {"threshold": threshold, "peak": peak, "min_volume_mm3": min_volume_mm3}
+    changed = {name: value for name, value in changes.items() if value is not None}
+    values = {name: value for name, value in result.operating_point.items() if value > 0} | changed
+    if "peak" not in changed:  # a threshold alone is plain thresholding
+        values["peak"] = values.get("peak", 0.5) if not changed else values["threshold"]
+    try:
+        return OperatingPoint.model_validate(values)
+    except ValidationError as error:
+        raise OptionError(
+            "values that make no operating point",
+            expected="0 < threshold ≤ peak ≤ 1",
+            remedy="lower the threshold or raise the peak",
+        ) from error
+
+
+def lesions_at(
+    view: Path, point: OperatingPoint, result: JobResult
+) -> tuple[Volume, Mask, tuple[Lesion, ...]]:
+    """Find the lesions of a stored probability map, on the input's own grid.
+
+    Raises:
+        OptionError: so much lies above the threshold that it separates nothing.
+    """
+    probability = load_probability(view)
+    above = int(np.count_nonzero(probability.data >= np.float32(point.threshold)))
+    if above > MOST_CANDIDATES:
+        raise OptionError(
+            f"a threshold that {above / probability.data.size:.0%} of the image lies above",
+            expected="one that tells lesions from the rest",
+            remedy="choose a higher threshold",
+        )
+    mask, lesions = find_lesions(probability, point, kind=result.kind)
+    return probability, mask, lesions
+
+
+def rethreshold(view: Path, point: OperatingPoint, result: JobResult) -> LesionsView:
+    """Return the lesions at an operating point with their ids on the display grid."""
+    probability, mask, lesions = lesions_at(view, point, result)
+    packed = pack_labels(mask, DisplayGrid.of(probability.geometry))
+    return LesionsView(
+        lesions=tuple(LesionView.model_validate(asdict(lesion)) for lesion in lesions),
+        operating_point=point.model_dump(),
+        labels=base64.b64encode(packed).decode("ascii"),
+    )

@@ -1,0 +1,87 @@
+"""The page itself: what `streamlit run app/frontend.py` and `brainmets serve` show."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from brainmets.domain import RESEARCH_USE_ONLY
+from brainmets.domain.errors import BrainmetsError, ServiceUnreachable, UnknownJob
+from brainmets.ui.connection import make_client
+from brainmets.ui.history import show_history
+from brainmets.ui.start import show_start
+from brainmets.ui.texts import explain
+from brainmets.ui.work import show_job
+
+__all__ = ["main"]
+
+_STYLE = """<style>
+[data-testid="stMainBlockContainer"] { padding: 3.4rem 2rem 3.5rem; max-width: 112rem; }
+.research {
+  position: fixed; inset: auto 0 0 0; z-index: 999990; padding: 0.3rem 1rem; text-align: center;
+  font-size: 0.8rem; letter-spacing: 0.01em; background: #7a4a00; color: #fff;
+}
+.headline { display: flex; align-items: baseline; gap: 0.9rem; flex-wrap: wrap; }
+.headline b { font-size: 1.35rem; letter-spacing: -0.01em; font-weight: 650; }
+.headline span { opacity: 0.72; font-size: 0.95rem; }
+.stages { list-style: none; margin: 0.4rem 0 0; padding: 0; display: grid; gap: 0.35rem; }
+.stages li { display: flex; gap: 0.65rem; align-items: center; opacity: 0.55; margin: 0; }
+.stages li::before {
+  content: ""; width: 0.7rem; height: 0.7rem; border-radius: 50%;
+  border: 2px solid currentColor; box-sizing: border-box; flex: none;
+}
+.stages li.now, .stages li.past { opacity: 1; }
+.stages li.past::before { background: currentColor; }
+.stages li.now::before { border-color: var(--primary-color, #0f7f95); background: #0f7f95; }
+.stages li.now { font-weight: 600; }
+</style>"""
+
+
+def main() -> None:
+    """Draw the page for this run of the script."""
+    st.set_page_config(page_title="brainmets", page_icon="🧠", layout="wide")
+    st.html(_STYLE + f'<div class="research" role="note">{RESEARCH_USE_ONLY}</div>')
+    pages = [
+        st.Page(_examine, title="Examine", default=True),
+        st.Page(_past, title="Past results", url_path="past"),
+    ]
+    st.navigation(pages, position="top").run()
+
+
+def _examine() -> None:
+    with make_client() as client:
+        try:
+            job_id = st.query_params.get("job")
+            if job_id:
+                show_job(client, job_id)
+            else:
+                show_start(client)
+        except UnknownJob as error:
+            explain(error)
+            if st.button("Examine an image"):
+                st.query_params.clear()
+                st.rerun()
+        except BrainmetsError as error:
+            _refused(error)
+
+
+def _past() -> None:
+    with make_client() as client:
+        try:
+            show_history(client)
+        except BrainmetsError as error:
+            _refused(error)
+
+
+def _refused(error: BrainmetsError) -> None:
+    explain(error)
+    if isinstance(error, ServiceUnreachable):
+        st.markdown("Start the service in another terminal, in the folder of brainmets:")
+        st.code("uvicorn app.main:app", language="bash")
+        st.markdown("or start page and service together:")
+        st.code("brainmets serve", language="bash")
+        if st.button("Try again", type="primary"):
+            st.rerun()
+
+
+if __name__ == "__main__":
+    main()

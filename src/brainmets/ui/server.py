@@ -1,0 +1,100 @@
+"""Page and service in one process, on one port: what `brainmets serve` runs."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brainmets.api.client import Client
+from brainmets.api.settings import Settings
+from brainmets.domain.errors import BrainmetsError, OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "serve"]
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8501
+API_PATH = "/api"
+DEMO_VARIABLE = "BRAINMETS_DEMO"
+"""Read by `brainmets.ui.start`, which cannot be imported here: the server starts without it."""
+
+PAGE = Path(__file__).parent / "page.py"
+DEMO_PATIENCE_S = 600.0
+
+
+def serve(
+    host: str = DEFAULT_HOST,
+    port: int = DEFAULT_PORT,
+    *,
+    demo: bool = False,
+    settings: Settings | None = None,
+) -> None:
+    """Serve until interrupted.
+
+    The service's routes lie under `/api`. With `demo` the sample is segmented at once, and the
+    page opens on its result.
+
+    Raises:
+        OptionError: the host is beyond this computer and no API key is configured.
+    """
+    settings = settings or Settings()
+    local = host in {"127.0.0.1", "localhost", "::1"}
+    if not local and not settings.keys:
+        raise OptionError(
+            f"the address {host}, which others can reach, and no API key",
+            expected="127.0.0.1, or keys in BRAINMETS_API_KEYS_SHA256",
+            remedy="leave --host out, or configure keys first",
+        )
+    os.environ["BRAINMETS_API_URL"] = f"http://127.0.0.1:{port}{API_PATH}"
+    os.environ["BRAINMETS_BROWSER_API"] = API_PATH
+    app = _page_and_service(settings)
+    if demo:
+        os.environ[DEMO_VARIABLE] = "1"
+        threading.Thread(target=_open_demo, args=(host, port), daemon=True).start()
+    app.run(
+        config={
+            "server.address": host,
+            "server.port": port,
+            "server.headless": True,
+            "browser.gatherUsageStats": False,
+        }
+    )
+
+
+def _page_and_service(settings: Settings) -> Any:
+    import streamlit as st
+    from starlette.routing import Mount
+
+    from brainmets.api.app import create_app
+
+    service = create_app(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: Any) -> AsyncGenerator[None]:
+        async with service.router.lifespan_context(service):  # a mount's own is never run
+            yield
+
+    return st.App(PAGE, lifespan=lifespan, routes=[Mount(API_PATH, app=service)])
+
+
+def _open_demo(host: str, port: int) -> None:
+    """Segment the sample as soon as the service answers, and say where to look."""
+    import sys
+
+    address = f"http://{host}:{port}"
+    deadline = time.monotonic() + DEMO_PATIENCE_S
+    with Client(os.environ["BRAINMETS_API_URL"]) as client:
+        while time.monotonic() < deadline:
+            try:
+                client.wait(client.submit_sample().id)
+            except BrainmetsError:
+                time.sleep(0.3)
+                continue
+            sys.stderr.write(f"\n  The sample is segmented: open {address}\n\n")
+            return

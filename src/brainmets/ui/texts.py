@@ -1,0 +1,71 @@
+"""Words and numbers as the page shows them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+if TYPE_CHECKING:
+    from brainmets.api.schemas import Problem
+    from brainmets.domain.errors import BrainmetsError
+
+__all__ = ["STAGE_NAMES", "STATE_NAMES", "explain", "explain_problem", "plain", "size", "when"]
+
+STAGE_NAMES = {
+    "read": "Reading the images",
+    "prepare": "Preparing: orientation, resampling, contrast",
+    "segment": "Segmenting",
+    "measure": "Measuring the lesions",
+    "write": "Writing the results",
+}
+
+STATE_NAMES = {
+    "queued": "waiting",
+    "running": "running",
+    "needs_choice": "needs a choice",
+    "done": "done",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
+
+_MARKDOWN = str.maketrans({sign: f"\\{sign}" for sign in r"\`*_{}[]()#+-!$~|<>:"})
+
+
+def explain(error: BrainmetsError) -> None:
+    """Show an error as its code and one sentence."""
+    _show(error.code, error.found, error.expected, error.remedy)
+
+
+def explain_problem(problem: Problem) -> None:
+    """Show a job's problem as its code and one sentence."""
+    _show(problem.code, problem.found or problem.detail, problem.expected, problem.remedy)
+
+
+def _show(code: str, found: str, expected: str, remedy: str) -> None:
+    sentence = f"{found[:1].upper()}{found[1:]}."
+    if expected:
+        sentence += f" Expected {expected}."
+    if remedy:
+        sentence += f" What to do: {remedy}."
+    st.error(f"**{plain(code)}**  \n{plain(sentence)}")
+
+
+def plain(text: str) -> str:
+    """Return text that markdown shows as it is: file names are not formatting."""
+    return text.translate(_MARKDOWN)
+
+
+def when(seconds: float) -> str:
+    """Return a moment in this computer's own time."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def size(number_of_bytes: int) -> str:
+    """Return a file's size as people read it."""
+    if number_of_bytes < 1000:
+        return f"{number_of_bytes} B"
+    if number_of_bytes < 1_000_000:
+        return f"{number_of_bytes / 1000:.0f} kB"
+    return f"{number_of_bytes / 1_000_000:.1f} MB"

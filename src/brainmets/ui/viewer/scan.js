@@ -1,0 +1,100 @@
+// A scan's display copies in the browser's memory: x runs right, y front, z up; x fastest.
+
+const TOP_LEVEL = 4095;
+
+// How each plane lies on the screen: across, down and through as [axis, direction].
+// Direction -1 runs from the axis's end: up the screen for y and z.
+const PLANES = {
+  axial: { across: [0, -1], down: [1, -1], through: 2, name: "Axial", ends: ["R", "L", "A", "P"] },
+  coronal: { across: [0, -1], down: [2, -1], through: 1, name: "Coronal", ends: ["R", "L", "S", "I"] },
+  sagittal: { across: [1, -1], down: [2, -1], through: 0, name: "Sagittal", ends: ["A", "P", "S", "I"] },
+};
+
+async function fetchBytes(url) {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(`E_SERVICE: the viewer's data did not arrive (${answer.status})`);
+  return answer.arrayBuffer();
+}
+
+async function gunzipBase64(text) {
+  const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+class Scan {
+  constructor(meta, image, probability, labels) {
+    Object.assign(this, { meta, image, probability, labels });
+    this.shape = meta.shape;
+    this.spacing = meta.spacing_mm;
+    this.inverse = invertAffine(meta.affine);
+  }
+
+  static async load(job, meta) {
+    const [image, probability, labels] = await Promise.all(
+      ["image.u16", "probability.u8", "labels.u8"].map((part) => fetchBytes(`${job}/view/${part}`)),
+    );
+    return new Scan(
+      meta, new Uint16Array(image), new Uint8Array(probability), new Uint8Array(labels),
+    );
+  }
+
+  index([x, y, z]) {
+    return x + this.shape[0] * (y + this.shape[1] * z);
+  }
+
+  toVoxel(mm) {
+    return this.inverse.map((row) => row[0] * mm[0] + row[1] * mm[1] + row[2] * mm[2] + row[3]);
+  }
+
+  toMillimetres(voxel) {
+    return this.meta.affine
+      .slice(0, 3)
+      .map((row) => row[0] * voxel[0] + row[1] * voxel[1] + row[2] * voxel[2] + row[3]);
+  }
+
+  inside(voxel) {
+    return voxel.map((v, axis) => Math.max(0, Math.min(this.shape[axis] - 1, Math.round(v))));
+  }
+
+  value(voxel) {
+    const [low, high] = this.meta.levels;
+    return low + (this.image[this.index(voxel)] / TOP_LEVEL) * (high - low);
+  }
+
+  // One slice as three arrays in screen order. `mirrored` is the neurological display.
+  slice(plane, position, mirrored) {
+    const { across, down, through } = PLANES[plane];
+    const columns = this.shape[across[0]];
+    const rows = this.shape[down[0]];
+    const stride = [1, this.shape[0], this.shape[0] * this.shape[1]];
+    const direction = mirrored && across[0] === 0 ? -across[1] : across[1];
+    const gray = new Uint16Array(columns * rows);
+    const chance = new Uint8Array(columns * rows);
+    const ids = new Uint8Array(columns * rows);
+    for (let row = 0, at = 0; row < rows; row++) {
+      const v = down[1] < 0 ? rows - 1 - row : row;
+      const base = position * stride[through] + v * stride[down[0]];
+      for (let column = 0; column < columns; column++, at++) {
+        const u = direction < 0 ? columns - 1 - column : column;
+        const from = base + u * stride[across[0]];
+        gray[at] = this.image[from];
+        chance[at] = this.probability[from];
+        ids[at] = this.labels[from];
+      }
+    }
+    return { columns, rows, gray, chance, ids };
+  }
+}
+
+function invertAffine(m) {
+  const [[a, b, c, x], [d, e, f, y], [g, h, i, z]] = m;
+  const A = e * i - f * h, B = f * g - d * i, C = d * h - e * g;
+  const det = a * A + b * B + c * C;
+  const rows = [
+    [A / det, (c * h - b * i) / det, (b * f - c * e) / det],
+    [B / det, (a * i - c * g) / det, (c * d - a * f) / det],
+    [C / det, (b * g - a * h) / det, (a * e - b * d) / det],
+  ];
+  return rows.map((r) => [...r, -(r[0] * x + r[1] * y + r[2] * z)]);
+}
