@@ -18,7 +18,14 @@ STRIPPED_SHARE = 0.15
 MIN_FOREGROUND_SHARE = 0.005
 """Less than this is no head: take the whole image instead."""
 
-SMALLEST_SPREAD = 1e-6
+BRIGHT_SHARE = 0.35
+"""Share of the way from `low` to the 90th percentile above which tissue is brain, fat or muscle."""
+
+BACKGROUND_BELOW = 1.2
+"""Background brighter than this, relative to brain, is tissue that the threshold missed."""
+
+SMALLEST_REACH = 1e-6
+"""Of the highest intensity: what keeps a flat image's scale from being divided by zero."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +33,11 @@ class Intensities:
     """The robust statistics that an image's scaling was taken from, in its own units."""
 
     low: float
-    """0.5th percentile of the foreground."""
-    middle: float
-    """Median of the foreground."""
+    """0.5th percentile of the head: fluid, bone, air in it."""
+    tissue: float
+    """Median of the head's bright voxels: brain, in whole heads and in stripped ones."""
     high: float
-    """99.8th percentile of the foreground."""
-    spread: float
-    """Half the distance from the 16th to the 84th percentile: one sigma of a normal curve."""
+    """99.8th percentile of the head."""
 
 
 def find_foreground(image: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -63,14 +68,13 @@ def find_foreground(image: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 def measure_intensities(image: NDArray[np.float32], foreground: NDArray[np.bool_]) -> Intensities:
     """Take the robust statistics of the foreground, from at most 500,000 voxels."""
-    tissue = image[foreground]
-    tissue = tissue[:: max(1, tissue.size // 500_000)]
-    low, dark, middle, bright, high = np.percentile(tissue, (0.5, 16.0, 50.0, 84.0, 99.8))
+    head = image[foreground]
+    head = head[:: max(1, head.size // 500_000)]
+    low, bright, high = np.percentile(head, (0.5, 90.0, 99.8))
+    tissue = np.median(head[head >= low + BRIGHT_SHARE * (bright - low)])
+    smallest = SMALLEST_REACH * max(1.0, abs(float(high)))
     return Intensities(
-        low=float(low),
-        middle=float(middle),
-        high=float(high),
-        spread=max(float(bright - dark) / 2, SMALLEST_SPREAD * max(1.0, abs(float(high)))),
+        low=float(low), tissue=max(float(tissue), float(low) + smallest), high=float(high)
     )
 
 
@@ -79,12 +83,18 @@ def normalise(
     foreground: NDArray[np.bool_],
     intensities: Intensities,
     *,
-    limits: tuple[float, float],
+    highest: float,
 ) -> NDArray[np.float32]:
-    """Return robust z-scores, clipped to `limits`; background takes the lower limit."""
-    scaled = (image - np.float32(intensities.middle)) / np.float32(intensities.spread)
-    np.clip(scaled, limits[0], limits[1], out=scaled)
-    scaled[~foreground & (image <= intensities.middle)] = limits[0]
+    """Return intensities relative to brain: 0 fluid or air, 1 brain, clipped at `highest`.
+
+    Enhancement so reads as a ratio to brain in any scanner's units, z-scored images included;
+    background never lies above 0.
+    """
+    reach = np.float32(intensities.tissue - intensities.low)
+    scaled = (image - np.float32(intensities.low)) / reach
+    np.clip(scaled, 0.0, highest, out=scaled)
+    # a background value of its own (0 in z-scored images) is not tissue
+    scaled[~foreground & (scaled < BACKGROUND_BELOW)] = 0.0
     return scaled
 
 
@@ -107,7 +117,7 @@ def clahe(
     """
     from skimage.exposure import equalize_adapthist
 
-    reach = max(intensities.high - intensities.low, SMALLEST_SPREAD)
+    reach = max(intensities.high - intensities.low, SMALLEST_REACH)
     unit = np.clip((image - intensities.low) / reach, 0.0, 1.0)
     if float(unit.max()) <= float(unit.min()):  # scikit-image rescales, which a constant cannot be
         return np.zeros(image.shape, dtype=np.float32)

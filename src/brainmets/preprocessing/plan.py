@@ -50,7 +50,7 @@ class ClaheSettings(BaseModel):
 class Plan(BaseModel):
     """How a case becomes a network's input: orient, crop to the head, resample, scale, CLAHE.
 
-    A plan travels inside the model's bundle. Every image gives one channel of robust z-scores
+    A plan travels inside the model's bundle. Every image gives one channel scaled to brain = 1
     and, with `clahe`, a second one of its equalised copy, so the network sees the enhanced
     contrast beside the true one.
     """
@@ -67,7 +67,7 @@ class Plan(BaseModel):
         default=256, gt=0, description="2-D: longest edge that slices without spacing are fitted to"
     )
     margin_mm: float = Field(default=4.0, ge=0, description="kept around the head when cropping")
-    limits: tuple[float, float] = Field(default=(-4.0, 8.0), description="clipping of z-scores")
+    highest: float = Field(default=4.0, gt=1, description="clipping, in multiples of brain")
     clahe: ClaheSettings | None = ClaheSettings()
 
     @property
@@ -189,8 +189,9 @@ class Plan(BaseModel):
         centres: list[NDArray[np.float64]],
     ) -> list[NDArray[np.float32]]:
         intensities = measure_intensities(image, foreground)
-        # everything clipped before resampling, so one hot voxel does not smear
-        clipped = np.clip(image, intensities.low - 4 * intensities.spread, None)
+        # clipped before resampling, so one hot voxel does not smear
+        reach = intensities.tissue - intensities.low
+        clipped = np.clip(image, intensities.low, intensities.low + 2 * self.highest * reach)
         tissue = foreground.astype(np.float32)
         whole = image.shape == tuple(len(c) for c in centres)
         for axis, positions in enumerate(centres):
@@ -198,7 +199,7 @@ class Plan(BaseModel):
                 continue
             clipped = resample_axis(clipped, axis, positions)
             tissue = resample_axis(tissue, axis, positions)
-        scaled = normalise(clipped, tissue >= 0.5, intensities, limits=self.limits)
+        scaled = normalise(clipped, tissue >= 0.5, intensities, highest=self.highest)
         if self.clahe is None:
             return [scaled]
         edge = max(4, round(self.clahe.tile_mm / self.spacing_mm))

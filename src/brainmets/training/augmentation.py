@@ -71,16 +71,16 @@ def augment(
     target: Tensor,
     parameters: AugmentationParameters,
     *,
-    limits: tuple[float, float],
+    highest: float,
     clahe: bool,
 ) -> tuple[Tensor, Tensor]:
     """Apply one sample's augmentation.
 
     Args:
-        data: (C, S): z-score channels, each followed by its CLAHE channel where `clahe`.
+        data: (C, S): channels scaled to brain = 1, each before its CLAHE channel if `clahe`.
         target: (1, S) of 0, 1 and IGNORE.
         parameters: what to do.
-        limits: range the z-scores are clipped to.
+        highest: where the plan clips, in multiples of brain.
         clahe: whether every second channel is a CLAHE channel in 0…1.
 
     Returns:
@@ -91,23 +91,20 @@ def augment(
     step = 2 if clahe else 1
     generator = torch.Generator().manual_seed(parameters.noise_seed)
     field = _bias_field(parameters.bias, data.shape[1:])
-    low, high = limits
     for channel in range(0, data.shape[0], step):
-        image = data[channel]
-        unit = ((image - low) / (high - low)).clamp(0, 1)
-        gain = torch.exp(field)
-        image = low + (high - low) * (unit * gain).clamp(0, 1) ** parameters.gamma
-        image = image * parameters.contrast + parameters.brightness
+        original = data[channel]
+        image = original * torch.exp(field) * parameters.contrast + parameters.brightness
+        image = highest * (image / highest).clamp(0, 1) ** parameters.gamma
         image = _blur(image, parameters.low_resolution, dims)
         noise = torch.randn(image.shape, generator=generator) * parameters.noise
-        # air stays air: the plan gives it exactly the lower limit
-        data[channel] = torch.where(data[channel] <= low, low, (image + noise).clamp(low, high))
+        air = original <= 0  # stays what the plan makes of it: exactly 0
+        data[channel] = torch.where(air, 0.0, (image + noise).clamp(0, highest))
         if clahe:
             equalised = data[channel + 1]
-            plain = ((data[channel] + 2) / 6).clamp(0, 1)
+            plain = (data[channel] / 2).clamp(0, 1)
             mixed = equalised + parameters.clahe_mix * (plain - equalised)
-            noisy = mixed + noise / 6  # noise reaches the equalised copy too
-            data[channel + 1] = torch.where(equalised <= 0, 0.0, noisy.clamp(0, 1))
+            mixed = _blur(mixed, parameters.low_resolution, dims)
+            data[channel + 1] = torch.where(air, equalised, (mixed + noise / 2).clamp(0, 1))
     return data, target
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from brainmets.training.config import Recipe
 
-__all__ = ["Batches", "Pool"]
+__all__ = ["Batches", "Pool", "SyntheticMaker", "crop"]
 
 
 class Pool:
@@ -137,13 +137,13 @@ class Batches:
         recipe = self._recipe
         samples = pools[int(rng.choice(len(pools), p=self._shares))]
         sample = samples[int(rng.integers(len(samples)))]
-        data, target = _crop(sample, recipe.optimiser.patch, recipe.optimiser.lesion_share, rng)
+        data, target = crop(sample, recipe.optimiser.patch, recipe.optimiser.lesion_share, rng)
         parameters = draw_parameters(recipe.augmentation, recipe.plan.dims, rng)
         return augment(
             torch.from_numpy(data),
             torch.from_numpy(target)[None],
             parameters,
-            limits=recipe.plan.limits,
+            highest=recipe.plan.highest,
             clahe=recipe.plan.clahe is not None,
         )
 
@@ -165,7 +165,7 @@ def _open(recipe: Recipe, source: object, data_root: Path, progress: Progress) -
     return Pool(samples)
 
 
-def _crop(
+def crop(
     sample: Sample, patch: tuple[int, ...], lesion_share: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut one patch; outside the image the data is air and the target IGNORE."""

@@ -82,9 +82,9 @@ class AugmentationSettings(_Settings):
     affine_probability: float = Field(default=0.5, ge=0, le=1)
     flip: bool = Field(default=True, description="any axis, each with probability one half")
     contrast: float = Field(default=0.25, ge=0, description="factor 1 ± this")
-    brightness: float = Field(default=0.3, ge=0, description="offset in z-scores")
-    gamma: float = Field(default=0.3, ge=0, description="exponent e^±this")
-    noise: float = Field(default=0.2, ge=0, description="largest standard deviation in z-scores")
+    brightness: float = Field(default=0.1, ge=0, description="offset, brain = 1")
+    gamma: float = Field(default=0.2, ge=0, description="exponent e^±this")
+    noise: float = Field(default=0.12, ge=0, description="largest standard deviation, brain = 1")
     bias_field: float = Field(default=0.3, ge=0, description="largest relative amplitude")
     low_resolution: float = Field(default=0.15, ge=0, le=1, description="probability")
     clahe_strength: float = Field(
