@@ -78,7 +78,13 @@ def _summarise_region(name: str, cases: Sequence[CaseScore], seed: int) -> Regio
         lesions[case.patient] += one.lesions
         scans[case.patient] += 1
     rows, counts = list(lesions.values()), list(scans.values())
-    own = all(case.scorer == "brainmets" for case, _ in scored)
+    by_diameter: tuple[StratumScore, ...] = ()
+    by_volume: tuple[StratumScore, ...] = ()
+    froc: Froc | None = None
+    if all(case.scorer == "brainmets" for case, _ in scored):
+        by_diameter = score_strata(rows, counts, DIAMETER_BINS, _diameter, seed=seed)
+        by_volume = score_strata(rows, counts, VOLUME_BINS, _volume, seed=seed)
+        froc = froc_curve([row for one in rows for row in one], len(scored))
     return RegionSummary(
         region=name,
         cases=len(scored),
@@ -87,13 +93,15 @@ def _summarise_region(name: str, cases: Sequence[CaseScore], seed: int) -> Regio
             figure: mean_interval(list(patient_means(cases, name, figure).values()), seed=seed)
             for figure in figures
         },
-        by_diameter=score_strata(
-            rows, counts, DIAMETER_BINS, lambda row: row.diameter_mm, seed=seed
-        )
-        if own
-        else (),
-        by_volume=score_strata(rows, counts, VOLUME_BINS, lambda row: row.volume_mm3, seed=seed)
-        if own
-        else (),
-        froc=froc_curve([row for one in rows for row in one], len(scored)) if own else None,
+        by_diameter=by_diameter,
+        by_volume=by_volume,
+        froc=froc,
     )
+
+
+def _diameter(lesion: LesionScore) -> float:
+    return lesion.diameter_mm
+
+
+def _volume(lesion: LesionScore) -> float:
+    return lesion.volume_mm3

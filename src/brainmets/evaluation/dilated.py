@@ -65,6 +65,8 @@ def component_boxes(
     from scipy.ndimage import find_objects
 
     boxes: dict[int, tuple[slice, ...]] = {}
+    if not labels.size:
+        return boxes
     for number, box in enumerate(find_objects(labels.astype(np.int32)), start=1):
         if box is not None:
             boxes[number] = tuple(
