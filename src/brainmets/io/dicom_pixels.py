@@ -86,8 +86,6 @@ class _File:
 
     def _native(self, index: int) -> NDArray[np.integer]:
         layout = self.frame.pixels
-        if layout.at is None:
-            raise self.fault
         width = layout.bits_allocated // 8
         order, sign = "<>"[layout.big_endian], "ui"[layout.signed]
         count = self.frame.rows * self.frame.columns

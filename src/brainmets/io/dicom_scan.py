@@ -22,11 +22,15 @@ __all__ = ["Frame", "Hints", "PixelLayout", "scan"]
 PIXEL_DATA, PIXEL_DATA_BIG_ENDIAN = b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"
 """Tag (7FE0,0010) as its four bytes."""
 
-MR_IMAGES = (
+DEFLATED = b"1.2.840.10008.1.2.1.99"
+META_BYTES = 1_024
+"""The file meta group, with the transfer syntax, ends before."""
+
+MR_IMAGES = {
     "1.2.840.10008.5.1.4.1.1.4",  # MR Image Storage
     "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image Storage
     "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image Storage
-)
+}
 MODALITIES = ("MR", "OT", "")
 """What may be an MR image; CT, PT, SEG, RTSTRUCT, SR, PR and the rest are left aside."""
 
@@ -60,11 +64,11 @@ class Hints:
 class PixelLayout:
     """How one file stores its pixels.
 
-    `at` is the byte where uncompressed pixels begin; None where they are compressed or missing.
+    `at` is the byte where uncompressed pixels begin.
     """
 
     compressed: bool
-    at: int | None
+    at: int
     big_endian: bool
     samples: int
     photometric: str
@@ -112,11 +116,12 @@ def scan(entries: Iterable[Entry], limits: Limits) -> tuple[Frame, ...]:
     frames: list[Frame] = []
     for entry in entries:
         fault = DicomHeader(
-            f"{entry.name} has a DICOM header that cannot be read",
+            f"{entry.name} has a DICOM header that cannot be read or ends before the pixels",
             expected="complete DICOM files",
             remedy="export the series again",
         )
         with guarded(fault), entry.open() as stream:
+            _refuse_deflated(stream, entry.name)
             header = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=TAGS)
             if _is_mr_image(header):
                 frames += _frames(header, entry, _layout(header, stream))
@@ -129,8 +134,23 @@ def scan(entries: Iterable[Entry], limits: Limits) -> tuple[Frame, ...]:
     return tuple(frames)
 
 
+def _refuse_deflated(stream: BinaryIO, name: str) -> None:
+    """Turn away deflated data sets, which the parser would inflate without any bound."""
+    if DEFLATED in stream.read(META_BYTES):
+        raise DicomHeader(
+            f"{name} is deflated as a whole",
+            expected="a data set that is not deflated; compressed pixels are fine",
+            remedy="convert it, for instance with dcmconv +te",
+        )
+    stream.seek(0)
+
+
 def _is_mr_image(header: Dataset) -> bool:
-    if str(header.get("SOPClassUID", "")) in MR_IMAGES:
+    meta = getattr(header, "file_meta", {})  # a file cut short still has its meta group
+    if {
+        str(header.get("SOPClassUID", "")),
+        str(meta.get("MediaStorageSOPClassUID", "")),
+    } & MR_IMAGES:
         return True
     placed = "ImagePositionPatient" in header or "PerFrameFunctionalGroupsSequence" in header
     return placed and "Rows" in header and str(header.get("Modality", "")).strip() in MODALITIES
@@ -182,11 +202,14 @@ def _layout(header: Dataset, stream: BinaryIO) -> PixelLayout:
     syntax = getattr(header, "file_meta", {}).get("TransferSyntaxUID")
     compressed = bool(syntax and syntax.is_compressed)  # deflated data sets count as well
     implicit, little = header.original_encoding
+    here = stream.tell()
+    if stream.read(4) != (PIXEL_DATA if little else PIXEL_DATA_BIG_ENDIAN):
+        raise EOFError
     allocated = int(header.get("BitsAllocated", 16))
     stored = int(header.get("BitsStored", allocated))
     return PixelLayout(
         compressed=compressed,
-        at=None if compressed else _pixels_at(stream, implicit=implicit, little=little),
+        at=here + (8 if implicit else 12),  # tag and length, with or without the type
         big_endian=not little,
         samples=int(header.get("SamplesPerPixel", 1)),
         photometric=str(header.get("PhotometricInterpretation", "")).strip(),
@@ -195,12 +218,6 @@ def _layout(header: Dataset, stream: BinaryIO) -> PixelLayout:
         high_bit=int(header.get("HighBit", stored - 1)),
         signed=bool(header.get("PixelRepresentation", 0)),
     )
-
-
-def _pixels_at(stream: BinaryIO, *, implicit: bool | None, little: bool | None) -> int | None:
-    here = stream.tell()
-    tag = PIXEL_DATA if little else PIXEL_DATA_BIG_ENDIAN
-    return here + (8 if implicit else 12) if stream.read(4) == tag else None
 
 
 def _facets(places: list[Dataset], image_type: list[str]) -> tuple[tuple[str, str], ...]:
