@@ -51,7 +51,7 @@ class BorderDistances:
             reference / len(self.from_reference_mm),
             prediction / len(self.from_prediction_mm),
         )
-        return sum(shares) / 2.0
+        return float(sum(shares) / 2.0)
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:

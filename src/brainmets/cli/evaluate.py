@@ -1,0 +1,281 @@
+"""`brainmets evaluate` and `brainmets compare`."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from brainmets.domain import RESEARCH_USE_ONLY
+from brainmets.evaluation.regions import RegionScheme  # noqa: TC001 - typer reads annotations
+from brainmets.evaluation.scores import EmptyPolicy, ScorerName  # noqa: TC001
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from brainmets.evaluation.records import ScoreRun
+    from brainmets.workflows.compare import Comparison
+
+__all__ = ["compare", "evaluate"]
+
+HEADLINES = {
+    "brats-2023": ("lesionwise_dice", "lesionwise_hd95", "tp", "fn", "fp", "dice"),
+    "brats-2024": (
+        "lesionwise_dice",
+        "lesionwise_nsd_1.0mm",
+        "lesionwise_hd95",
+        "tp",
+        "fn",
+        "fp",
+        "dice",
+    ),
+    "brats-2026": (
+        "lesionwise_dsc_mean",
+        "lesionwise_nsd_mean",
+        "lesionwise_hd95_mean",
+        "small_instance_f1",
+        "rq",
+        "global_bin_dsc",
+    ),
+    "brainmets": ("dice", "nsd_1mm", "hd95_mm", "sensitivity", "precision", "f1", "fp"),
+}
+"""What is printed; the files hold every figure."""
+
+
+def evaluate(
+    reference: Annotated[
+        Path, typer.Option(help="Expert masks: a file, or a folder with a file or folder a case.")
+    ],
+    prediction: Annotated[Path, typer.Option(help="The model's masks, laid out likewise.")],
+    out: Annotated[Path, typer.Option(help="Folder for scores.json, scores.csv, lesions.csv.")],
+    scorer: Annotated[
+        ScorerName, typer.Option(help="Whose definition: see docs/concepts/scoring.md.")
+    ] = "brainmets",
+    regions: Annotated[
+        RegionScheme | None,
+        typer.Option(help="brats: ET, TC, WT, RC by label; binary: any label. Default: by scorer."),
+    ] = None,
+    empty: Annotated[
+        EmptyPolicy,
+        typer.Option(help="What a region scores that is empty in reference and prediction."),
+    ] = "official",
+    probability: Annotated[
+        Path | None,
+        typer.Option(help="Probability maps, paired by case, for the FROC curve."),
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; one a core by default.")] = None,
+    missing_as_empty: Annotated[
+        bool,
+        typer.Option(
+            "--missing-as-empty", help="Score a reference without prediction as wholly missed."
+        ),
+    ] = False,
+    header_spacing: Annotated[
+        bool,
+        typer.Option(
+            "--header-spacing",
+            help="brats-2026 only: measure thick slices right, unlike the official package.",
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON for machines.")
+    ] = False,
+) -> None:
+    """Score predicted masks against expert ones, paired by case.
+
+    Ends with code 1 if a case was left unpaired or could not be scored.
+    """
+    from rich.console import Console
+
+    from brainmets.evaluation.records import run_document
+    from brainmets.workflows.evaluate import EvaluateOptions, write_scores
+    from brainmets.workflows.evaluate import evaluate as score
+
+    console = Console(stderr=as_json)
+    options = EvaluateOptions(
+        scorer=scorer,
+        regions=regions,
+        empty=empty,
+        missing="as-empty" if missing_as_empty else "report",
+        probability=probability,
+        spacing_order="header" if header_spacing else "official",
+        jobs=jobs,
+    )
+    with _bar(console) as step:
+        run = score(reference, prediction, options, step)
+    write_scores(run, out)
+    if as_json:
+        document = run_document(run)
+        wanted = ("scorer", "settings", "summary", "unpaired", "failed")
+        typer.echo(json.dumps({name: document[name] for name in wanted}, ensure_ascii=False))
+    else:
+        _show(run, console)
+        console.print(f"Written to {out}: scores.json, scores.csv, lesions.csv", highlight=False)
+    whole = run.settings["missing"] == "as-empty" or not run.unpaired_reference
+    if run.failed or run.unpaired_prediction or not whole:
+        raise typer.Exit(1)
+
+
+def compare(
+    models: Annotated[
+        list[Path],
+        typer.Argument(help="Folders written by evaluate, or masks if --reference is given."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for comparison.json, .html and .pdf.")],
+    reference: Annotated[
+        Path | None, typer.Option(help="Expert masks: score the models first, as evaluate does.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Scans to show the worst cases on, paired by case.")
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(help="Which region to compare; the first one by default.")
+    ] = None,
+    names: Annotated[
+        str | None, typer.Option(help="Names for the report, separated by commas.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the comparison as JSON for machines.")
+    ] = False,
+) -> None:
+    """Compare models on the same patients: paired tests, effect sizes, a report to print."""
+    from rich.console import Console
+
+    from brainmets.workflows.compare import CompareOptions, comparison_document
+    from brainmets.workflows.compare import compare as run_comparison
+
+    console = Console(stderr=as_json)
+    options = CompareOptions(
+        reference=reference,
+        images=images,
+        region=region,
+        names=tuple(name.strip() for name in names.split(",")) if names else (),
+    )
+    with _bar(console) as step:
+        comparison, files = run_comparison(tuple(models), out, options, step)
+    if as_json:
+        typer.echo(json.dumps(comparison_document(comparison), ensure_ascii=False))
+        return
+    _show_comparison(comparison, console)
+    console.print(f"Written to {out}: {', '.join(path.name for path in files)}", highlight=False)
+
+
+class _bar:  # noqa: N801 - used as a function, `with _bar(console) as step`
+    """A progress bar that is itself the progress callback."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._tasks: dict[str, int] = {}
+
+    def __enter__(self) -> _bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_fault: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, stage: str, done: float, /) -> None:
+        from rich.progress import TaskID
+
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=1.0)
+        self._progress.update(TaskID(self._tasks[stage]), completed=done)
+
+
+def _show(run: ScoreRun, console: Console) -> None:
+    from rich.table import Table
+
+    from brainmets.evaluation.cohort import summarise
+
+    figures = HEADLINES[run.scorer]
+    table = Table(title=f"{run.scorer}: mean over patients [95 % interval]")
+    for column in ("region", "patients", *figures):
+        table.add_column(column)
+    summaries = summarise(run.cases)
+    for one in summaries:
+        cells = [one.means[name] for name in figures if name in one.means]
+        table.add_row(
+            one.region,
+            str(one.patients),
+            *(_interval(cell.value, cell.low, cell.high) for cell in cells),
+        )
+    console.print(table)
+    for one in summaries:
+        if one.by_diameter:
+            console.print(_strata_table(one.region, one.by_diameter))
+    for title, cases in (
+        ("no prediction for", run.unpaired_reference),
+        ("no reference for", run.unpaired_prediction),
+    ):
+        if cases:
+            console.print(f"[yellow]{title}[/] {', '.join(cases)}", highlight=False)
+    for case, line in run.failed.items():
+        console.print(f"[red]{case}[/] {line}", highlight=False)
+    console.print(RESEARCH_USE_ONLY, style="dim")
+
+
+def _strata_table(region: str, strata: tuple[object, ...]) -> object:
+    from rich.table import Table
+
+    from brainmets.evaluation.strata import StratumScore
+
+    table = Table(title=f"{region}: lesions pooled, by longest diameter")
+    for column in ("size", "lesions", "sensitivity", "precision", "F1", "false alarms a scan"):
+        table.add_column(column)
+    for stratum in strata:
+        if isinstance(stratum, StratumScore):
+            parts = (
+                stratum.sensitivity,
+                stratum.precision,
+                stratum.f1,
+                stratum.false_alarms_per_scan,
+            )
+            cells = [_interval(part.value, part.low, part.high) for part in parts]
+            table.add_row(stratum.name, str(stratum.tp + stratum.fn), *cells)
+    return table
+
+
+def _show_comparison(comparison: Comparison, console: Console) -> None:
+    from rich.table import Table
+
+    for pair in comparison.pairs:
+        table = Table(title=f"{pair.b} minus {pair.a}: paired by patient")
+        for column in ("figure", pair.a, pair.b, "difference [95 %]", "p (Holm)", "dz", "n"):
+            table.add_column(column)
+        for row in pair.rows:
+            change = row.test.difference
+            table.add_row(
+                row.figure,
+                _number(row.mean_a),
+                _number(row.mean_b),
+                _interval(change.value, change.low, change.high),
+                _number(row.p_holm),
+                _number(row.test.cohen_dz),
+                str(change.n),
+            )
+        console.print(table)
+    for line in comparison.verdicts:
+        console.print(line, highlight=False)
+    console.print(RESEARCH_USE_ONLY, style="dim")
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3g}"
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    if math.isnan(value):
+        return "–"
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"

@@ -1,0 +1,202 @@
+"""Scores as documents, and back: what `scores.json` and `lesions.csv` hold."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, cast
+
+from brainmets.domain import RESEARCH_USE_ONLY
+from brainmets.evaluation.cohort import RegionSummary, summarise
+from brainmets.evaluation.froc import FROC_RATES, Froc
+from brainmets.evaluation.scores import CaseScore, LesionScore, RegionScore, ScorerName
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "LESION_COLUMNS",
+    "SCHEMA",
+    "ScoreRun",
+    "lesion_rows",
+    "run_document",
+    "run_from_document",
+    "score_rows",
+]
+
+SCHEMA = "brainmets-scores/1"
+"""Name and version of the layout of scores.json; the number rises when a field changes."""
+
+LESION_COLUMNS = (
+    "case_id",
+    "patient",
+    "region",
+    *(field.name for field in fields(LesionScore)),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRun:
+    """Everything one run of a scorer gave.
+
+    Attributes:
+        scorer: Whose definition.
+        settings: What the run was told, for the record.
+        cases: One score a case.
+        unpaired_reference: Cases without a prediction.
+        unpaired_prediction: Predictions without a reference.
+        failed: Error line by case, for cases that could not be scored.
+    """
+
+    scorer: ScorerName
+    settings: Mapping[str, str]
+    cases: tuple[CaseScore, ...]
+    unpaired_reference: tuple[str, ...] = ()
+    unpaired_prediction: tuple[str, ...] = ()
+    failed: Mapping[str, str]
+
+
+def run_document(run: ScoreRun) -> dict[str, Any]:
+    """Return the run as a JSON document; NaN and infinity become null and "inf"."""
+    return {
+        "schema": SCHEMA,
+        "notice": RESEARCH_USE_ONLY,
+        "scorer": run.scorer,
+        "settings": dict(run.settings),
+        "cases": [
+            {
+                "case_id": case.case_id,
+                "patient": case.patient,
+                "regions": {one.region: _plain(one.values) for one in case.regions},
+            }
+            for case in run.cases
+        ],
+        "summary": {one.region: _summary(one) for one in summarise(run.cases)},
+        "unpaired": {
+            "reference": list(run.unpaired_reference),
+            "prediction": list(run.unpaired_prediction),
+        },
+        "failed": dict(run.failed),
+    }
+
+
+def run_from_document(
+    document: Mapping[str, Any], lesions: Sequence[Mapping[str, str]]
+) -> ScoreRun:
+    """Rebuild a run from scores.json and the rows of lesions.csv.
+
+    Raises:
+        KeyError, ValueError: the documents are not ours; the caller says which file.
+    """
+    if document["schema"] != SCHEMA:
+        raise ValueError(document["schema"])
+    rows: defaultdict[tuple[str, str], list[LesionScore]] = defaultdict(list)
+    for row in lesions:
+        rows[row["case_id"], row["region"]].append(_lesion(row))
+    scorer = cast("ScorerName", document["scorer"])
+    cases = tuple(
+        CaseScore(
+            case_id=case["case_id"],
+            patient=case["patient"],
+            scorer=scorer,
+            regions=tuple(
+                RegionScore(
+                    region=region,
+                    values={name: _number(value) for name, value in values.items()},
+                    lesions=tuple(rows[case["case_id"], region]),
+                )
+                for region, values in case["regions"].items()
+            ),
+        )
+        for case in document["cases"]
+    )
+    return ScoreRun(
+        scorer=scorer,
+        settings=document["settings"],
+        cases=cases,
+        unpaired_reference=tuple(document["unpaired"]["reference"]),
+        unpaired_prediction=tuple(document["unpaired"]["prediction"]),
+        failed=document["failed"],
+    )
+
+
+def score_rows(run: ScoreRun) -> list[dict[str, Any]]:
+    """Return one row for each case and region, then one for each region's mean over patients."""
+    rows: list[dict[str, Any]] = [
+        {"case_id": case.case_id, "patient": case.patient, "region": one.region, **one.values}
+        for case in run.cases
+        for one in case.regions
+    ]
+    for one in summarise(run.cases):
+        means = {name: interval.value for name, interval in one.means.items()}
+        rows.append({"case_id": "mean", "patient": "", "region": one.region, **means})
+    return rows
+
+
+def lesion_rows(run: ScoreRun) -> list[dict[str, Any]]:
+    """Return one row for each reference lesion and each false alarm, under `LESION_COLUMNS`."""
+    return [
+        {
+            "case_id": case.case_id,
+            "patient": case.patient,
+            "region": region.region,
+            **asdict(row),
+            "prediction_ids": " ".join(map(str, row.prediction_ids)),
+        }
+        for case in run.cases
+        for region in case.regions
+        for row in region.lesions
+    ]
+
+
+def _lesion(row: Mapping[str, str]) -> LesionScore:
+    numbers = {
+        field.name: float(row[field.name]) for field in fields(LesionScore) if field.type == "float"
+    }
+    return LesionScore(
+        outcome=cast("Any", row["outcome"]),
+        reference_id=int(row["reference_id"]),
+        prediction_ids=tuple(int(number) for number in row["prediction_ids"].split()),
+        voxels=int(row["voxels"]),
+        counted=row["counted"] == "True",
+        **numbers,
+    )
+
+
+def _summary(one: RegionSummary) -> dict[str, Any]:
+    return {
+        "cases": one.cases,
+        "patients": one.patients,
+        "means": {name: _plain(asdict(interval)) for name, interval in one.means.items()},
+        "by_diameter": [_plain(asdict(stratum)) for stratum in one.by_diameter],
+        "by_volume": [_plain(asdict(stratum)) for stratum in one.by_volume],
+        "froc": None if one.froc is None else _curve(one.froc),
+    }
+
+
+def _curve(froc: Froc) -> dict[str, Any]:
+    return {
+        "thresholds": froc.thresholds.tolist(),
+        "false_alarms_per_scan": froc.false_alarms_per_scan.tolist(),
+        "sensitivity": froc.sensitivity.tolist(),
+        "sensitivity_at": {str(rate): froc.sensitivity_at(rate) for rate in FROC_RATES},
+        "score": froc.score,
+    }
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with NaN as null and infinity as "inf", which JSON can hold."""
+    plain: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            plain[name] = _plain(cast("dict[str, Any]", value))
+        elif isinstance(value, float) and not math.isfinite(value):
+            plain[name] = None if math.isnan(value) else "inf"
+        else:
+            plain[name] = value
+    return plain
+
+
+def _number(value: float | str | None) -> float:
+    return float("nan") if value is None else float(value)

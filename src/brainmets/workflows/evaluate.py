@@ -1,0 +1,277 @@
+"""Score a folder of predictions against a folder of references."""
+
+from __future__ import annotations
+
+import csv
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from brainmets.domain import Mask, silent
+from brainmets.domain.errors import (
+    BrainmetsError,
+    DatasetLayout,
+    FileMissing,
+    OptionError,
+    OutputExists,
+)
+from brainmets.evaluation.records import (
+    LESION_COLUMNS,
+    ScoreRun,
+    lesion_rows,
+    run_document,
+    run_from_document,
+    score_rows,
+)
+from brainmets.evaluation.scorers import SCORERS, default_regions, score_case
+from brainmets.io import read_mask, read_volume
+from brainmets.io.datasets.identity import patient_of
+from brainmets.io.datasets.pairing import MaskPair, find_masks, pair_masks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from brainmets.domain import Progress, Volume
+    from brainmets.evaluation.brats_2026 import SpacingOrder
+    from brainmets.evaluation.regions import RegionScheme
+    from brainmets.evaluation.scores import CaseScore, EmptyPolicy, ScorerName
+
+__all__ = ["EvaluateOptions", "MissingPolicy", "evaluate", "read_scores", "write_scores"]
+
+MissingPolicy = Literal["report", "as-empty"]
+"""A reference without a prediction is only reported, or scored against an empty mask."""
+
+WORTH_A_POOL = 4
+"""Below this many cases, starting further processes takes longer than scoring."""
+
+FILES = ("scores.json", "scores.csv", "lesions.csv")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateOptions:
+    """How to score.
+
+    Attributes:
+        scorer: `brats-2023`, `brats-2024`, `brats-2026` or `brainmets`.
+        regions: `brats` or `binary`; None means what the scorer is made for.
+        empty: What a region is worth that is empty on both sides.
+        missing: What becomes of a reference without a prediction.
+        probability: Folder or file of probability maps, for the FROC curve (brainmets only);
+            None looks for `probability.nii.gz` beside each prediction.
+        spacing_order: `official` repeats the 2026 package's mistake with thick slices.
+        jobs: Processes; None means one a core.
+        patients: Patient by case id, where names do not tell.
+    """
+
+    scorer: ScorerName = "brainmets"
+    regions: RegionScheme | None = None
+    empty: EmptyPolicy = "official"
+    missing: MissingPolicy = "report"
+    probability: Path | None = None
+    spacing_order: SpacingOrder = "official"
+    jobs: int | None = None
+    patients: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a scorer that does not exist.
+
+        Raises:
+            OptionError: the scorer's name is none of ours, or there are no processes.
+        """
+        if self.scorer not in SCORERS:
+            raise OptionError(
+                f"scorer {self.scorer}", expected=" | ".join(SCORERS), remedy="choose one of these"
+            )
+        if self.jobs is not None and self.jobs < 1:
+            raise OptionError(
+                f"{self.jobs} jobs", expected="at least one", remedy="leave --jobs out"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """One case to score, small enough to send to another process."""
+
+    pair: MaskPair
+    patient: str
+    probability: Path | None
+    options: EvaluateOptions
+
+
+def evaluate(
+    reference: Path,
+    prediction: Path,
+    options: EvaluateOptions | None = None,
+    progress: Progress = silent,
+) -> ScoreRun:
+    """Score every pair; cost grows with the number of cases, memory does not.
+
+    A case that cannot be read or whose grids differ is listed under `failed` and does not stop the
+    others. Progress comes as stage "score".
+
+    Raises:
+        FileMissing, DatasetLayout: a folder holds no masks, or nothing could be paired.
+    """
+    options = options or EvaluateOptions()
+    pairing = pair_masks(reference, prediction)
+    pairs = list(pairing.pairs)
+    if options.missing == "as-empty":
+        pairs += pairing.only_reference
+    if not pairs:
+        raise DatasetLayout(
+            f"no case of {reference.name} among the {len(pairing.only_prediction)} in "
+            f"{prediction.name}",
+            expected="file names that share a case id",
+            remedy="name predictions after their cases, such as CASE.nii.gz",
+        )
+    maps = find_masks(options.probability) if options.probability else {}
+    known = options.patients or {}
+    tasks = [
+        _Task(
+            pair=pair,
+            patient=known.get(pair.case_id) or patient_of(pair.case_id),
+            probability=maps.get(pair.case_id) or _beside(pair.prediction),
+            options=options,
+        )
+        for pair in pairs
+    ]
+    scored: dict[str, CaseScore | str] = {}
+    for done, (case_id, outcome) in enumerate(_run(tasks, options.jobs), start=1):
+        scored[case_id] = outcome
+        progress("score", done / len(tasks))
+    ordered = [scored[task.pair.case_id] for task in tasks]
+    return ScoreRun(
+        scorer=options.scorer,
+        settings={
+            "regions": options.regions or default_regions(options.scorer),
+            "empty": options.empty,
+            "missing": options.missing,
+            "spacing_order": options.spacing_order,
+        },
+        cases=tuple(one for one in ordered if not isinstance(one, str)),
+        unpaired_reference=tuple(pair.case_id for pair in pairing.only_reference),
+        unpaired_prediction=pairing.only_prediction,
+        failed={name: line for name, line in sorted(scored.items()) if isinstance(line, str)},
+    )
+
+
+def write_scores(run: ScoreRun, out: Path) -> dict[str, Path]:
+    """Write scores.json, scores.csv and lesions.csv; all three or none, replacing earlier ones.
+
+    Raises:
+        OutputExists: the path is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise OutputExists(
+            f"{out.name} is a file", expected="a folder", remedy="name another folder"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    rows = score_rows(run)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".scores-") as scratch:
+        folder = Path(scratch)
+        document = json.dumps(run_document(run), indent=1, allow_nan=False, ensure_ascii=False)
+        (folder / "scores.json").write_text(document + "\n", encoding="utf-8")
+        _write_table(folder / "scores.csv", columns, rows)
+        _write_table(folder / "lesions.csv", LESION_COLUMNS, lesion_rows(run))
+        for name in FILES:
+            shutil.move(folder / name, out / name)
+    return {name: out / name for name in FILES}
+
+
+def read_scores(folder: Path) -> ScoreRun:
+    """Read back what `write_scores` wrote.
+
+    Raises:
+        FileMissing: the folder or one of its files is not there.
+        DatasetLayout: the files are not scores, or of another version.
+    """
+    for name in ("scores.json", "lesions.csv"):
+        if not (folder / name).is_file():
+            raise FileMissing(
+                f"no {name} in {folder.name}",
+                expected="a folder written by brainmets evaluate",
+                remedy="run brainmets evaluate first, or add --reference to score masks now",
+            )
+    try:
+        document = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+        with (folder / "lesions.csv").open(encoding="utf-8", newline="") as file:
+            return run_from_document(document, list(csv.DictReader(file)))
+    except (KeyError, ValueError, TypeError) as fault:
+        raise DatasetLayout(
+            f"{folder.name} holds no scores that can be read",
+            expected="scores.json and lesions.csv of this version",
+            remedy="score again with brainmets evaluate",
+        ) from fault
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _beside(prediction: Path | None) -> Path | None:
+    """Return the probability map that `brainmets segment --probability` leaves beside a mask."""
+    if prediction is None:
+        return None
+    path = prediction.with_name("probability.nii.gz")
+    return path if path.is_file() else None
+
+
+def _run(tasks: Sequence[_Task], jobs: int | None) -> Iterator[tuple[str, CaseScore | str]]:
+    """Yield each case's score as it is ready; all work stops when the caller stops listening."""
+    workers = min(jobs or _cores(), len(tasks))
+    if workers == 1 or len(tasks) < WORTH_A_POOL:
+        yield from map(_score, tasks)
+        return
+    context = multiprocessing.get_context("spawn")  # the caller may hold threads
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        futures = [pool.submit(_score, task) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+                futures.remove(future)  # let its result go
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _score(task: _Task) -> tuple[str, CaseScore | str]:
+    """Score one case, or say in one line why not."""
+    options, pair = task.options, task.pair
+    try:
+        reference = read_mask(pair.reference)
+        if pair.prediction is None:
+            nothing = np.zeros(reference.geometry.shape, np.uint8)
+            prediction = Mask(data=nothing, geometry=reference.geometry)
+        else:
+            prediction = read_mask(pair.prediction)
+        probability: Volume | None = None
+        if options.scorer == "brainmets" and task.probability is not None:
+            probability = read_volume(task.probability)
+        return pair.case_id, score_case(
+            reference,
+            prediction,
+            case_id=pair.case_id,
+            patient=task.patient,
+            scorer=options.scorer,
+            regions=options.regions,
+            empty=options.empty,
+            probability=probability,
+            spacing_order=options.spacing_order,
+        )
+    except BrainmetsError as fault:
+        return pair.case_id, str(fault)
