@@ -3,31 +3,30 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check test-slow bench docs bless viewer lock clean browser
+.PHONY: help demo test check test-slow bench docs bless lock clean browser
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
-VIEWER := src/brainmets/ui/viewer
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.demo viewer ## open the page in a browser with a segmented sample
+demo: $(VENV)/.demo ## open the page in a browser with a segmented sample
 	$(BIN)/brainmets serve --demo
 
 test: check browser ## install everything, check everything, run every test but the slow ones
 	$(PYTEST) -m "not slow"
 
-check: $(VENV)/.dev viewer ## formatting, lint, types, layers
+check: $(VENV)/.dev ## formatting, lint, types, layers
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/pyright --level error
 	$(BIN)/lint-imports --no-cache
 
-test-slow: $(VENV)/.dev viewer browser ## the tests that take minutes
+test-slow: $(VENV)/.dev browser ## the tests that take minutes
 	$(PYTEST) -m slow
 
 bench: $(VENV)/.dev ## every published figure, as tables
@@ -62,9 +61,6 @@ $(VENV)/.dev: requirements.txt requirements-train.txt requirements-dev.txt $(PRO
 	@echo "Installing brainmets and its tools into $(VENV) (once, 2-3 minutes) …"
 	@$(PIP) --requirement requirements-dev.txt
 	@touch $@ $(VENV)/.demo
-
-viewer: ## build the 3-D viewer, where npm is at hand
-	@echo "no viewer yet"
 
 browser: # the end-to-end tests drive Debian's Chromium
 	@command -v chromium >/dev/null && exit 0; \
