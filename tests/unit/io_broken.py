@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import struct
 import zipfile
 import zlib
@@ -52,10 +53,10 @@ def _huge(folder: Path) -> Path:
 
 
 def _bomb(folder: Path) -> Path:
-    """2 MB that hold 700 MB of zeros, within the limit on voxels."""
+    """50 kB that hold 520 MB of zeros, within the limit on voxels."""
     raw = nifti_bytes(np.zeros((4, 4, 4), "<f4"))
     struct.pack_into("<8h", raw, 40, 3, 512, 512, 500, 1, 1, 1, 1)
-    return _gz(folder, gzip.compress(bytes(raw) + bytes(3 * 10**8), 9))
+    return _gz(folder, gzip.compress(bytes(raw)) + 63 * gzip.compress(bytes(2**23)))
 
 
 def _going_on(folder: Path) -> Path:
@@ -200,6 +201,15 @@ def _bzip(folder: Path) -> Path:
     return _zip(folder, {"a.nii": bytes(nifti_bytes(DATA))}, compression=zipfile.ZIP_BZIP2)
 
 
+def _zip_bomb(folder: Path) -> Path:
+    """4 kB that declare 500 MB."""
+    path = _zip(folder, {"a.nii": bytes(2**22)})
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.rindex(b"PK\x01\x02") + 24, 500_000_000)
+    path.write_bytes(content)
+    return path
+
+
 def _empty_folder(folder: Path) -> Path:
     (folder / "s").mkdir()
     return folder / "s"
@@ -227,6 +237,11 @@ def _analyze(folder: Path) -> Path:
     return _gz(folder, raw[:348], "a.hdr")
 
 
+def _pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "a.nii.gz")
+    return folder / "a.nii.gz"
+
+
 def _dangling(folder: Path) -> Path:
     (folder / "a.nii.gz").symlink_to(folder / "absent")
     return folder / "a.nii.gz"
@@ -246,6 +261,7 @@ def _duplicated(folder: Path) -> Path:
 
 BROKEN: dict[str, tuple[str, Maker]] = {
     "nothing there": ("E_FILE_MISSING", lambda d: d / "absent.nii.gz"),
+    "a pipe": ("E_FILE_MISSING", _pipe),
     "a dangling link": ("E_FILE_MISSING", _dangling),
     "text": ("E_FORMAT", lambda d: _loose(d, "notes.txt", b"patient was well\n" * 40)),
     "an empty file": ("E_FORMAT", lambda d: _loose(d, "image", b"")),
@@ -273,7 +289,7 @@ BROKEN: dict[str, tuple[str, Maker]] = {
     "a picture of 144 megapixels": ("E_TOO_LARGE", _picture_bomb),
     "gzip bomb": ("E_BOMB", _bomb),
     "gzip that goes on": ("E_BOMB", _going_on),
-    "zip bomb": ("E_BOMB", lambda d: _zip(d, {"a.nii": bytes(2 * 10**8)}, compresslevel=9)),
+    "zip bomb": ("E_BOMB", _zip_bomb),
     "4-D": ("E_DIMENSIONS", lambda d: nifti(d / "a.nii.gz", np.ones((9, 9, 9, 3), "<i2"))),
     "negative size": ("E_DIMENSIONS", lambda d: _header_only(d, "a.nii", 42, "<h", -12)),
     "one slice": ("E_ONE_SLICE", lambda d: nifti(d / "a.nii.gz", DATA[:, :, :1])),

@@ -102,6 +102,12 @@ def test_a_zip_or_folder_with_one_nifti(tmp_path: Path) -> None:
     assert [one.guess for one in list_series(folder)] == ["t1c", "t2f"]
 
 
+def test_other_gzipped_files_beside_a_nifti_do_not_count(tmp_path: Path) -> None:
+    nifti(tmp_path / "scan.nii.gz", DATA.astype("<i2"))
+    (tmp_path / "table.csv.gz").write_bytes(gzip.compress(b"a,b\n1,2\n" * 99))
+    assert np.array_equal(read_case(tmp_path).images["t1c"].data, DATA)
+
+
 def test_further_sequences_share_the_grid_and_the_hash(tmp_path: Path) -> None:
     one = nifti(tmp_path / "a_t1c.nii", DATA.astype("<i2"))
     two = nifti(tmp_path / "a_t2f.nii", (DATA + 5).astype("<i2"))

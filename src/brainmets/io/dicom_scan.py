@@ -48,6 +48,15 @@ TAGS = [
 ]  # fmt: skip
 
 
+FUNCTIONAL_GROUPS = (
+    "PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence",
+    "PixelValueTransformationSequence", "FrameContentSequence", "MRImageFrameTypeSequence",
+    "MREchoSequence", "MRTimingAndRelatedParametersSequence", "MRModifierSequence",
+    "MRDiffusionSequence",
+)  # fmt: skip
+"""Where multi-frame files keep what classic ones have at the top (DICOM PS3.3 C.7.6.16)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hints:
     """What a header says about the MR sequence; never shown, only used to guess."""
@@ -166,9 +175,8 @@ def _frames(header: Dataset, entry: Entry, pixels: PixelLayout) -> Iterator[Fram
         items = [
             item
             for group in groups
-            for element in group
-            if element.VR == "SQ"
-            for item in element.value[:1]
+            for macro in FUNCTIONAL_GROUPS
+            for item in (group.get(macro) or ())[:1]
         ]
         yield _frame(header, entry, index, [*items, header], pixels)
 
@@ -182,7 +190,7 @@ def _frame(
         entry=entry,
         index=index,
         series_uid=str(header.get("SeriesInstanceUID", "")),
-        series_number=int(_number(header.get("SeriesNumber"), 0.0)),
+        series_number=_series_number(header),
         rows=int(header.get("Rows", 0)),
         columns=int(header.get("Columns", 0)),
         spacing_mm=(spacing[0], spacing[1]) if spacing else (math.nan, math.nan),
@@ -240,9 +248,9 @@ def _hints(header: Dataset, places: list[Dataset]) -> Hints:
         or bool(header.get("ContrastBolusAgentSequence")),
         inversion_recovery="IR" in _values(_find(places, "ScanningSequence"))
         or str(_find(places, "InversionRecovery")) == "YES",
-        repetition_ms=_number(_find(places, "RepetitionTime"), math.nan),
-        echo_ms=_number(_find(places, "EffectiveEchoTime", "EchoTime"), math.nan),
-        inversion_ms=_number(_find(places, "InversionTime", "InversionTimes"), math.nan),
+        repetition_ms=_loose(places, "RepetitionTime"),
+        echo_ms=_loose(places, "EffectiveEchoTime", "EchoTime"),
+        inversion_ms=_loose(places, "InversionTime", "InversionTimes"),
     )
 
 
@@ -265,6 +273,19 @@ def _values(value: Any) -> list[Any]:
 def _number(value: Any, default: float) -> float:
     values = _values(value)
     return float(values[0]) if values else default
+
+
+def _loose(places: list[Dataset], *names: str) -> float:
+    """Return a number that only helps to guess: NaN where it is missing or no number."""
+    try:
+        return _number(_find(places, *names), math.nan)
+    except (ValueError, TypeError, OverflowError):
+        return math.nan
+
+
+def _series_number(header: Dataset) -> int:
+    number = _loose([header], "SeriesNumber")
+    return int(number) if math.isfinite(number) else 0
 
 
 def _numbers(value: Any, count: int) -> tuple[float, ...] | None:

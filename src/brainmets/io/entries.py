@@ -150,16 +150,19 @@ def entries_of(path: Path, limits: Limits) -> Generator[tuple[Entry, ...], None,
 
 def file_entry(path: Path, sort_key: str, limits: Limits) -> FileEntry:
     """Look at one file on disk."""
+    missing = FileMissing(
+        f"{path.name or 'the path'} cannot be opened",
+        expected="a readable file or folder",
+        remedy="check the path and your permission to read it",
+    )
+    if not path.is_file():  # nothing, or a pipe that would be waited for
+        raise missing
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
             head = stream.read(SNIFF_BYTES)
     except (OSError, ValueError):
-        raise FileMissing(
-            f"{path.name or 'the path'} cannot be opened",
-            expected="a readable file or folder",
-            remedy="check the path and your permission to read it",
-        ) from None
+        raise missing from None
     if size > limits.max_file_bytes:
         raise TooLarge(
             f"{path.name} has {size:,} bytes",

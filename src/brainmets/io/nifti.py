@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brainmets.domain.errors import Bomb, NonFinite, Truncated
+from brainmets.domain.errors import Bomb, InputError, NonFinite, Truncated
 from brainmets.io.gunzip import chunks_of, gunzipped
 from brainmets.io.nifti_header import NiftiHeader, header_bytes, parse_header
+from brainmets.io.sniff import SNIFF_BYTES, sniff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from brainmets.io.entries import Entry
     from brainmets.io.limits import Limits
 
-__all__ = ["NiftiImage", "read_header", "read_nifti"]
+__all__ = ["NiftiImage", "holds_nifti", "read_header", "read_nifti"]
+
+SCALED_AT_ONCE = 2**20
+"""Voxels scaled in float64 at a time, so that precision costs no memory."""
 
 TRAILING_BYTES = 2**20
 """Bytes after the last voxel that are let pass as padding."""
@@ -34,6 +38,16 @@ class NiftiImage:
     data: NDArray[np.generic]
     geometry: Geometry
     sha256: str
+
+
+def holds_nifti(entry: Entry) -> bool:
+    """Say whether a file among others is NIfTI once unzipped; a damaged one counts as such."""
+    with entry.open() as stream:
+        source = _Source(_content(entry, chunks_of(stream, hashlib.sha256())), entry.name)
+        try:
+            return sniff(source.peek(SNIFF_BYTES)) in {"nifti", "analyze"}
+        except InputError:
+            return True
 
 
 def read_header(entry: Entry, limits: Limits, *, min_slices: int) -> NiftiHeader:
@@ -61,20 +75,34 @@ def read_nifti(entry: Entry, limits: Limits, *, min_slices: int) -> NiftiImage:
         voxels = source.take(header.voxel_bytes)
         source.drain(entry.name)
     stored = np.frombuffer(voxels, dtype=header.dtype)
-    if stored.dtype.kind == "f" and not np.isfinite(stored).all():
-        raise NonFinite(
-            f"{entry.name} has {np.count_nonzero(~np.isfinite(stored)):,} voxels "
-            "that are NaN or infinite",
-            expected="finite voxels",
-            remedy="replace them, for instance with fslmaths -nan",
-        )
-    native: NDArray[np.generic] = stored.astype(stored.dtype.newbyteorder("="), copy=False)
-    if (header.slope, header.intercept) != (1.0, 0.0):
-        native = native.astype(np.float64) * header.slope + header.intercept
     return NiftiImage(
-        data=native.reshape(header.geometry.shape, order="F"),
+        data=_scaled(stored, header, entry.name).reshape(header.geometry.shape, order="F"),
         geometry=header.geometry,
         sha256=digest.hexdigest(),
+    )
+
+
+def _scaled(stored: NDArray[np.generic], header: NiftiHeader, name: str) -> NDArray[np.generic]:
+    """Return voxels in native byte order; float32 where the header scales them."""
+    _check_finite(stored, name)
+    if (header.slope, header.intercept) == (1.0, 0.0):
+        return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    scaled = np.empty(stored.shape, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        for at in range(0, stored.size, SCALED_AT_ONCE):
+            part = stored[at : at + SCALED_AT_ONCE].astype(np.float64)
+            scaled[at : at + SCALED_AT_ONCE] = part * header.slope + header.intercept
+    _check_finite(scaled, name)
+    return scaled
+
+
+def _check_finite(voxels: NDArray[np.generic], name: str) -> None:
+    if voxels.dtype.kind != "f" or np.isfinite(voxels).all():
+        return
+    raise NonFinite(
+        f"{name} has {np.count_nonzero(~np.isfinite(voxels)):,} voxels that are NaN or infinite",
+        expected="finite voxels",
+        remedy="replace them, for instance with fslmaths -nan",
     )
 
 

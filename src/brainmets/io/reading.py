@@ -24,7 +24,7 @@ from brainmets.io.dicom_scan import scan
 from brainmets.io.dicom_stack import stack_frames
 from brainmets.io.entries import entries_of, safe_stem
 from brainmets.io.limits import DEFAULT_LIMITS, Limits
-from brainmets.io.nifti import read_header, read_nifti
+from brainmets.io.nifti import holds_nifti, read_header, read_nifti
 from brainmets.io.sequences import guess_from_name
 from brainmets.io.series import SeriesInfo, choose, group_series
 from brainmets.io.slice_images import read_slices, stack_size
@@ -193,6 +193,8 @@ def _sorted_out(
     """Say which format an input is and which of its files count."""
     for kind, kinds in KINDS.items():
         fitting = tuple(entry for entry in entries if entry.kind in kinds)
+        if kind == "nifti" and len(entries) > 1:
+            fitting = tuple(entry for entry in fitting if holds_nifti(entry))
         if fitting and len(entries) > 1 and not masks:
             fitting = tuple(entry for entry in fitting if not _is_mask(entry)) or fitting
         if fitting:

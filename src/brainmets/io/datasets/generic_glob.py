@@ -1,0 +1,88 @@
+"""Any folder a case: files told apart by what their names say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from brainmets.io.datasets.identity import bare_name, is_mask_name, patient_of
+from brainmets.io.datasets.layout import Dataset, DatasetCase, folders, require_cases
+from brainmets.io.sequences import guess_from_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from brainmets.domain import Sequence
+
+__all__ = ["NAME", "read", "read_globs", "recognise"]
+
+NAME = "folders"
+
+
+def recognise(root: Path) -> bool:
+    """Look for a folder with an image whose name tells its sequence, or an image and a mask."""
+    return any(case.images for case in _cases(root))
+
+
+def read(root: Path) -> Dataset:
+    """List the cases by guessing from names; `read_globs` where names say nothing."""
+    return _dataset(root, require_cases(_cases(root), root, "a folder a case with NIfTI files"))
+
+
+def read_globs(root: Path, images: Mapping[Sequence, str], mask: str) -> Dataset:
+    """List the cases by a glob for each role, such as `{"t1c": "*_post.nii.gz"}`, `*_roi.nii.gz`.
+
+    A folder in which the first role's glob finds a file is a case.
+
+    Raises:
+        DatasetLayout: no folder is.
+    """
+    cases: list[DatasetCase] = []
+    for folder in folders(root):
+        found = {name: sorted(folder.glob(pattern)) for name, pattern in images.items()}
+        masks = sorted(folder.glob(mask))
+        if found[next(iter(images))]:
+            cases.append(
+                DatasetCase(
+                    case_id=folder.name,
+                    patient=patient_of(folder.name),
+                    images={name: paths[0] for name, paths in found.items() if paths},
+                    masks=tuple(masks[:1]),
+                )
+            )
+    return _dataset(root, require_cases(cases, root, f"files like {images}"))
+
+
+def _dataset(root: Path, cases: tuple[DatasetCase, ...]) -> Dataset:
+    return Dataset(
+        layout=NAME,
+        root=root,
+        cases=cases,
+        labels={},
+        core=(),
+        notes=("roles guessed from names: check a few cases",),
+    )
+
+
+def _cases(root: Path) -> Iterator[DatasetCase]:
+    for folder in folders(root):
+        images: dict[Sequence, Path] = {}
+        masks: list[Path] = []
+        unnamed: list[Path] = []
+        for path in sorted(folder.glob("*.nii*")):
+            sequence = guess_from_name(bare_name(path))
+            if is_mask_name(path):
+                masks.append(path)
+            elif sequence is not None:
+                images.setdefault(sequence, path)
+            else:
+                unnamed.append(path)
+        if not images and masks and len(unnamed) == 1:  # an image and its mask
+            images["t1c"] = unnamed[0]
+        if images:
+            yield DatasetCase(
+                case_id=folder.name,
+                patient=patient_of(folder.name),
+                images=images,
+                masks=tuple(masks[:1]),
+            )
