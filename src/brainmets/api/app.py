@@ -44,12 +44,12 @@ the files. Every refusal is `application/problem+json` with a stable `code`.
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the service; without `settings` they come from the environment."""
     settings = settings or Settings()
-    for folder in (settings.jobs_dir, settings.staging_dir):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         _hide_file_names()
+        for folder in (settings.jobs_dir, settings.staging_dir):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         store = JobStore(settings.database)
         supervisor = Supervisor(settings, store)
         app.state.settings, app.state.store, app.state.supervisor = settings, store, supervisor

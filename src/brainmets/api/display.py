@@ -5,7 +5,7 @@ A job's `view` folder holds
 - `image.u16`       the image on 0…4095, little-endian, x fastest
 - `probability.u8`  the probability on 0…255
 - `labels.u8`       the lesion ids
-- `probability.npy` the probability on the input's own grid, float16, to threshold again
+- `probability.npy` the probability on the input's own grid, to threshold again
 
 Display axes are the input's own axes, reordered and flipped to run right, front, up (RAS+);
 grids too large for a browser are thinned by whole steps. Nothing measured is measured here.
@@ -92,7 +92,7 @@ def save_view(report: Report, folder: Path) -> ViewMeta:
     probability = grid.apply(prediction.probability.data)
     _write_gzip(folder / "probability.u8.gz", np.floor(probability * 255.0).astype(np.uint8))
     (folder / "labels.u8.gz").write_bytes(pack_labels(prediction.mask, grid))
-    np.save(folder / "probability.npy", prediction.probability.data.astype(np.float16))
+    np.save(folder / "probability.npy", prediction.probability.data)
 
     slices = case.source.slice_names if case.kind == "slices" else ()
     meta = ViewMeta(
@@ -101,6 +101,12 @@ def save_view(report: Report, folder: Path) -> ViewMeta:
         affine=tuple(tuple(float(v) for v in row) for row in grid.geometry.affine),
         levels=(low, high),
         window=_first_window(scaled),
+        native_axes=grid.axes,
+        native_flips=grid.flips,
+        native_shape=case.geometry.shape,
+        step=grid.step,
+        slice_axis=2 if case.kind == "slices" else case.geometry.slice_axis,
+        units=case.geometry.units,
         kind=case.kind,
         slice_names=slices,
     )

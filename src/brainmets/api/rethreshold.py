@@ -37,9 +37,10 @@ def operating_point(
     """
     changes = {"threshold": threshold, "peak": peak, "min_volume_mm3": min_volume_mm3}
     changed = {name: value for name, value in changes.items() if value is not None}
-    values = {name: value for name, value in result.operating_point.items() if value > 0} | changed
-    if "peak" not in changed:  # a threshold alone is plain thresholding
-        values["peak"] = values.get("peak", 0.5) if not changed else values["threshold"]
+    values = {"threshold": 0.5} | result.operating_point | changed
+    if "threshold" in changed and "peak" not in changed:
+        values["peak"] = values["threshold"]  # a threshold alone is plain thresholding
+    values.setdefault("peak", values["threshold"])
     try:
         return OperatingPoint.model_validate(values)
     except ValidationError as error:

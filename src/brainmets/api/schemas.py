@@ -21,6 +21,8 @@ __all__ = [
     "ModelView",
     "Problem",
     "ProvenanceView",
+    "ReviewRequest",
+    "ReviewView",
     "SeriesChoice",
     "SeriesView",
     "ServiceView",
@@ -117,6 +119,14 @@ class ViewMeta(_Schema):
     affine: tuple[tuple[float, ...], ...] = Field(description="Display voxel to RAS mm, 4 x 4.")
     levels: tuple[float, float] = Field(description="Image values shown as 0 and 4095.")
     window: tuple[float, float] = Field(description="First window (low, high) on 0…4095.")
+    native_axes: tuple[int, int, int] = Field(
+        default=(0, 1, 2), description="The input's own axis behind each display axis."
+    )
+    native_flips: tuple[bool, bool, bool] = (False, False, False)
+    native_shape: tuple[int, int, int] = Field(description="The input's grid.")
+    units: Literal["mm", "px"] = "mm"
+    step: int = Field(default=1, description="Display voxels are this many input voxels apart.")
+    slice_axis: int = Field(default=2, description="The input's own axis across slices.")
     kind: Literal["volume", "slices"]
     slice_names: tuple[str, ...] = ()
 
@@ -140,6 +150,22 @@ class LesionsView(_Schema):
     lesions: tuple[LesionView, ...]
     operating_point: dict[str, float]
     labels: str = Field(description="Lesion ids on the display grid: uint8, gzip, base64.")
+
+
+class ReviewRequest(_Schema):
+    """A reader's verdict: the lesions they reject, at the operating point they looked at."""
+
+    rejected: tuple[int, ...] = Field(default=(), max_length=10_000)
+    threshold: float | None = Field(default=None, gt=0, le=1)
+    peak: float | None = Field(default=None, gt=0, le=1)
+    min_volume_mm3: float | None = Field(default=None, ge=0, le=1e9)
+
+
+class ReviewView(_Schema):
+    """A saved verdict."""
+
+    rejected: tuple[int, ...]
+    operating_point: dict[str, float]
 
 
 class FileView(_Schema):
@@ -167,6 +193,7 @@ class JobView(_Schema):
         default=(), description="To choose from when the state is `needs_choice`."
     )
     result: JobResult | None = None
+    review: ReviewView | None = None
     files: tuple[FileView, ...] = ()
     notice: str = RESEARCH_USE_ONLY
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from brainmets.api.display import save_view
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from brainmets.api.schemas import JobOptions
     from brainmets.domain import Progress, Report
+    from brainmets.workflows.segment import Segmenter
 
 __all__ = ["Runner", "Segmented", "input_path", "run_job", "segment"]
 
@@ -93,22 +95,32 @@ def run_job(
 
 
 def segment(folder: Path, out: Path, options: JobOptions, progress: Progress) -> Segmented:
-    """Segment the upload in `folder` by the workflow that the command line uses."""
+    """Segment the upload in `folder` by the workflow that the command line uses.
+
+    Networks stay compiled from one job to the next.
+    """
     from brainmets.workflows.segment import SegmentOptions
-    from brainmets.workflows.segment import segment as segment_case
 
     files = sorted(folder.iterdir())
     images = None
     if len(files) > 1 and len(options.sequences) == len(files):
         images = dict(zip(options.sequences, files, strict=True))
-    chosen = SegmentOptions(
+    segmenter = _warm_segmenter()
+    segmenter.options = SegmentOptions(
         model=options.model,
         threshold=options.threshold,
         series=options.series,
         images=images,
         probability=True,
     )
-    return segment_case(input_path(folder), out, chosen, progress)
+    return segmenter.run(input_path(folder), out, progress)
+
+
+@cache
+def _warm_segmenter() -> Segmenter:
+    from brainmets.workflows.segment import Segmenter
+
+    return Segmenter()
 
 
 def _finite(value: float | str) -> bool:

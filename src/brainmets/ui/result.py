@@ -25,6 +25,9 @@ FILE_LABELS = {
     "report.json": "Report",
     "overlay.png": "Overview picture",
     "probability.nii.gz": "Probability map",
+    "mask-reviewed.nii.gz": "Corrected mask",
+    "mask-reviewed.png": "Corrected mask",
+    "lesions-reviewed.csv": "Corrected table",
 }
 ALL_FILES = "all.zip"
 
@@ -32,7 +35,7 @@ ALL_FILES = "all.zip"
 def show_result(client: Client, job: JobView, result: JobResult) -> None:
     """Show what was found."""
     head, another, delete = st.columns([8, 2, 1], vertical_alignment="center")
-    seconds = sum(result.timings.values())
+    seconds = result.timings.get("total", 0.0)
     took = f" · {seconds:.0f} s" if seconds >= 1 else ""
     head.html(
         f'<div class="headline"><b>{html.escape(job.label)}</b>'
@@ -61,9 +64,9 @@ def workbench_data(job: JobView, result: JobResult) -> dict[str, Any]:
         "job": job.id,
         "view": result.view.model_dump(mode="json"),
         "lesions": [lesion.model_dump(mode="json") for lesion in result.lesions],
-        "rejected": [],
+        "review": None if job.review is None else job.review.model_dump(mode="json"),
         "point": result.operating_point,
-        "pixels": result.kind == "slices",
+        "pixels": result.view.units == "px",
     }
 
 

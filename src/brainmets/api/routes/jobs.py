@@ -26,7 +26,7 @@ from brainmets.api.routes.results import with_files
 from brainmets.api.schemas import FINISHED, JobList, JobOptions, JobView, SeriesChoice
 from brainmets.api.staging import Staging, remove, room_for, stage
 from brainmets.domain import Sequence
-from brainmets.domain.errors import BadRequest, BrainmetsError
+from brainmets.domain.errors import BadRequest, BrainmetsError, UnknownModel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -113,6 +113,7 @@ async def submit(
 
 def _take_in(form: FormData, caller: str, store: JobStore, settings: Settings) -> JobView:
     options = _options(form)
+    _check_model(options.model)
     with stage(settings.staging_dir) as staging:
         for upload in form.getlist("files"):
             if not isinstance(upload, UploadFile):
@@ -291,6 +292,18 @@ def delete_job(
     store.cancel(job.id)
     store.delete(job.id)
     remove(settings.jobs_dir / job_id)
+
+
+def _check_model(name: str | None) -> None:
+    """Take installed models only: a bundle may also be named by a path, but not from outside."""
+    from brainmets.inference import list_bundles
+
+    if name is not None and name not in list_bundles():
+        raise UnknownModel(
+            "a model that is not installed here",
+            expected="a name from /v1/models",
+            remedy="choose one of them, or leave the model out",
+        )
 
 
 def _bad_form(most: int) -> BadRequest:

@@ -10,7 +10,15 @@ from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from brainmets.api.routes.dependencies import OwnJob, ServiceSettings, refusals
-from brainmets.api.schemas import FileView, JobResult, JobView, LesionsView
+from brainmets.api.schemas import (
+    FileView,
+    JobResult,
+    JobView,
+    LesionsView,
+    ReviewRequest,
+    ReviewView,
+)
+from brainmets.api.staging import room_for
 from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.domain.errors import JobNotFinished, UnknownJob
 
@@ -39,7 +47,8 @@ def with_files(job: StoredJob, settings: Settings) -> JobView:
         FileView(name=path.name, size=path.stat().st_size, media_type=_media_type(path.name))
         for path in (_files(settings.jobs_dir / job.id) if job.state == "done" else ())
     )
-    return JobView.model_validate(job.model_dump() | {"files": files})
+    review = _review(settings.jobs_dir / job.id) if job.state == "done" else None
+    return JobView.model_validate(job.model_dump() | {"files": files, "review": review})
 
 
 @router.get(
@@ -108,6 +117,21 @@ def find_lesions(
     return rethreshold(settings.jobs_dir / job.id / "view", point, result)
 
 
+@router.put(
+    "/{job_id}/review",
+    operation_id="save_review",
+    responses=refusals(_404="No such job", _409="Not finished", _422="Unusable operating point"),
+)
+def save_review(job: OwnJob, request: ReviewRequest, settings: ServiceSettings) -> JobView:
+    """Save which lesions stand; the corrected mask and table join the job's files."""
+    from brainmets.api.review import save_review as save
+
+    result = _refuse_unfinished(job)
+    room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)
+    save(settings.jobs_dir / job.id, result, request)
+    return with_files(job, settings)
+
+
 def _refuse_unfinished(job: StoredJob) -> JobResult:
     if job.state != "done" or job.result is None:
         raise JobNotFinished(
@@ -119,8 +143,13 @@ def _refuse_unfinished(job: StoredJob) -> JobResult:
 
 
 def _files(job_dir: Path) -> list[Path]:
-    out = job_dir / "out"
-    return sorted(path for path in out.iterdir() if path.is_file()) if out.is_dir() else []
+    folders = [folder for folder in (job_dir / "out", job_dir / "review") if folder.is_dir()]
+    return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+
+
+def _review(job_dir: Path) -> ReviewView | None:
+    path = job_dir / "review" / "review.json"
+    return ReviewView.model_validate_json(path.read_text()) if path.exists() else None
 
 
 def _media_type(name: str) -> str:

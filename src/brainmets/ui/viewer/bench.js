@@ -33,11 +33,13 @@ class Bench {
     }
     this.look.window = [...data.view.window];
     this.lesions = data.lesions;
-    this.rejected = new Set(data.rejected);
+    this.rejected = new Set(data.review?.rejected ?? []);
+    this.point = data.review?.operating_point ?? data.point;
     this.#build();
     const first = this.lesions[0];
     if (first) this.goTo(first);
     else this.moveTo(this.scan.shape.map((n) => Math.floor(n / 2)));
+    if (data.review) await this.#again(this.point.peak, this.point.threshold, data.review.rejected);
     this.root.setAttribute("aria-busy", "false");
     this.root.dataset.ready = "yes";
   }
@@ -148,13 +150,14 @@ class Bench {
   #sensitivity() {
     const root = element("fieldset", "sensitivity");
     root.append(element("legend", "", "Sensitivity"));
-    const start = this.data.point.peak ?? this.data.point.threshold ?? 0.5;
+    const start = this.point.peak ?? this.point.threshold ?? 0.5;
     // It moves the peak that a lesion must reach; outlines stay where they are. Right finds more.
     const slider = this.#slider("", 0.02, 0.98, 0.01, 1 - start, (value) => this.#settle(1 - value));
     slider.input.setAttribute("aria-label", "Sensitivity: fewer false alarms to the left, more found to the right");
     const ends = element("div", "ends");
     ends.append(element("span", "", "fewer false alarms"), element("span", "", "finds more"));
     this.status = element("p", "hint status");
+    this.status.setAttribute("role", "status");
     this.sensitivity = slider;
     slider.show(start.toFixed(2));
     root.append(slider.root, ends, this.status);
@@ -167,8 +170,7 @@ class Bench {
     this.settling = setTimeout(() => this.#again(peak), SETTLE_MS);
   }
 
-  async #again(peak) {
-    const threshold = Math.min(peak, this.data.point.threshold ?? 0.5);
+  async #again(peak, threshold = Math.min(peak, this.data.point.threshold ?? 0.5), rejected = []) {
     this.asked = (this.asked ?? 0) + 1;
     const mine = this.asked;
     const answer = await fetch(`${this.job}/lesions?threshold=${threshold.toFixed(3)}&peak=${peak.toFixed(3)}`);
@@ -183,12 +185,30 @@ class Bench {
     if (mine !== this.asked) return;
     this.scan.labels = labels;
     this.lesions = found.lesions;
-    this.rejected.clear();
+    this.rejected = new Set(rejected);
     this.selected = null;
     this.point = found.operating_point;
     this.status.textContent = "";
     this.table.fill();
     this.draw();
+  }
+
+  async save() {
+    const { threshold, peak, min_volume_mm3 } = this.point;
+    this.table.saving(true);
+    const answer = await fetch(`${this.job}/review`, {
+      method: "PUT",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ rejected: [...this.rejected], threshold, peak, min_volume_mm3 }),
+    }).catch(() => null);
+    this.table.saving(false);
+    if (answer?.ok) {
+      this.table.note("Saved: the corrected mask is among the downloads.");
+      this.hooks.saved(Date.now());
+      return;
+    }
+    const problem = (await answer?.json().catch(() => null)) ?? { code: "E_SERVICE", detail: "no answer" };
+    this.table.note(`${problem.code}: ${problem.detail}`);
   }
 
   promote(plane) {
@@ -199,6 +219,8 @@ class Bench {
 
   moveTo(voxel) {
     this.at = this.scan.inside(voxel);
+    this.root.dataset.at = this.at.join(",");
+    this.root.dataset.mm = this.scan.toMillimetres(this.at).map((v) => v.toFixed(2)).join(",");
     this.draw();
   }
 
@@ -282,8 +304,6 @@ class Bench {
       const mm = this.scan.toMillimetres(this.at);
       const value = Math.round(this.scan.value(this.at) * 10) / 10;
       const chance = Math.round((this.scan.probability[this.scan.index(this.at)] / 255) * 100);
-      this.root.dataset.at = this.at.join(",");
-      this.root.dataset.mm = mm.map((v) => v.toFixed(2)).join(",");
       this.readout.textContent = this.slices
         ? `value ${value} · lesion probability ${chance} %`
         : `${side(mm[0])} ${front(mm[1])} ${up(mm[2])} mm · value ${value} · lesion probability ${chance} %`

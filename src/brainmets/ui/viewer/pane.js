@@ -108,12 +108,10 @@ class Pane {
     if (this.overlay && bench.look.outline) this.#outline(context, slice);
     if (bench.look.cross) this.#cross(context, box);
     this.#letters(context, box);
-    const last = scan.shape[this.through];
-    const name = scan.meta.slice_names[scan.meta.slice_names.length - 1 - position];
-    this.caption.textContent =
-      scan.meta.kind === "slices"
-        ? `${this.title}${name ? " · " + name : ""}${last > 1 ? ` · ${last - position}/${last}` : ""}`
-        : `${this.title} · ${position + 1}/${last}`;
+    const number = scan.nativeNumber(this.through, position);
+    const last = scan.meta.native_shape[scan.meta.native_axes[this.through]];
+    const name = scan.meta.slice_names[number - 1];
+    this.caption.textContent = [this.title, name, last > 1 && `${number}/${last}`].filter(Boolean).join(" · ");
     canvas.setAttribute("aria-label", this.caption.textContent);
   }
 

@@ -57,6 +57,13 @@ class Scan {
     return voxel.map((v, axis) => Math.max(0, Math.min(this.shape[axis] - 1, Math.round(v))));
   }
 
+  // The input's own slice number of a display position along an axis, from 1.
+  nativeNumber(axis, position) {
+    const { native_axes, native_flips, native_shape, step } = this.meta;
+    const at = position * step;
+    return native_flips[axis] ? native_shape[native_axes[axis]] - at : at + 1;
+  }
+
   value(voxel) {
     const [low, high] = this.meta.levels;
     return low + (this.image[this.index(voxel)] / TOP_LEVEL) * (high - low);

@@ -9,6 +9,13 @@ class LesionTable {
     this.head = element("h3");
     this.body = element("tbody");
     this.foot = element("p", "hint");
+    this.button = element("button", "", "Save the kept lesions");
+    this.button.type = "button";
+    this.button.addEventListener("click", () => bench.save());
+    this.message = element("p", "hint");
+    this.message.setAttribute("role", "status");
+    this.actions = element("div", "actions");
+    this.actions.append(this.foot, this.button);
   }
 
   fill() {
@@ -22,7 +29,7 @@ class LesionTable {
     this.body.replaceChildren(...lesions.map((lesion) => this.#row(lesion)));
     const scroll = element("div", "scroll");
     scroll.append(table);
-    this.root.replaceChildren(this.head, ...(lesions.length ? [scroll] : []), this.foot);
+    this.root.replaceChildren(this.head, ...(lesions.length ? [scroll] : []), this.actions, this.message);
     this.mark();
   }
 
@@ -72,6 +79,7 @@ class LesionTable {
     keep.addEventListener("click", (event) => event.stopPropagation());
     keep.addEventListener("change", () => {
       bench.rejected[keep.checked ? "delete" : "add"](lesion.id);
+      this.note("");
       this.mark();
       bench.draw();
     });
@@ -86,6 +94,14 @@ class LesionTable {
       if (event.key.startsWith("Arrow")) event.preventDefault();
     });
     return row;
+  }
+
+  note(text) {
+    this.message.textContent = text;
+  }
+
+  saving(busy) {
+    this.button.disabled = busy;
   }
 
   mark() {

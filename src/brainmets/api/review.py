@@ -1,0 +1,90 @@
+"""A reader's verdict on a result: which lesions stand, at which operating point."""
+
+from __future__ import annotations
+
+import csv
+import io
+import secrets
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from brainmets.api.rethreshold import lesions_at, operating_point
+from brainmets.api.schemas import LesionView, ReviewView
+from brainmets.api.staging import remove
+from brainmets.domain import RESEARCH_USE_ONLY, Mask
+from brainmets.domain.errors import OptionError
+from brainmets.io import write_mask, write_slice_mask
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from brainmets.api.schemas import JobResult, ReviewRequest
+    from brainmets.domain import Lesion
+
+__all__ = ["REVIEW", "save_review"]
+
+REVIEW = "review.json"
+"""The verdict itself, among the files it made."""
+
+
+def save_review(job_dir: Path, result: JobResult, request: ReviewRequest) -> ReviewView:
+    """Write the corrected mask and lesion table beside the results, all of it or nothing.
+
+    The kept lesions keep their ids, so mask, table and what the reader saw agree.
+
+    Raises:
+        OptionError: a rejected lesion does not exist at the operating point.
+    """
+    point = operating_point(
+        result,
+        threshold=request.threshold,
+        peak=request.peak,
+        min_volume_mm3=request.min_volume_mm3,
+    )
+    _, mask, lesions = lesions_at(job_dir / "view", point, result)
+    unknown = set(request.rejected) - {lesion.id for lesion in lesions}
+    if unknown:
+        raise OptionError(
+            f"{len(unknown)} rejected lesions that are not there at this operating point",
+            expected="ids of the lesions found",
+            remedy="find the lesions again and choose among them",
+        )
+    kept = np.where(np.isin(mask.data, request.rejected), 0, mask.data).astype(mask.data.dtype)
+    review = ReviewView(rejected=request.rejected, operating_point=point.model_dump())
+    draft = job_dir / f"review.draft-{secrets.token_hex(4)}"
+    draft.mkdir()
+    try:
+        _write_masks(Mask(data=kept, geometry=mask.geometry), result, draft)
+        (draft / "lesions-reviewed.csv").write_text(_table(lesions, request.rejected))
+        (draft / REVIEW).write_text(review.model_dump_json(indent=1))
+        remove(job_dir / "review")
+        draft.rename(job_dir / "review")
+    except BaseException:
+        remove(draft)
+        raise
+    return review
+
+
+def _write_masks(mask: Mask, result: JobResult, folder: Path) -> None:
+    if result.kind == "volume":
+        write_mask(mask, folder / "mask-reviewed.nii.gz")
+        return
+    names = result.view.slice_names
+    for k in range(mask.data.shape[2]):
+        single = mask.data.shape[2] == 1
+        name = "mask-reviewed.png" if single else f"mask-reviewed-{k + 1:04d}-{names[k]}.png"
+        write_slice_mask(mask.data[:, :, k], folder / name)
+
+
+def _table(lesions: tuple[Lesion, ...], rejected: tuple[int, ...]) -> str:
+    rows = io.StringIO()
+    fields = [name for name in LesionView.model_fields if not name.startswith("centroid")]
+    places = ["centroid_x_ras_mm", "centroid_y_ras_mm", "centroid_z_ras_mm"]
+    writer = csv.writer(rows, lineterminator="\n")
+    writer.writerow(["verdict", *fields, *places, "notice"])
+    for lesion in lesions:
+        verdict = "rejected" if lesion.id in rejected else "kept"
+        values = [getattr(lesion, name) for name in fields]
+        writer.writerow([verdict, *values, *lesion.centroid_ras_mm, RESEARCH_USE_ONLY])
+    return rows.getvalue()

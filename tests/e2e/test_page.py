@@ -1,0 +1,195 @@
+"""Every flow of the page, in a real browser, against what `brainmets serve` runs."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nibabel
+import numpy as np
+import pytest
+
+from brainmets.domain import RESEARCH_USE_ONLY
+from tests.e2e.conftest import LESIONS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+    from brainmets.domain import Geometry
+
+SHOTS = os.environ.get("BRAINMETS_E2E_SHOTS")
+"""A folder for screenshots to look at."""
+
+
+def upload(page: Page, address: str, *paths: Path) -> None:
+    page.goto(address)
+    page.locator("input[type=file]").first.set_input_files(list(paths))
+    page.get_by_role("button", name="Segment", exact=True).click()
+
+
+def bench(page: Page) -> Locator:
+    found = page.locator(".bench[data-ready=yes]")
+    found.wait_for()
+    return found
+
+
+def shoot(page: Page, name: str) -> None:
+    if SHOTS:
+        page.wait_for_timeout(400)
+        page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
+
+
+def place_mm(found: Locator) -> np.ndarray:
+    return np.array([float(v) for v in (found.get_attribute("data-mm") or "").split(",")])
+
+
+def row_of_largest(found: Locator) -> Locator:
+    return found.locator("tbody tr").first
+
+
+def test_a_nifti_head_from_upload_to_download(
+    page: Page, address: str, nifti: Path, head: tuple[np.ndarray, Geometry]
+) -> None:
+    upload(page, address, nifti)
+    found = bench(page)
+    assert page.get_by_text(RESEARCH_USE_ONLY).first.is_visible()
+    rows = found.locator("tbody tr")
+    assert rows.count() == len(LESIONS)
+    for row, lesion in zip((rows.nth(n) for n in range(len(LESIONS))), LESIONS, strict=True):
+        row.click()
+        assert row.get_attribute("aria-current") == "true"
+        assert np.abs(place_mm(found) - lesion.centre_ras_mm).max() <= 2.0  # one voxel
+    shoot(page, "nifti")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="All files (zip)").click()
+    archive = zipfile.ZipFile(io.BytesIO(Path(waiting.value.path()).read_bytes()))
+    assert {"mask.nii.gz", "lesions.csv", "report.json", "overlay.png"} <= set(archive.namelist())
+    unpacked = Path(waiting.value.path()).with_name("mask.nii.gz")
+    unpacked.write_bytes(archive.read("mask.nii.gz"))
+    mask = nibabel.load(unpacked)
+    data, geometry = head
+    assert mask.shape == data.shape
+    assert np.allclose(mask.affine, geometry.affine)
+
+    address_of_result = page.url
+    page.goto("about:blank")
+    page.goto(address_of_result)
+    assert bench(page).locator("tbody tr").count() == len(LESIONS)
+
+
+def test_a_dicom_zip_lands_in_the_same_place(page: Page, address: str, dicom: Path) -> None:
+    upload(page, address, dicom)
+    found = bench(page)
+    row_of_largest(found).click()
+    assert np.abs(place_mm(found) - LESIONS[0].centre_ras_mm).max() <= 2.0
+    shoot(page, "dicom")
+
+
+def test_two_series_are_asked_about(page: Page, address: str, two_series: Path) -> None:
+    upload(page, address, two_series)
+    page.get_by_text("Which series?").wait_for()
+    assert page.get_by_role("radio").count() == 2
+    shoot(page, "series")
+    page.get_by_role("button", name="Segment this series").click()
+    assert bench(page).locator("tbody tr").count() >= 1
+
+
+def test_a_slice_shows_image_and_overlay_side_by_side(page: Page, address: str, png: Path) -> None:
+    upload(page, address, png)
+    found = bench(page)
+    assert found.locator("figure").count() == 2
+    assert found.locator("tbody tr").count() >= 1
+    assert "px" in (found.locator("thead").text_content() or "")
+    shoot(page, "slice")
+
+
+def test_the_pointer_and_the_keys_move_through_the_head(
+    page: Page, address: str, nifti: Path
+) -> None:
+    upload(page, address, nifti)
+    found = bench(page)
+    row_of_largest(found).click()
+    canvas = found.locator("figure.main canvas")
+    before = [int(v) for v in (found.get_attribute("data-at") or "").split(",")]
+    canvas.focus()
+    page.keyboard.press("ArrowUp")
+    after = [int(v) for v in (found.get_attribute("data-at") or "").split(",")]
+    assert after == [before[0], before[1], before[2] + 1]
+    box = canvas.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.wheel(0, 100)
+    assert int((found.get_attribute("data-at") or "").split(",")[2]) == before[2]
+    page.keyboard.press("ArrowRight")
+    assert found.locator("tr[aria-current]").get_attribute("data-id") == "2"
+    # a click on the first lesion, where the second row is selected, selects the first again
+    row_of_largest(found).click()
+    page.keyboard.press("ArrowRight")
+
+
+def test_sensitivity_rejection_and_the_corrected_mask(
+    page: Page, address: str, nifti: Path, head: tuple[np.ndarray, Geometry]
+) -> None:
+    upload(page, address, nifti)
+    found = bench(page)
+    slider = found.get_by_label("Sensitivity", exact=False)
+    slider.fill("0.1")
+    page.wait_for_timeout(1500)
+    assert found.locator("tbody tr").count() <= len(LESIONS)
+    slider.fill("0.4")
+    found.locator("tbody tr").nth(1).wait_for()
+    found.get_by_label("Keep lesion 2").uncheck()
+    assert "1 kept" in (found.locator(".actions").text_content() or "")
+    shoot(page, "rejected")
+    found.get_by_role("button", name="Save the kept lesions").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Corrected mask").click()
+    path = Path(waiting.value.path()).with_name("corrected.nii.gz")
+    path.write_bytes(Path(waiting.value.path()).read_bytes())
+    assert set(np.unique(np.asanyarray(nibabel.load(path).dataobj))) == {0, 1}
+    page.reload()
+    assert not bench(page).get_by_label("Keep lesion 2").is_checked()
+
+
+def test_the_sample_and_the_history(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("button", name="Open the sample").click()
+    bench(page)
+    shoot(page, "sample")
+    page.get_by_role("link", name="Past results").click()
+    page.get_by_text("brainmets-sample.nii.gz").first.wait_for()
+    shoot(page, "history")
+    page.get_by_role("link", name="Open").first.click()
+    bench(page)
+
+
+def test_a_broken_file_is_explained(page: Page, address: str, tmp_path: Path) -> None:
+    broken = tmp_path / "notes.nii.gz"
+    broken.write_text("not an image")
+    upload(page, address, broken)
+    alert = page.get_by_role("alert").filter(has_text="E_")
+    alert.wait_for()
+    assert "Traceback" not in (page.locator("body").text_content() or "")
+    shoot(page, "broken")
+    page.get_by_role("button", name="Examine another image").click()
+    page.get_by_role("button", name="Open the sample").wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_schemes_draw(page: Page, address: str, nifti: Path, scheme: str) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.goto(address)
+    page.get_by_role("button", name="Open the sample").wait_for()
+    shoot(page, f"start-{scheme}")
+    upload(page, address, nifti)
+    found = bench(page)
+    page.wait_for_timeout(300)
+    lit = found.locator("figure.main canvas").evaluate(
+        "c => c.getContext('2d').getImageData(0, 0, c.width, c.height)"
+        ".data.some(v => v > 0 && v < 255)"
+    )
+    assert lit
+    shoot(page, f"result-{scheme}")
