@@ -16,9 +16,9 @@ __all__ = ["draw_contrast"]
 T = Tissue
 # White matter is 1. Orders and ratios as measured on the T1c scans of BraTS and BraTS-METS.
 MPRAGE = {
-    T.AIR: 0.0, T.WHITE: 1.0, T.GREY: 0.68, T.FLUID: 0.28, T.VENTRICLE: 0.24,
-    T.CEREBELLAR_WHITE: 0.96, T.CEREBELLAR_GREY: 0.68, T.THALAMUS: 0.84, T.CAUDATE: 0.71,
-    T.PUTAMEN: 0.75, T.PALLIDUM: 0.90, T.HIPPOCAMPUS: 0.69, T.AMYGDALA: 0.68, T.ACCUMBENS: 0.70,
+    T.AIR: 0.0, T.WHITE: 1.0, T.GREY: 0.78, T.FLUID: 0.30, T.VENTRICLE: 0.26,
+    T.CEREBELLAR_WHITE: 0.97, T.CEREBELLAR_GREY: 0.79, T.THALAMUS: 0.87, T.CAUDATE: 0.80,
+    T.PUTAMEN: 0.82, T.PALLIDUM: 0.92, T.HIPPOCAMPUS: 0.79, T.AMYGDALA: 0.78, T.ACCUMBENS: 0.79,
     T.VENTRAL_DC: 0.88, T.BRAINSTEM: 0.93, T.CHIASM: 0.85, T.WHITE_SPOT: 0.72, T.ARTERY: 0.55,
     T.VEIN: 0.55, T.EYE: 0.24, T.SOFT: 0.62, T.EYE_MUSCLE: 0.70, T.MUCOSA: 0.72, T.SKIN: 0.85,
     T.CORD: 0.90, T.BONE: 0.12, T.MARROW: 0.85, T.OPTIC_NERVE: 0.8, T.FAT: 1.4,
@@ -46,7 +46,7 @@ def draw_contrast(
     spread = {"mprage": 0.04, "spin-echo": 0.04, "randomised": 0.11, "free": 0.11}[family]
     levels = {t: value * float(np.exp(rng.normal(0.0, spread))) for t, value in base.items()}
     # What is of one kind moves together; each part keeps a little of its own.
-    for group, width in ((GREYS, 1.3), (FLUIDS, 3.0)):
+    for group, width in ((GREYS, 1.6), (FLUIDS, 4.0)):
         shift = float(np.exp(rng.normal(0.0, spread * width)))
         levels |= {t: levels[t] * shift for t in group}
     for tissue, width in ((T.FAT, 0.3), (T.MARROW, 0.35), (T.SOFT, 0.15), (T.MUCOSA, 0.2)):
@@ -90,14 +90,17 @@ def _draw_enhancement(family: Contrast, rng: np.random.Generator) -> dict[str, f
         "plexus_mm": strength(0.6, 3.2),
         "glomus_mm": strength(2.0, 6.0),
         "veins": strength(0.35, 1.0, 0.05) * (0.8 if spin_echo else 1.0),
-        "veins_number": strength(40, 420),
-        "veins_radius_mm": strength(0.28, 0.55),
+        "veins_number": strength(50, 260),
+        "veins_radius_mm": strength(0.38, 0.75),
         "arteries": strength(0.1, 1.0, 0.45 if spin_echo else 0.15),
-        "arteries_number": strength(30, 260),
-        "arteries_radius_mm": strength(0.25, 0.5),
+        "arteries_number": strength(50, 220),
+        "arteries_radius_mm": strength(0.32, 0.68),
         "artery_trunk": strength(0.1, 1.0, 0.5 if spin_echo else 0.2),
         "medullary": strength(0.1, 0.6, 0.3),
         "medullary_number": strength(20, 300),
+        "deep": strength(0.4, 1.0, 0.08),
+        "deep_number": strength(25, 120),
+        "deep_radius_mm": strength(0.3, 0.6),
         "pia": strength(0.02, 0.3, 0.5),
         "mucosa": strength(0.2, 1.0),
         "skin": strength(0.0, 0.3),

@@ -282,22 +282,23 @@ def _paint_plexus(scene: Scene, amount, level, rng: np.random.Generator) -> None
 
 def _paint_vessels(scene: Scene, anatomy: Anatomy, amount, level, rng: np.random.Generator) -> None:
     plans = (
-        ("veins", "veins_number", amount["veins_radius_mm"], 1.9, "veins"),
-        ("arteries", "arteries_number", amount["arteries_radius_mm"], 1.7, "arteries"),
-        ("medullary", "medullary_number", 0.2, 0.5, "medullary"),
+        ("medullary", 0.2, 0.5),
+        ("arteries", amount["arteries_radius_mm"], 1.7),
+        ("veins", amount["veins_radius_mm"], 2.0),
+        ("deep", amount["deep_radius_mm"], 1.6),
     )
-    for name, number, radius, largest, strength in plans:
-        if amount[strength] <= 0 or name not in anatomy.routes:
+    for name, radius, largest in plans:
+        if amount[name] <= 0 or name not in anatomy.routes:
             continue
         points, radii = grow_tree(
             anatomy.routes[name],
             rng,
-            terminals=int(amount[number]),
+            terminals=int(amount[f"{name}_number"]),
             radius_mm=radius,
             largest_mm=largest,
             move=scene.deformation.forward,
         )
         index, share = draw_tubes(scene.image.shape, points, radii)
-        if strength == "medullary":
+        if name == "medullary":
             share = share * np.float32(0.7)
-        scene.blend(index, share, np.float32(level(strength)))
+        scene.blend(index, share, np.float32(level(name)))

@@ -121,6 +121,8 @@ class SynthesisParameters(Recorded):
     tissues: dict[str, float]
     """Brightness by Tissue name, white matter about 1."""
     texture: float
+    folia: float
+    """Depth of the cerebellar fissures, 0 none to 1 as dark as fluid."""
     blood: float
     """Brightness of enhanced blood."""
     enhancement: dict[str, float]
@@ -157,6 +159,7 @@ def sample_parameters(config: SynthesisConfig, seed: int) -> SynthesisParameters
         strip_roughness_mm=float(rng.uniform(0.1, 1.2)),
         tissues=tissues,
         texture=texture,
+        folia=float(rng.uniform(0.0, 0.8)),
         blood=blood,
         enhancement=enhancement,
         deforming=_draw_deforming(config, rng),
@@ -260,7 +263,7 @@ def _draw_lesion(
     lobes = 1 if diameter < 6 else int(rng.choice([1, 2, 3, 4, 5], p=[0.6, 0.18, 0.11, 0.07, 0.04]))
     large = diameter >= 5.0
     oedema = large and rng.uniform() < config.oedema_share
-    enhancement = rng.uniform(0.12, 0.3) if kind == "faint" else rng.uniform(0.3, 1.05)
+    enhancement = rng.uniform(0.12, 0.3) if kind == "faint" else rng.uniform(0.22, 1.05)
     axes = np.exp(rng.normal(0.0, 0.16, 3))
     axes /= axes.prod() ** (1 / 3)
     return LesionParameters(
@@ -274,7 +277,7 @@ def _draw_lesion(
         grain=float(rng.uniform(0.35, 0.9)),
         from_library=bool(large and rng.uniform() < config.library_share),
         enhancement=float(enhancement),
-        rim_mm=float(diameter * rng.uniform(0.07, 0.28) + rng.uniform(0.3, 1.2)),
+        rim_mm=float(diameter * np.exp(rng.uniform(-3.5, -1.4)) + rng.uniform(0.5, 1.2)),
         rim_variation=float(rng.uniform(0.1, 0.7)),
         core=float(rng.beta(1.6, 1.6)) * 0.95,
         texture=float(rng.uniform(0.02, 0.18)),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Routes", "plan_routes"]
+__all__ = ["VARIANTS", "Routes", "plan_routes"]
 
 STEP = 2
 """Voxels (mm) between nodes."""
@@ -37,8 +37,12 @@ def plan_routes(
     tissue: NDArray[np.uint8],
     fields: Mapping[str, NDArray[np.float32]],
     landmarks: Mapping[str, NDArray[np.float32]],
+    *,
+    variants: int = VARIANTS,
 ) -> dict[str, Routes]:
-    """Plan cortical veins (to the sinuses), arteries (from the siphons) and medullary veins."""
+    """Plan cortical veins (to the sinuses), arteries (from the siphons), deep veins (along the
+    ventricles and cisterns to the straight sinus) and medullary veins (to the ventricles).
+    """
     depth, dura = fields["depth"], fields["dura"]
     # The pia: fluid in sulci and over gyri, and the touching banks of closed sulci.
     pial = ((tissue == Tissue.FLUID) & (dura > 0)) | ((tissue == Tissue.VEIN) & (depth > -6))
@@ -46,19 +50,41 @@ def plan_routes(
     points = _nodes(pial)
     at = tuple(np.rint(points).astype(int).T)
     ridge = np.minimum(fields["falx"], fields["tentorium"])[at] + np.maximum(dura[at], 0)
+    straight = np.hypot(fields["falx"], fields["tentorium"])
     sinuses = (ridge < 4.0) | ((tissue[at] == Tissue.VEIN) & (depth[at] > -7))
+    sinuses |= straight[at] < 2.5
     siphons = np.stack([landmarks["siphon.left"], landmarks["siphon.right"]])
     nearest = np.linalg.norm(points[:, None] - siphons, axis=2).min(axis=1)
     routes = {
-        "veins": _trees(points, sinuses, resistance=1.0 + 0.12 * np.clip(dura[at], 0, 10), salt=1),
+        "veins": _trees(
+            points,
+            sinuses,
+            resistance=1.0 + 0.12 * np.clip(dura[at], 0, 10),
+            salt=1,
+            variants=variants,
+        ),
         # Arteries keep to the cisterns: fluid far from both bone and brain is easy to take.
         "arteries": _trees(
             points,
             nearest < max(8.0, float(nearest.min()) + 2.0),
             resistance=1.0 + 0.5 * np.clip(3.0 - np.abs(depth[at]), 0, 3),
             salt=2,
+            variants=variants,
         ),
     }
+    wall = (tissue == Tissue.VENTRICLE) & (depth < 99)
+    inner = _nodes(wall)
+    if len(inner) and (straight < 2.5).any():
+        from scipy.spatial import cKDTree
+
+        ends = np.argwhere(straight < 2.5)
+        front = ends[ends[:, 1] >= np.percentile(ends[:, 1], 80)].astype(np.float32)
+        reach, _ = cKDTree(front).query(points)
+        both = np.concatenate([inner, points[reach < 45.0]])
+        away, _ = cKDTree(front).query(both)
+        routes["deep"] = _trees(
+            both, away < 3.0, resistance=np.ones(len(both)), salt=4, variants=variants
+        )
     white = (tissue == Tissue.WHITE) & (fields["white"] > 0)
     inner = _nodes(white)
     core = np.argwhere(tissue == Tissue.VENTRICLE)[:: STEP * 3].astype(np.float32)
@@ -66,7 +92,9 @@ def plan_routes(
         from scipy.spatial import cKDTree
 
         reach, _ = cKDTree(core).query(inner)
-        routes["medullary"] = _trees(inner, reach < 4.0, resistance=np.ones(len(inner)), salt=3)
+        routes["medullary"] = _trees(
+            inner, reach < 4.0, resistance=np.ones(len(inner)), salt=3, variants=variants
+        )
     return routes
 
 
@@ -88,18 +116,19 @@ def _trees(
     *,
     resistance: NDArray[np.floating],
     salt: int,
+    variants: int,
 ) -> Routes:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import dijkstra
     from scipy.spatial import cKDTree
 
     count = len(points)
-    parents = np.full((VARIANTS, count), -1, dtype=np.int32)
+    parents = np.full((variants, count), -1, dtype=np.int32)
     starts = np.nonzero(roots)[0]
     if count and len(starts):
         pairs = cKDTree(points).query_pairs(1.9 * STEP, output_type="ndarray")
         length = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1) + 0.3
-        for variant in range(VARIANTS):
+        for variant in range(variants):
             rng = generator(salt, variant)
             hindrance = resistance * rng.lognormal(0.0, 0.7, count)
             cost = length * (hindrance[pairs[:, 0]] + hindrance[pairs[:, 1]])
