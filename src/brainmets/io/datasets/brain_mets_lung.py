@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from brainmets.io.datasets.layout import (
     Dataset,
     DatasetCase,
+    find_images,
     first_file,
     folders,
     require_cases,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from brainmets.domain import Sequence
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["NAME", "read", "recognise"]
 
 NAME = "brain-mets-lung"
+FILES: Mapping[Sequence, tuple[str, ...]] = {
+    "t1c": ("*_t1ce_img.nii*",),
+    "t2f": ("*_flair_img.nii*",),
+}
 
 
 def recognise(root: Path) -> bool:
@@ -44,13 +49,9 @@ def read(root: Path) -> Dataset:
 
 def _cases(root: Path) -> Iterator[DatasetCase]:
     for folder in folders(root):
-        t1c = first_file(folder, "*_t1ce_img.nii*")
-        if t1c is None:
+        images = find_images(folder, FILES)
+        if "t1c" not in images:
             continue
-        images: dict[Sequence, Path] = {"t1c": t1c}
-        flair = first_file(folder, "*_flair_img.nii*")
-        if flair is not None:
-            images["t2f"] = flair
         mask = first_file(folder, "*_core_seg.nii*")
         yield DatasetCase(
             case_id=folder.name,

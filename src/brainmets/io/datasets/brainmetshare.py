@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from brainmets.io.datasets.layout import (
     Dataset,
     DatasetCase,
+    find_images,
     first_file,
     folders,
     require_cases,
@@ -24,7 +25,11 @@ NAME = "brainmetshare"
 SLICES: Mapping[Sequence, str] = {"t1c": "0", "t1n": "1", "t2f": "3"}
 """Folder 0 is T1 gradient echo after contrast, 1 spin echo before, 2 spin echo after, 3 FLAIR."""
 
-VOLUMES: Mapping[Sequence, str] = {"t1c": "bravo", "t1n": "t1_pre", "t2f": "flair"}
+VOLUMES: Mapping[Sequence, tuple[str, ...]] = {
+    "t1c": ("bravo.nii*",),
+    "t1n": ("t1_pre.nii*",),
+    "t2f": ("flair.nii*",),
+}
 
 
 def recognise(root: Path) -> bool:
@@ -61,10 +66,7 @@ def _cases(root: Path) -> Iterator[DatasetCase]:
         if in_slices:
             masks = tuple(sorted(path for path in (folder / "seg").glob("*") if path.is_file()))
         else:
-            for name, word in VOLUMES.items():
-                path = first_file(folder, f"{word}.nii*")
-                if path is not None:
-                    images[name] = path
+            images = find_images(folder, VOLUMES)
             mask = first_file(folder, "seg.nii*")
             masks = (mask,) if mask else ()
         if images:

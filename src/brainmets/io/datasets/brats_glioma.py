@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from brainmets.io.datasets.layout import (
     Dataset,
     DatasetCase,
+    find_images,
     first_file,
     folders,
     require_cases,
@@ -59,9 +60,8 @@ def read(root: Path) -> Dataset:
 
 def _cases(root: Path) -> Iterator[DatasetCase]:
     for folder in folders(root):
-        found = {name: first_file(folder, *words) for name, words in PATTERNS.items()}
+        images = find_images(folder, PATTERNS)
         mask = first_file(folder, *MASKS)
-        images = {name: path for name, path in found.items() if path is not None}
         if "t1c" in images:
             yield DatasetCase(
                 case_id=folder.name,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from brainmets.io.datasets.identity import patient_of
-from brainmets.io.datasets.layout import DatasetCase, first_file, folders
+from brainmets.io.datasets.layout import DatasetCase, find_images, first_file, folders
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from brainmets.domain import Sequence
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["find_brats_cases"]
 
-SEQUENCES: tuple[Sequence, ...] = ("t1c", "t1n", "t2w", "t2f")
+PATTERNS: Mapping[Sequence, tuple[str, ...]] = {
+    "t1c": ("*-t1c.nii*",),
+    "t1n": ("*-t1n.nii*",),
+    "t2w": ("*-t2w.nii*",),
+    "t2f": ("*-t2f.nii*",),
+}
 
 
 def find_brats_cases(root: Path, pattern: re.Pattern[str]) -> Iterator[DatasetCase]:
@@ -25,12 +30,8 @@ def find_brats_cases(root: Path, pattern: re.Pattern[str]) -> Iterator[DatasetCa
     for folder in folders(root):
         if not pattern.fullmatch(folder.name):
             continue
-        images: dict[Sequence, Path] = {}
-        for sequence in SEQUENCES:
-            path = first_file(folder, f"{folder.name}-{sequence}.nii.gz", f"*-{sequence}.nii*")
-            if path is not None:
-                images[sequence] = path
-        mask = first_file(folder, f"{folder.name}-seg.nii.gz", "*-seg.nii*")
+        images = find_images(folder, PATTERNS)
+        mask = first_file(folder, "*-seg.nii*")
         if images or mask:
             yield DatasetCase(
                 case_id=folder.name,

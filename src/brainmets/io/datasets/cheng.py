@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from brainmets.domain.errors import OptionError
 from brainmets.io.datasets.layout import Dataset, DatasetCase, require_cases
@@ -74,7 +74,7 @@ def _matlab_cases(root: Path) -> Iterator[DatasetCase]:
         ) from fault
     for path in sorted(root.rglob("*.mat"), key=lambda one: (len(one.stem), one.stem)):
         with h5py.File(path, "r") as file:
-            record = file["cjdata"]
+            record: Any = file["cjdata"]
             patient = "".join(chr(int(code)) for code in record["PID"][()].ravel())
             tumour = int(record["label"][()].item())
         yield DatasetCase(

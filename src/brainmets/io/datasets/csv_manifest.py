@@ -73,7 +73,7 @@ def _manifest(root: Path) -> Path | None:
 def _cases(manifest: Path) -> Iterator[DatasetCase]:
     with manifest.open(encoding="utf-8-sig", newline="") as file:
         for row in csv.DictReader(file):
-            images = {
+            images: dict[Sequence, Path] = {
                 name: _existing(manifest, row[name], row["case_id"])
                 for name in SEQUENCES
                 if row.get(name)

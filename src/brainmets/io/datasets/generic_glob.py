@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from brainmets.io.datasets.identity import bare_name, is_mask_name, patient_of
-from brainmets.io.datasets.layout import Dataset, DatasetCase, folders, require_cases
+from brainmets.io.datasets.layout import (
+    Dataset,
+    DatasetCase,
+    find_images,
+    first_file,
+    folders,
+    require_cases,
+)
 from brainmets.io.sequences import guess_from_name
 
 if TYPE_CHECKING:
@@ -39,15 +46,15 @@ def read_globs(root: Path, images: Mapping[Sequence, str], mask: str) -> Dataset
     """
     cases: list[DatasetCase] = []
     for folder in folders(root):
-        found = {name: sorted(folder.glob(pattern)) for name, pattern in images.items()}
-        masks = sorted(folder.glob(mask))
-        if found[next(iter(images))]:
+        found = find_images(folder, {name: (pattern,) for name, pattern in images.items()})
+        if next(iter(images)) in found:
+            drawn = first_file(folder, mask)
             cases.append(
                 DatasetCase(
                     case_id=folder.name,
                     patient=patient_of(folder.name),
-                    images={name: paths[0] for name, paths in found.items() if paths},
-                    masks=tuple(masks[:1]),
+                    images=found,
+                    masks=(drawn,) if drawn else (),
                 )
             )
     return _dataset(root, require_cases(cases, root, f"files like {images}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from brainmets.domain.errors import DatasetLayout
@@ -20,6 +21,7 @@ __all__ = [
     "Dataset",
     "DatasetCase",
     "SplitName",
+    "find_images",
     "first_file",
     "folders",
     "layout_error",
@@ -91,7 +93,7 @@ class Dataset:
             DatasetLayout: two cases share an id.
         """
         cases = tuple(sorted(self.cases, key=lambda case: case.case_id))
-        for one, other in zip(cases, cases[1:], strict=False):
+        for one, other in pairwise(cases):
             if one.case_id == other.case_id:
                 raise layout_error(
                     f"two cases named {one.case_id}",
@@ -105,8 +107,10 @@ class Dataset:
 class Adapter(Protocol):
     """Reads one layout. The modules of this package that have these three names are adapters."""
 
-    NAME: str
-    """What a user types: `--layout NAME`."""
+    @property
+    def NAME(self) -> str:  # noqa: N802 - it is a module's constant
+        """What a user types: `--layout NAME`."""
+        ...
 
     @staticmethod
     def recognise(root: Path) -> bool:
@@ -155,3 +159,13 @@ def first_file(folder: Path, *patterns: str) -> Path | None:
             if path.is_file():
                 return path
     return None
+
+
+def find_images(folder: Path, patterns: Mapping[Sequence, tuple[str, ...]]) -> dict[Sequence, Path]:
+    """Return the files found for each sequence's patterns; sequences without one are left out."""
+    images: dict[Sequence, Path] = {}
+    for sequence, words in patterns.items():
+        path = first_file(folder, *words)
+        if path is not None:
+            images[sequence] = path
+    return images

@@ -39,15 +39,15 @@ def load_case(
 ) -> LoadedCase:
     """Read one case; all its sequences, or the ones asked for.
 
-    Where the data set says that grids differ, images are resampled linearly and masks to the nearest
-    label, onto the first sequence's grid.
+    Where the data set says that grids differ, images are resampled linearly and masks to the
+    nearest label, onto the first sequence's grid.
 
     Raises:
         MissingSequence: the case has none of the sequences.
         GridMismatch: grids differ although they should not.
         InputError: a file cannot be read.
     """
-    wanted = [name for name in PREFERRED if name in case.images]
+    wanted: list[Sequence] = [name for name in PREFERRED if name in case.images]
     if sequences is not None:
         wanted = [name for name in wanted if name in sequences]
     if not wanted or any(name not in wanted for name in sequences or ()):
@@ -93,9 +93,8 @@ def _interpolate(
     from scipy.ndimage import affine_transform
 
     voxel_to_voxel = np.linalg.inv(source.affine) @ target.affine
-    return affine_transform(
-        data, voxel_to_voxel[:3, :3], voxel_to_voxel[:3, 3], target.shape, order=order
-    )
+    offset: Any = voxel_to_voxel[:3, 3]  # typed as one number, taken as one an axis
+    return affine_transform(data, voxel_to_voxel[:3, :3], offset, target.shape, order=order)
 
 
 def _read_masks(paths: tuple[Path, ...], geometry: Geometry, *, may_differ: bool) -> Mask | None:
@@ -134,7 +133,7 @@ def _load_matlab(case: DatasetCase) -> LoadedCase:
 
     (path,) = case.images.values()
     with h5py.File(path, "r") as file:
-        record = file["cjdata"]
+        record: Any = file["cjdata"]
         image = np.asarray(record["image"][()], dtype=np.float32)[..., None]
         drawn = np.asarray(record["tumorMask"][()], dtype=np.uint8)[..., None]
     geometry = slice_geometry(image.shape[0], image.shape[1], 1)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from brainmets.io.datasets.layout import (
     Dataset,
     DatasetCase,
+    find_images,
     first_file,
     require_cases,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from brainmets.domain import Sequence
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["NAME", "read", "recognise"]
 
 NAME = "motum"
+FILES: Mapping[Sequence, tuple[str, ...]] = {
+    "t1c": ("*_t1ce.nii*",),
+    "t2f": ("*_flair.nii*",),
+}
 
 
 def recognise(root: Path) -> bool:
@@ -46,11 +51,7 @@ def read(root: Path) -> Dataset:
 
 def _cases(root: Path) -> Iterator[DatasetCase]:
     for folder in sorted(root.glob("sub-*")):
-        images: dict[Sequence, Path] = {}
-        for name, word in (("t1c", "t1ce"), ("t2f", "flair")):
-            path = first_file(folder / "anat", f"{folder.name}_{word}.nii*")
-            if path is not None:
-                images[name] = path
+        images = find_images(folder / "anat", FILES)
         mask = first_file(root / "derivatives" / folder.name, "t1ce_seg_*.nii*", "*t1ce_seg*.nii*")
         if images:
             yield DatasetCase(

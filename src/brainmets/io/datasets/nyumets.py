@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from brainmets.io.datasets.layout import (
     Dataset,
     DatasetCase,
+    find_images,
     first_file,
     require_cases,
 )
@@ -22,7 +23,18 @@ if TYPE_CHECKING:
 __all__ = ["NAME", "read", "recognise"]
 
 NAME = "nyumets"
-FILES: Mapping[Sequence, str] = {"t1c": "CT1", "t1n": "T1", "t2w": "T2", "t2f": "FLAIR"}
+FILES: Mapping[Sequence, tuple[str, ...]] = {
+    "t1c": ("CT1.nii*",),
+    "t1n": ("T1.nii*",),
+    "t2w": ("T2.nii*",),
+    "t2f": ("FLAIR.nii*",),
+}
+PARTS: tuple[tuple[str, SplitName], ...] = (
+    ("train", "train"),
+    ("val", "validation"),
+    ("test", "test"),
+)
+"""Words in the names of the split files."""
 
 
 def recognise(root: Path) -> bool:
@@ -48,9 +60,8 @@ def _cases(root: Path) -> Iterator[DatasetCase]:
     splits = _splits(root)
     for study in sorted((root / "imaging" / "patientId").glob("*/studyId/*")):
         patient = study.parent.parent.name
-        found = {name: first_file(study, f"{word}.nii*") for name, word in FILES.items()}
+        images = find_images(study, FILES)
         mask = first_file(study, "RTSTRUCT_segmentation.nii*")
-        images = {name: path for name, path in found.items() if path is not None}
         if images:
             yield DatasetCase(
                 case_id=f"{patient}_{study.name}",
@@ -64,13 +75,12 @@ def _cases(root: Path) -> Iterator[DatasetCase]:
 def _splits(root: Path) -> dict[str, SplitName]:
     """Return the part of each patient, from CSV files named after their part."""
     parts: dict[str, SplitName] = {}
-    named: tuple[tuple[str, SplitName], ...] = (
-        ("train", "train"),
-        ("val", "validation"),
-        ("test", "test"),
-    )
     for path in sorted(root.rglob("*.csv")):
-        part = next((name for word, name in named if word in path.stem.casefold()), "")
+        part: SplitName = ""
+        for word, name in PARTS:
+            if word in path.stem.casefold():
+                part = name
+                break
         with path.open(encoding="utf-8-sig", newline="") as file:
             for row in csv.DictReader(file):
                 patient = row.get("patientId") or row.get("patient") or ""

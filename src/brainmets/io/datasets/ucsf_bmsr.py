@@ -10,6 +10,7 @@ from brainmets.io.datasets.layout import (
     BRATS_2023_LABELS,
     Dataset,
     DatasetCase,
+    find_images,
     first_file,
     folders,
     require_cases,
@@ -25,11 +26,11 @@ __all__ = ["NAME", "read", "recognise"]
 
 NAME = "ucsf-bmsr"
 CASE = re.compile(r"\d{6}[A-Z]")
-FILES: Mapping[Sequence, str] = {
-    "t1c": "T1post",
-    "t1n": "T1pre",
-    "t2f": "FLAIR",
-    "t2w": "T2Synth",
+FILES: Mapping[Sequence, tuple[str, ...]] = {
+    "t1c": ("*_T1post.nii*",),
+    "t1n": ("*_T1pre.nii*",),
+    "t2f": ("*_FLAIR.nii*",),
+    "t2w": ("*_T2Synth.nii*",),
 }
 
 
@@ -62,9 +63,8 @@ def _cases(root: Path) -> Iterator[DatasetCase]:
     for folder in folders(root):
         if not CASE.fullmatch(folder.name):
             continue
-        found = {name: first_file(folder, f"*_{word}.nii*") for name, word in FILES.items()}
+        images = find_images(folder, FILES)
         mask = first_file(folder, f"{folder.name}_seg.nii*")
-        images = {name: path for name, path in found.items() if path is not None}
         if images or mask:
             yield DatasetCase(
                 case_id=folder.name,
