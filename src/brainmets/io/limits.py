@@ -29,9 +29,7 @@ class Limits:
     max_volume_bytes: int = _count(GIB, "Bytes of one volume's voxels as stored, uncompressed")
     max_file_bytes: int = _count(2 * GIB, "Bytes of one file or archive member, uncompressed")
     max_archive_bytes: int = _count(4 * GIB, "Bytes of all archive members, uncompressed")
-    max_ratio: int = _count(
-        400, "Uncompressed bytes for each compressed one, above `ratio_floor_bytes`"
-    )
+    max_ratio: int = _count(400, "Bytes for each compressed one, above `ratio_floor_bytes`")
     ratio_floor_bytes: int = _count(128 * MIB, "Bytes below which the ratio is not looked at")
     max_files: int = _count(20_000, "Files in one folder or archive")
     max_header_bytes: int = _count(16 * MIB, "Bytes of a header with its extensions")
