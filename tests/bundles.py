@@ -6,12 +6,15 @@ import io
 import warnings
 from typing import TYPE_CHECKING
 
+from brainmets.domain import Case, Geometry, HeadPhantom, Source
 from brainmets.inference import Bundle, OperatingPoint, write_bundle
 from brainmets.models import Architecture
 from brainmets.preprocessing import Plan
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import nn
 
     from brainmets.models import ArchitectureName
 
@@ -28,7 +31,7 @@ def random_bundle(
     point: OperatingPoint | None = None,
     seed: int = 0,
 ) -> Bundle:
-    """Write an untrained network as a bundle whose logits spread around zero."""
+    """Write an untrained network as a bundle that marks about 3 % of a phantom head."""
     import torch
     from safetensors.torch import save
 
@@ -47,6 +50,7 @@ def random_bundle(
                 value.copy_(torch.randn_like(value) * 0.1)
             if key.endswith("running_var"):
                 value.copy_(torch.rand_like(value) + 0.5)
+        _calibrate(network, plan)
     axes = {0: "batch", **{2 + n: f"size_{n}" for n in range(plan.dims)}}
     file = io.BytesIO()
     example = torch.zeros(1, plan.channels, *(2 * architecture.stride,) * plan.dims)
@@ -71,3 +75,21 @@ def random_bundle(
         operating_point=point or OperatingPoint(),
         card="# A random network\n\nFor tests.\n",
     )
+
+
+def _calibrate(network: nn.Module, plan: Plan) -> None:
+    """Scale the head in use so that logits have a spread of 2 and their 97th percentile is 0."""
+    import torch
+
+    image, _ = HeadPhantom().render(Geometry.isotropic((48, 56, 48), spacing_mm=4.0))
+    source = Source(format="nifti", sha256="0" * 64)
+    case = Case(images={"t1c": image}, geometry=image.geometry, source=source, case_id="p")
+    x = torch.from_numpy(plan.model_copy(update={"spacing_mm": 4.0}).apply(case).data)
+    x = x[:, : x.shape[1] // 16 * 16, : x.shape[2] // 16 * 16, : x.shape[3] // 16 * 16]
+    x = x.permute(3, 0, 1, 2)[12:28:4] if plan.dims == 2 else x[None]
+    logits = network(x)
+    spread, high = logits.std(), logits.flatten().quantile(0.97)
+    name = "heads.0" if hasattr(network, "gates") else f"heads.{len(network.heads) - 1}"
+    head = network.get_submodule(name)
+    head.bias.copy_((head.bias - high) * 2 / spread)
+    head.weight.copy_(head.weight * 2 / spread)

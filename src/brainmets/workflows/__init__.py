@@ -1,1 +1,1 @@
-"""Under construction."""
+"""The use cases that command line, API and notebooks all call."""

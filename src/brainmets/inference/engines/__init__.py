@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 from brainmets.domain.errors import EngineMissing, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
     from brainmets.inference.bundle import Bundle
 
-__all__ = ["ENGINES", "Engine", "EngineName", "Precision", "make_engine"]
+__all__ = ["ENGINES", "PACKAGES", "Engine", "EngineName", "Precision", "make_engine"]
 
 EngineName = Literal["openvino", "onnxruntime", "pytorch"]
 Precision = Literal["auto", "float32"]
@@ -22,6 +22,13 @@ Precision = Literal["auto", "float32"]
 
 EXTRAS = {"openvino": "openvino", "onnxruntime": "onnxruntime", "pytorch": "train"}
 """The optional dependency that brings each engine."""
+
+PACKAGES: Mapping[EngineName, str] = {
+    "openvino": "openvino",
+    "onnxruntime": "onnxruntime",
+    "pytorch": "torch",
+}
+"""The distribution that each engine comes from."""
 
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from safetensors.torch import load
 
+from brainmets.domain.errors import BundleIncomplete
 from brainmets.models.registry import build
 
 if TYPE_CHECKING:
@@ -35,7 +36,15 @@ class PyTorchEngine:
             torch.set_num_threads(threads)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         network = build(bundle.architecture)
-        network.load_state_dict(load(bundle.weights_path.read_bytes()))
+        # half-precision weights are widened; the counters of training batches may be left out
+        found = network.load_state_dict(load(bundle.weights_path.read_bytes()), strict=False)
+        missing = [key for key in found.missing_keys if not key.endswith("num_batches_tracked")]
+        if missing or found.unexpected_keys:
+            raise BundleIncomplete(
+                f"weights of {bundle.name} that do not fit its architecture",
+                expected=f"{len(network.state_dict())} tensors of {bundle.architecture.name}",
+                remedy="export the bundle again",
+            )
         self._network = network.eval().to(self.device)
         # TensorFloat-32 would keep only ten bits of each factor
         torch.backends.cuda.matmul.allow_tf32 = False

@@ -1,0 +1,60 @@
+"""The commands in the order `brainmets --help` lists them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from brainmets import __version__
+from brainmets.cli import doctor, evaluate, models, segment, service, training
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="brainmets",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - Typer calls it so
+    if wanted:
+        typer.echo(f"brainmets {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def brainmets(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and leave."
+        ),
+    ] = False,
+) -> None:
+    r"""Find, measure and follow brain metastases in MR images.
+
+    Research use only. Not a medical device; not for clinical use.
+
+    \b
+    First steps:
+      brainmets sample head.nii.gz                    a synthetic head to try things on
+      brainmets segment head.nii.gz --out results     its lesions: mask, table, picture
+      brainmets serve --demo                          the same in the browser
+      brainmets COMMAND --help                        every option, with examples
+    """
+
+
+app.command()(segment.segment)
+app.command()(segment.sample)
+app.add_typer(models.app, name="models")
+app.command()(service.serve)
+app.command()(doctor.doctor)
+app.command()(training.train)
+app.command()(training.synthesize)
+app.command()(evaluate.evaluate)
+app.command()(evaluate.compare)

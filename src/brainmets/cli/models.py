@@ -1,0 +1,102 @@
+"""`brainmets models`: what is installed, and what it is."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from brainmets.inference import Bundle
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The installed models.")
+
+AS_JSON = typer.Option("--json", help="Print JSON for machines.")
+
+
+@app.command("list")
+def list_models(*, as_json: Annotated[bool, AS_JSON] = False) -> None:
+    r"""List the models by name; each is verified against its sha256.
+
+    \b
+    Example:
+      brainmets models list
+
+    Models of your own are found under the folders named in BRAINMETS_MODELS.
+    """
+    from brainmets.domain.errors import ModelError
+    from brainmets.inference import Bundle, list_bundles
+
+    rows: list[dict[str, Any]] = []
+    for name in list_bundles():
+        try:
+            rows.append(_summary(Bundle.load(name)))
+        except ModelError as error:
+            rows.append({"name": name, "error": str(error)})
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    for row in rows:
+        if "error" in row:
+            typer.echo(f"{row['name']:24} {row['error']}")
+            continue
+        typer.echo(
+            f"{row['name']:24} {row['dims']}-D  {','.join(row['sequences']):8}"
+            f" {row['parameters'] / 1e6:.1f} M parameters  {row['megabytes']:.0f} MB"
+            f"  sha256 {row['sha256'][:12]}"
+        )
+    if not rows:
+        typer.echo("No model is installed.", err=True)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Name from `brainmets models list`, or a folder.")],
+    *,
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    r"""Show a model's card: what it was made from, how good it is, where it fails.
+
+    \b
+    Example:
+      brainmets models show attention-unet-3d
+    """
+    from brainmets.inference import Bundle
+
+    bundle = Bundle.load(name)
+    if as_json:
+        document = _summary(bundle) | {
+            "plan": bundle.plan.model_dump(mode="json"),
+            "architecture": bundle.architecture.model_dump(mode="json"),
+            "extra": dict(bundle.extra),
+            "card": bundle.card,
+        }
+        typer.echo(json.dumps(document, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console(highlight=False)
+    console.print(Markdown(bundle.card))
+    point = bundle.operating_point
+    console.print(
+        f"\nOperating point: grow {point.threshold:g}, peak {point.peak:g}, at least"
+        f" {point.min_volume_mm3:g} mm³\nsha256 {bundle.sha256}\n{bundle.root}"
+    )
+
+
+def _summary(bundle: Bundle) -> dict[str, Any]:
+    size = sum(path.stat().st_size for path in bundle.root.iterdir())
+    return {
+        "name": bundle.name,
+        "dims": bundle.plan.dims,
+        "sequences": list(bundle.plan.sequences),
+        "network": bundle.architecture.name,
+        "parameters": bundle.footprint.parameters,
+        "megabytes": round(size / 1e6, 1),
+        "sha256": bundle.sha256,
+        "operating_point": bundle.operating_point.model_dump(),
+    }

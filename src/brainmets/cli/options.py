@@ -1,0 +1,76 @@
+"""Option values as users write them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, cast, get_args
+
+from brainmets.domain import Sequence
+from brainmets.domain.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["parse_images", "parse_memory", "parse_sequence"]
+
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+
+
+def parse_memory(text: str | None) -> int | None:
+    """Return bytes from `2GB`, `800 MB` or `1.5g`.
+
+    Raises:
+        OptionError: the text is not a size.
+    """
+    if text is None:
+        return None
+    match = SIZE.fullmatch(text.strip())
+    if match is None or float(match[1]) <= 0:
+        raise OptionError(
+            f"the memory size {text!r}",
+            expected="a number with a unit",
+            remedy="write it as 2GB or 800MB",
+        )
+    return int(float(match[1]) * UNITS[match[2].lower()])
+
+
+def parse_sequence(name: str) -> Sequence:
+    """Return one of t1c, t1n, t2w, t2f.
+
+    Raises:
+        OptionError: it is another name.
+    """
+    known = get_args(Sequence)
+    if name.lower() not in known:
+        raise OptionError(
+            f"the sequence {name!r}", expected=", ".join(known), remedy="choose one of these"
+        )
+    return cast("Sequence", name.lower())
+
+
+def parse_images(pairs: Iterable[str]) -> Mapping[Sequence, Path]:
+    """Return images by sequence from `t1n=scan.nii.gz` pairs.
+
+    Raises:
+        OptionError: a pair is not of that form, or names a sequence twice.
+    """
+    images: dict[Sequence, Path] = {}
+    for pair in pairs:
+        name, separator, path = pair.partition("=")
+        if not separator or not path:
+            raise OptionError(
+                "an --image without its sequence",
+                expected="SEQUENCE=FILE",
+                remedy="write it as t1n=native.nii.gz",
+            )
+        sequence = parse_sequence(name)
+        if sequence in images:
+            raise OptionError(
+                f"two images for the sequence {sequence}",
+                expected="one image a sequence",
+                remedy="leave one of them out",
+            )
+        images[sequence] = Path(path)
+    return images

@@ -1,0 +1,301 @@
+"""`brainmets segment` and `brainmets sample`."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads annotations
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from brainmets.workflows.segment import Segmenter, SegmentResult
+
+__all__ = ["sample", "segment"]
+
+SUFFIXES = (".nii.gz", ".nii", ".zip", ".dcm", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
+
+
+def segment(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...",
+            help="NIfTI, DICOM folder or zip, slice image (PNG, JPEG, TIFF) or a folder of slices.",
+            show_default=False,
+        ),
+    ],
+    *,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for the results; appears whole or not at all.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Name from `brainmets models list`, or a bundle's folder. Chosen by the input.",
+            show_default=False,
+        ),
+    ] = None,
+    engine: Annotated[str, typer.Option(help="openvino, onnxruntime or pytorch.")] = "openvino",
+    precision: Annotated[
+        str, typer.Option(help="auto (bfloat16 where the processor has it) or float32.")
+    ] = "auto",
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            help="Keep voxels of at least this probability instead of the model's own choice.",
+            show_default=False,
+        ),
+    ] = None,
+    peak: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            help="Keep lesions whose best voxel has at least this probability.",
+            show_default=False,
+        ),
+    ] = None,
+    probability: Annotated[
+        bool, typer.Option("--probability", help="Write the probability map too.")
+    ] = False,
+    series: Annotated[
+        str | None,
+        typer.Option(help="Which DICOM series: number or UID.", show_default=False),
+    ] = None,
+    sequence: Annotated[str, typer.Option(help="What the input is: t1c, t1n, t2w or t2f.")] = "t1c",
+    image: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SEQ=FILE",
+            help="A further sequence on the same grid, as t1n=native.nii.gz. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    channel: Annotated[
+        int | None,
+        typer.Option(help="Channel of colour slices to read, from 0.", show_default=False),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Processors to use; all by default.", show_default=False),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Most memory to hold, as 2GB; smaller windows are used where needed.",
+            show_default=False,
+        ),
+    ] = None,
+    batch: Annotated[
+        bool,
+        typer.Option(
+            "--batch", help="INPUT is a folder of cases: segment each file or folder in it."
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier result in --out.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON for machines.")
+    ] = False,
+) -> None:
+    r"""Find the lesions of a scan: mask, table, report and picture.
+
+    \b
+    Writes into --out, on the input's own grid:
+      mask.nii.gz    0 background, 1 the largest lesion, 2 the next (slices: mask.png)
+      lesions.csv    volume, diameters, centre, side and confidence of each lesion
+      report.json    the same, with everything needed to compute it again
+      overlay.png    the lesions outlined, to look at first
+
+    \b
+    Examples:
+      brainmets segment t1c.nii.gz --out results
+      brainmets segment dicom.zip --series 4 --out results
+      brainmets segment slice.png --model unet-plus-plus-2d --out results
+      brainmets segment t1c.nii.gz --threshold 0.3 --probability --out results
+      brainmets segment a.nii.gz b.nii.gz --out results     results/a, results/b
+      brainmets segment --batch scans/ --out results        every case in scans/
+
+    With several cases, one that cannot be used is reported and the others go on.
+
+    Research use only. Not a medical device; not for clinical use.
+    """
+    from brainmets.cli.options import parse_images, parse_memory, parse_sequence
+    from brainmets.workflows.segment import Segmenter, SegmentOptions
+
+    options = SegmentOptions(
+        model=model,
+        engine=engine,
+        precision=precision,  # pyright: ignore[reportArgumentType] - checked by make_engine
+        threshold=threshold,
+        peak=peak,
+        probability=probability,
+        series=series,
+        sequence=parse_sequence(sequence),
+        images=parse_images(image or ()) or None,
+        channel=channel,
+        threads=threads,
+        memory_bytes=parse_memory(memory),
+        overwrite=overwrite,
+    )
+    cases = _cases(inputs, out, batch=batch)
+    segmenter = Segmenter(options)
+    if len(cases) == 1 and not batch:
+        _print_result(_one(segmenter, *cases[0], as_json=as_json), as_json=as_json)
+        return
+    failures = _many(segmenter, cases, as_json=as_json)
+    if failures:
+        raise typer.Exit(2)
+
+
+def sample(
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Where to write it, as head.nii.gz.")
+    ],
+) -> None:
+    r"""Write a synthetic head with three lesions, to try things on.
+
+    \b
+    Example:
+      brainmets sample head.nii.gz
+      brainmets segment head.nii.gz --out results
+    """
+    from brainmets.workflows.sample import write_sample
+
+    write_sample(path)
+    typer.echo(f"{path}: a synthetic T1c head with three lesions")
+
+
+def _cases(inputs: list[Path], out: Path, *, batch: bool) -> list[tuple[Path, Path]]:
+    """Pair every input with its output folder.
+
+    Raises:
+        FileMissing, OptionError: there is no case, or two would share a folder.
+    """
+    from brainmets.domain.errors import FileMissing, OptionError
+
+    if len(inputs) == 1 and not batch:
+        return [(inputs[0], out)]
+    found = list(inputs)
+    if batch:
+        found = []
+        for folder in inputs:
+            if not folder.is_dir():
+                raise FileMissing(
+                    f"no folder {folder.name} of cases",
+                    expected="a folder that holds one file or folder a case",
+                    remedy="check the path, or leave --batch out",
+                )
+            found += [p for p in sorted(folder.iterdir()) if not p.name.startswith(".")]
+    names = [_stem(path) for path in found]
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    if doubles or not found:
+        raise OptionError(
+            f"several inputs named {doubles[0]}" if doubles else "no case in the folder",
+            expected="inputs whose names differ" if doubles else "at least one case",
+            remedy="segment them one at a time" if doubles else "check the path",
+        )
+    return [(path, out / name) for path, name in zip(found, names, strict=True)]
+
+
+def _stem(path: Path) -> str:
+    name = path.resolve().name if path.name in {"", ".", ".."} else path.name
+    for suffix in SUFFIXES:
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def _one(segmenter: Segmenter, path: Path, out: Path, *, as_json: bool) -> SegmentResult:
+    from brainmets.cli.progress import shown
+
+    with shown(path.name, hidden=as_json) as progress:
+        return segmenter.run(path, out, progress)
+
+
+def _many(segmenter: Segmenter, cases: list[tuple[Path, Path]], *, as_json: bool) -> int:
+    """Segment every case; return how many failed."""
+    import json
+
+    from brainmets.domain.errors import BrainmetsError
+
+    failures = 0
+    documents: list[dict[str, Any]] = []
+    for path, out in cases:
+        try:
+            result = _one(segmenter, path, out, as_json=as_json)
+        except BrainmetsError as error:
+            failures += 1
+            documents.append(
+                {"input": path.name, "error": {"code": error.code, "text": str(error)}}
+            )
+            typer.echo(f"{path.name}: {error}", err=True)
+            continue
+        documents.append({"input": path.name, **_document(result)})
+        if not as_json:
+            count = len(result.report.prediction.lesions)
+            typer.echo(f"{path.name}: {_lesions(count)} in {result.timings['total']:.1f} s → {out}")
+    if as_json:
+        typer.echo(json.dumps(documents, ensure_ascii=False))
+    elif failures:
+        typer.echo(f"{failures} of {len(cases)} could not be segmented", err=True)
+    return failures
+
+
+def _document(result: SegmentResult) -> dict[str, Any]:
+    from brainmets.reporting import report_document
+
+    document = report_document(result.report, timings=result.timings)
+    return {
+        **document,
+        "files": {kind: str(path) for kind, path in result.files.items()},
+        "peak_bytes": result.peak_bytes,
+    }
+
+
+def _print_result(result: SegmentResult, *, as_json: bool) -> None:
+    import json
+
+    if as_json:
+        typer.echo(json.dumps(_document(result), ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    report = result.report
+    lesions, unit = report.prediction.lesions, report.case.geometry.units
+    console = Console(highlight=False)
+    console.print(f"{_lesions(len(lesions))} found by {report.prediction.provenance.model}")
+    if lesions:
+        table = Table(box=None, pad_edge=False)
+        for title in ("", f"volume {unit}³", f"in plane {unit}", f"3-D {unit}", "side", "peak"):
+            table.add_column(title, justify="left" if title == "side" else "right")
+        for lesion in lesions[:20]:
+            table.add_row(
+                str(lesion.id),
+                f"{lesion.volume_mm3:.0f}",
+                f"{lesion.diameter_in_plane_mm:.1f} x {lesion.perpendicular_mm:.1f}",
+                f"{lesion.diameter_3d_mm:.1f}",
+                lesion.side,
+                f"{lesion.peak_probability:.2f}",
+            )
+        console.print(table)
+        if len(lesions) > 20:
+            console.print(f"… and {len(lesions) - 20} more in {result.files['lesions']}")
+    for warning in report.warnings:
+        console.print(f"Note: {warning}")
+    console.print(f"Look at {result.files['overlay']} first; all files are beside it.")
+    peak = f", at most {result.peak_bytes / 1e9:.1f} GB of memory" if result.peak_bytes else ""
+    console.print(f"{result.timings['total']:.1f} s{peak}. {report.notice}")
+
+
+def _lesions(count: int) -> str:
+    return "No lesion" if count == 0 else f"{count} lesion{'s' if count > 1 else ''}"

@@ -1,0 +1,129 @@
+"""A report as report.json and lesions.csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from brainmets.domain import Lesion, Report
+
+__all__ = ["LESION_COLUMNS", "SCHEMA", "lesions_csv", "report_document", "report_json"]
+
+SCHEMA = "brainmets-report/1"
+"""Name and version of the layout of report.json; the number rises when a field changes."""
+
+LESION_COLUMNS = (
+    "id",
+    "volume_mm3",
+    "diameter_in_plane_mm",
+    "perpendicular_mm",
+    "diameter_3d_mm",
+    "centroid_x_ras_mm",
+    "centroid_y_ras_mm",
+    "centroid_z_ras_mm",
+    "side",
+    "slice_index",
+    "slice_name",
+    "voxels",
+    "peak_probability",
+    "mean_probability",
+    "unit",
+    "model",
+    "model_sha256",
+    "input_sha256",
+    "notice",
+)
+"""Columns of lesions.csv. Where `unit` is px, every "mm" is a pixel."""
+
+DECIMALS = 4
+
+
+def report_document(
+    report: Report,
+    *,
+    timings: Mapping[str, float] | None = None,
+    files: tuple[str, ...] = (),
+) -> dict[str, object]:
+    """Return what report.json holds; every number is finite.
+
+    Args:
+        report: the prediction and its case.
+        timings: seconds by stage.
+        files: names of what was written beside it.
+    """
+    case, prediction, geometry = report.case, report.prediction, report.case.geometry
+    return {
+        "schema": SCHEMA,
+        "notice": report.notice,
+        "case": {
+            "id": case.case_id,
+            "kind": case.kind,
+            "format": case.source.format,
+            "sha256": case.source.sha256,
+            "sequences": sorted(case.images),
+            "shape": list(geometry.shape),
+            "spacing": [_rounded(s) for s in geometry.spacing_mm],
+            "unit": geometry.units,
+            "orientation": geometry.axis_codes,
+            "slice_names": list(case.source.slice_names),
+        },
+        "provenance": _rounded(asdict(prediction.provenance)),
+        "summary": {
+            "lesions": len(prediction.lesions),
+            "total_volume_mm3": _rounded(sum(v.volume_mm3 for v in prediction.lesions)),
+        },
+        "lesions": [_rounded(asdict(lesion)) for lesion in prediction.lesions],
+        "warnings": list(report.warnings),
+        "timings_s": _rounded(dict(timings or {})),
+        "files": list(files),
+    }
+
+
+def report_json(document: Mapping[str, object]) -> str:
+    """Write a document as JSON, refusing NaN and infinity."""
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def lesions_csv(report: Report) -> str:
+    """Return one line a lesion, largest first, under `LESION_COLUMNS`."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(LESION_COLUMNS)
+    for lesion in report.prediction.lesions:
+        row = _row(lesion, report)
+        writer.writerow([row[column] for column in LESION_COLUMNS])
+    return buffer.getvalue()
+
+
+def _row(lesion: Lesion, report: Report) -> dict[str, object]:
+    x, y, z = lesion.centroid_ras_mm
+    names = report.case.source.slice_names
+    in_slices = report.case.kind == "slices" and lesion.slice_index < len(names)
+    return {name: _rounded(value) for name, value in asdict(lesion).items()} | {
+        "centroid_x_ras_mm": _rounded(x),
+        "centroid_y_ras_mm": _rounded(y),
+        "centroid_z_ras_mm": _rounded(z),
+        "slice_name": names[lesion.slice_index] if in_slices else "",
+        "unit": report.case.geometry.units,
+        "model": report.prediction.provenance.model,
+        "model_sha256": report.prediction.provenance.model_sha256,
+        "input_sha256": report.prediction.provenance.input_sha256,
+        "notice": report.notice,
+    }
+
+
+def _rounded(value: object) -> object:
+    """Floats to four decimals, through mappings and sequences."""
+    if isinstance(value, float):
+        return round(value, DECIMALS)
+    if isinstance(value, dict):
+        return {str(k): _rounded(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(v) for v in value]
+    return value

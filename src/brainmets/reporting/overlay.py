@@ -1,0 +1,278 @@
+"""overlay.png: one picture that shows a result at a glance, drawn without a plotting library."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from brainmets.reporting.views import AXES, EDGES, Head, Picture, Plane, colour_of
+
+if TYPE_CHECKING:
+    from brainmets.domain import Lesion, Report
+
+__all__ = ["draw_overlay"]
+
+WIDTH = 1440
+MARGIN = 16
+GAP = 8
+ROW_HEIGHT = 372
+STRIP_COLUMNS = 7
+LARGEST_SHOWN = 3
+SLICES_SHOWN = 12
+
+BACKGROUND = (10, 11, 14)
+PANEL = (0, 0, 0)
+TEXT = (232, 234, 237)
+FAINT = (150, 156, 166)
+NOTICE = (255, 190, 92)
+
+PLANES: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
+
+
+class _Cell(NamedTuple):
+    """A picture to place, its caption, and the letters at its edges."""
+
+    picture: Picture
+    caption: str
+    edges: tuple[str, str, str, str] | None
+    caption_colour: tuple[int, int, int] = FAINT
+
+
+def draw_overlay(report: Report) -> Image.Image:
+    """Draw the largest lesions in three planes and axial slices through the whole head.
+
+    Slice images are shown as they are, the ones with the largest lesions first chosen. Pixels
+    are square in millimetres, radiological convention, sides marked, the notice below.
+    """
+    head = Head(report)
+    rows = _slice_rows(report, head) if head.is_slices else _volume_rows(report, head)
+    heights = [max(c.picture.image.height for c in row) + 26 for row in rows]
+    header, footer = 74, 34 + 20 * len(report.warnings[:3])
+    canvas = Image.new("RGB", (WIDTH, header + sum(heights) + GAP * len(rows) + footer), BACKGROUND)
+    pen = ImageDraw.Draw(canvas)
+    _draw_header(pen, report, head)
+    y = header
+    for row, height in zip(rows, heights, strict=True):
+        _draw_row(canvas, pen, row, y, height)
+        y += height + GAP
+    for warning in report.warnings[:3]:
+        pen.text((MARGIN, y), f"! {_shortened(warning, 190)}", fill=NOTICE, font=_font(14))
+        y += 20
+    pen.text((MARGIN, y + 6), report.notice, fill=NOTICE, font=_font(15))
+    return canvas
+
+
+def _draw_header(pen: ImageDraw.ImageDraw, report: Report, head: Head) -> None:
+    lesions, model = report.prediction.lesions, report.prediction.provenance.model
+    unit = report.case.geometry.units
+    if lesions:
+        total = sum(v.volume_mm3 for v in lesions)
+        found = (
+            f"{len(lesions)} lesion{'s' if len(lesions) > 1 else ''}, {_size(total, unit, head)}"
+        )
+    else:
+        found = _nothing(report)
+    pen.text((MARGIN, 14), found, fill=TEXT, font=_font(24))
+    place = "as stored" if head.is_slices else "radiological: patient's right is on the left"
+    text = f"{_shortened(report.case.case_id, 40)}  -  {model}  -  {place}"
+    pen.text((MARGIN, 46), text, fill=FAINT, font=_font(15))
+
+
+def _nothing(report: Report) -> str:
+    settings = report.prediction.provenance.settings
+    peak = settings.get("peak", settings.get("threshold"))
+    limit = f" ({float(peak):g})" if isinstance(peak, (int, float)) else ""
+    return f"No lesion above the operating point{limit}"
+
+
+def _volume_rows(report: Report, head: Head) -> list[list[_Cell]]:
+    largest = report.prediction.lesions[:LARGEST_SHOWN]
+    scale = _row_scale(head)
+    rows: list[list[_Cell]] = []
+    for lesion in largest:
+        at = np.rint(head.geometry.to_voxel(lesion.centroid_ras_mm)).astype(int)
+        rows.append(_three_planes(head, at, scale, _caption(lesion, report, head), lesion.id))
+    if not largest:
+        middle = np.array([(low + high) // 2 for low, high in head.box])
+        rows.append(_three_planes(head, middle, scale, "", 0))
+    width, _ = head.extent_mm("axial")
+    strip_scale = (WIDTH - 2 * MARGIN - GAP * (STRIP_COLUMNS - 1)) / STRIP_COLUMNS / width
+    cells = [
+        _Cell(head.cut("axial", k, px_per_mm=strip_scale), _level(head, k), None)
+        for k in _key_slices(head, 2 * STRIP_COLUMNS)
+    ]
+    rows += [cells[n : n + STRIP_COLUMNS] for n in range(0, len(cells), STRIP_COLUMNS)]
+    return rows
+
+
+def _three_planes(
+    head: Head, at: np.ndarray[tuple[int], np.dtype[np.int_]], scale: float, caption: str, id_: int
+) -> list[_Cell]:
+    cells: list[_Cell] = []
+    for plane in PLANES:
+        across = AXES[plane][0]
+        index = int(np.clip(at[across], 0, head.grey.shape[across] - 1))
+        if id_:
+            index = _nearest_slice_with(head, id_, across, index)
+        colour = colour_of(id_) if id_ and plane == "axial" else FAINT
+        text = caption if id_ and plane == "axial" else plane
+        picture = head.cut(plane, index, px_per_mm=scale)
+        cells.append(_Cell(picture, text, EDGES[plane], colour))
+    return cells
+
+
+def _nearest_slice_with(head: Head, lesion: int, axis: int, wanted: int) -> int:
+    """Slice with the lesion that is nearest its centroid: a curved one may miss its own."""
+    others = tuple(a for a in range(3) if a != axis)
+    present = np.flatnonzero((head.ids == lesion).any(axis=others))
+    return int(present[np.argmin(np.abs(present - wanted))])
+
+
+def _row_scale(head: Head) -> float:
+    """Pixels per millimetre at which three planes fit a row."""
+    extents = [head.extent_mm(plane) for plane in PLANES]
+    width = sum(w for w, _ in extents)
+    return min(
+        (WIDTH - 2 * MARGIN - 2 * GAP) / width, ROW_HEIGHT / max(height for _, height in extents)
+    )
+
+
+def _key_slices(head: Head, count: int) -> list[int]:
+    """Axial slices spread over the head, from the top, each moved to lesions nearby."""
+    low, high = head.box[2]
+    ends = round(0.04 * (high - low))  # nothing but scalp lies there
+    low, high = low + ends, high - ends
+    count = min(count, high - low)
+    edges = np.linspace(high, low, count + 1)
+    chosen: list[int] = []
+    burden = np.count_nonzero(head.ids, axis=(0, 1))
+    for top, bottom in itertools.pairwise(edges):
+        first, last = int(np.floor(bottom)), max(int(np.ceil(top)), int(np.floor(bottom)) + 1)
+        part = burden[first:last]
+        middle = (first + last - 1) // 2
+        best = first + int(np.argmax(part)) if part.any() else middle
+        if best not in chosen:
+            chosen.append(best)
+    return chosen
+
+
+def _level(head: Head, k: int) -> str:
+    middle = [(n - 1) / 2 for n in head.grey.shape]
+    z = float(head.geometry.to_ras_mm((middle[0], middle[1], k))[2])
+    return f"S {z:.0f} mm" if z >= 0 else f"I {-z:.0f} mm"
+
+
+def _slice_rows(report: Report, head: Head) -> list[list[_Cell]]:
+    burden = np.count_nonzero(head.ids, axis=(0, 1))
+    count = head.grey.shape[2]
+    chosen = sorted(np.argsort(-burden, kind="stable")[:SLICES_SHOWN].tolist())
+    if count > SLICES_SHOWN and not burden.any():
+        chosen = sorted({int(k) for k in np.linspace(0, count - 1, SLICES_SHOWN)})
+    names = report.case.source.slice_names
+    width, height = head.extent_mm("axial")
+    columns = {1: 2, 2: 2, 3: 3}.get(len(chosen), 4)
+    scale = min((WIDTH - 2 * MARGIN - GAP * (columns - 1)) / columns / width, 700 / height)
+    cells: list[_Cell] = []
+    for k in chosen:
+        picture = head.cut("axial", k, px_per_mm=scale)
+        caption = _shortened(names[k], 36) if k < len(names) else f"slice {k}"
+        if len(chosen) == 1:
+            cells.append(_Cell(_plain(head, k, scale), caption, None))
+            caption = "   ".join(_caption(v, report, head) for v in report.prediction.lesions[:3])
+        cells.append(_Cell(picture, caption, None))
+    return [cells[n : n + columns] for n in range(0, len(cells), columns)]
+
+
+def _plain(head: Head, k: int, scale: float) -> Picture:
+    """Draw the slice without outlines, to compare."""
+    ids, head.ids = head.ids, np.zeros_like(head.ids)
+    picture = head.cut("axial", k, px_per_mm=scale)
+    head.ids = ids
+    return picture
+
+
+def _caption(lesion: Lesion, report: Report, head: Head) -> str:
+    unit = report.case.geometry.units
+    parts = [
+        f"#{lesion.id}",
+        _size(lesion.volume_mm3, unit, head),
+        f"{lesion.diameter_in_plane_mm:.0f} x {lesion.perpendicular_mm:.0f} {unit}",
+    ]
+    if lesion.side != "unknown":
+        parts.append(lesion.side)
+    return "  ".join([*parts, f"p {lesion.peak_probability:.2f}"])
+
+
+def _size(volume: float, unit: str, head: Head) -> str:
+    if unit == "px":
+        return f"{volume:.0f} px"
+    if head.is_slices:
+        return f"{volume / head.spacing_mm[2] / 100:.2f} cm2"
+    return f"{volume / 1000:.{1 if volume >= 1000 else 2 if volume >= 10 else 3}f} mL"
+
+
+def _draw_row(
+    canvas: Image.Image, pen: ImageDraw.ImageDraw, row: list[_Cell], top: int, height: int
+) -> None:
+    """Place pictures side by side, captions above, lesion numbers and edge letters upon them."""
+    used = sum(c.picture.image.width for c in row) + GAP * (len(row) - 1)
+    x = MARGIN if len(row) > 3 else MARGIN + max(0, (WIDTH - 2 * MARGIN - used) // 2)
+    for cell in row:
+        image = cell.picture.image
+        y = top + 24 + (height - 26 - image.height) // 2
+        pen.rectangle((x, top + 24, x + image.width - 1, top + height - 3), fill=PANEL)
+        canvas.paste(image, (x, y))
+        pen.text((x + 2, top + 2), cell.caption, fill=cell.caption_colour, font=_font(15))
+        for lesion, box in cell.picture.boxes.items():
+            _draw_number(pen, lesion, (x, y), box, image.size)
+        if cell.edges:
+            _draw_edges(pen, cell.edges, (x, y, x + image.width, y + image.height))
+        x += image.width + GAP
+
+
+def _draw_number(
+    pen: ImageDraw.ImageDraw,
+    lesion: int,
+    corner: tuple[int, int],
+    box: tuple[int, int, int, int],
+    size: tuple[int, int],
+) -> None:
+    """Put the lesion's number beside its outline, inside the picture."""
+    text, font = str(lesion), _font(17)
+    wide = pen.textlength(text, font=font)
+    x = box[2] + 5 if box[2] + 8 + wide < size[0] else box[0] - 5 - wide
+    y = min(max(box[1] - 12, 1), size[1] - 18)
+    place = (corner[0] + x, corner[1] + y)
+    pen.text(place, text, fill=colour_of(lesion), font=font, stroke_width=1, stroke_fill=PANEL)
+
+
+def _draw_edges(
+    pen: ImageDraw.ImageDraw,
+    edges: tuple[str, str, str, str],
+    box: tuple[int, int, int, int],
+) -> None:
+    left, top, right, bottom = box
+    middle_x, middle_y = (left + right) // 2, (top + bottom) // 2
+    places = (
+        (left + 5, middle_y, "lm"),
+        (right - 5, middle_y, "rm"),
+        (middle_x, top + 4, "ma"),
+        (middle_x, bottom - 4, "md"),
+    )
+    for letter, (x, y, anchor) in zip(edges, places, strict=True):
+        pen.text(
+            (x, y), letter, fill=TEXT, font=_font(16), anchor=anchor, stroke_width=2,
+            stroke_fill=PANEL,
+        )  # fmt: skip
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font: no file of the system's is looked for."""
+    return ImageFont.load_default(size)
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

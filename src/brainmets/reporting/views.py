@@ -1,0 +1,181 @@
+"""Planes cut from a volume as a radiologist reads them, in grey and with outlines.
+
+Radiological convention: the patient's right is on the left of the picture, the face at the top
+of axial and at the left of sagittal planes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from brainmets.domain import Geometry, Report
+
+__all__ = ["COLOURS", "Head", "Picture", "Plane", "colour_of"]
+
+Plane = Literal["axial", "coronal", "sagittal"]
+
+COLOURS = (
+    (255, 196, 0),
+    (0, 214, 255),
+    (255, 104, 158),
+    (126, 230, 88),
+    (186, 140, 255),
+    (255, 138, 72),
+)
+"""Outline colours in turn; told apart by people with colour-blind eyes by lightness as well."""
+
+AXES: dict[Plane, tuple[int, int, int]] = {
+    "axial": (2, 0, 1),
+    "coronal": (1, 0, 2),
+    "sagittal": (0, 1, 2),
+}
+"""RAS axes of each plane: the one across, the one along columns, the one along rows."""
+
+EDGES: dict[Plane, tuple[str, str, str, str]] = {
+    "axial": ("R", "L", "A", "P"),
+    "coronal": ("R", "L", "S", "I"),
+    "sagittal": ("A", "P", "S", "I"),
+}
+"""What is at the left, right, top and bottom of each plane's picture."""
+
+BOLD_ABOVE = 1.2
+"""Pixels per millimetre from which outlines are two pixels wide."""
+
+DARK, BRIGHT = 1.0, 99.7
+"""Percentiles of the head's intensities shown as black and white."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Picture:
+    """A drawn plane, and where its lesions lie in it: id → (left, top, right, bottom)."""
+
+    image: Image.Image
+    boxes: dict[int, tuple[int, int, int, int]]
+
+
+class Head:
+    """An image and its lesion ids, turned to RAS+ axes or, for slices, as they are displayed."""
+
+    def __init__(self, report: Report) -> None:
+        """Turn, find the head, choose black and white."""
+        name = "t1c" if "t1c" in report.case.images else min(report.case.images)
+        image, ids = report.case.images[name], report.prediction.mask
+        self.is_slices = report.case.kind == "slices"
+        axes, flips = (
+            ((0, 1, 2), (False, False, False)) if self.is_slices else _to_ras(image.geometry)
+        )
+        turned = image.geometry.permuted(axes, flips)
+        flipped = tuple(axis for axis in range(3) if flips[axis])
+        self.grey = np.flip(image.data.transpose(axes), flipped)
+        self.ids = np.flip(ids.data.transpose(axes), flipped)
+        self.spacing_mm = turned.spacing_mm
+        self.geometry = turned
+        self.low, self.high = _window(self.grey)
+        self.box = self._bounds()
+
+    def extent_mm(self, plane: Plane) -> tuple[float, float]:
+        """Width and height of a plane's picture in millimetres."""
+        _, column, row = AXES[plane]
+        sizes = [(high - low) * s for (low, high), s in zip(self.box, self.spacing_mm, strict=True)]
+        return sizes[column], sizes[row]
+
+    def cut(self, plane: Plane, index: int, *, px_per_mm: float) -> Picture:
+        """Draw the plane at `index` of its axis, pixels square in millimetres."""
+        across = AXES[plane][0]
+        keep: list[slice | int] = [slice(low, high) for low, high in self.box]
+        keep[across] = index
+        grey, ids = self.grey[tuple(keep)], self.ids[tuple(keep)]
+        if not self.is_slices:  # rows from the top of the head, columns from the right or front
+            turn = np.s_[::-1, ::-1]
+            grey, ids = grey[turn], ids[turn]
+        width, height = self.extent_mm(plane)
+        size = (max(1, round(width * px_per_mm)), max(1, round(height * px_per_mm)))
+        thickness = 2 if px_per_mm > BOLD_ABOVE else 1
+        return _draw(grey.T, ids.T, size, (self.low, self.high), thickness)
+
+    def _bounds(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+        """Box around the head; slices keep their frame."""
+        bounds: list[tuple[int, int]] = []
+        bright = self.grey > self.low + 0.12 * (self.high - self.low)
+        for axis, size in enumerate(self.grey.shape):
+            share = bright.mean(axis=tuple(a for a in range(3) if a != axis))
+            planes = np.flatnonzero(share > 0.01)
+            if self.is_slices or planes.size < 2:
+                bounds.append((0, size))
+                continue
+            margin = max(1, round(4.0 / self.spacing_mm[axis]))
+            bounds.append((max(int(planes[0]) - margin, 0), min(int(planes[-1]) + margin, size)))
+        return bounds[0], bounds[1], bounds[2]
+
+
+def colour_of(lesion: int) -> tuple[int, int, int]:
+    """Return the colour of a lesion's outline."""
+    return COLOURS[(lesion - 1) % len(COLOURS)]
+
+
+def _to_ras(
+    geometry: Geometry,
+) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+    closest = geometry.closest_axes
+    order = sorted(range(3), key=lambda voxel: closest[voxel][0])
+    flips = [closest[voxel][1] < 0 for voxel in order]
+    return (order[0], order[1], order[2]), (flips[0], flips[1], flips[2])
+
+
+def _window(grey: NDArray[np.float32]) -> tuple[float, float]:
+    from brainmets.preprocessing.intensity import find_foreground
+
+    step = max(1, round((grey.size / 2_000_000) ** (1 / 3)))
+    sample = np.ascontiguousarray(grey[::step, ::step, :: step if grey.shape[2] > 8 else 1])
+    inside = sample[find_foreground(sample)]
+    low, high = np.percentile(inside, (DARK, BRIGHT))
+    return float(low), max(float(high), float(low) + 1e-6)
+
+
+def _draw(
+    grey: NDArray[np.float32],
+    ids: NDArray[np.unsignedinteger],
+    size: tuple[int, int],
+    window: tuple[float, float],
+    thickness: int,
+) -> Picture:
+    """Grey values (row, column) scaled to `size`, each lesion outlined in its colour."""
+    low, high = window
+    shade = np.clip((grey - low) / (high - low), 0.0, 1.0) ** 0.9 * 255
+    base = Image.fromarray(np.rint(shade).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    canvas = np.repeat(np.asarray(base)[:, :, None], 3, axis=2)
+    boxes: dict[int, tuple[int, int, int, int]] = {}
+    for lesion in np.unique(ids[ids > 0]).tolist():
+        inside = _scaled(ids == lesion, size)
+        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        boxes[lesion] = (int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1]))
+        canvas[_outline(inside, thickness)] = colour_of(lesion)
+    return Picture(image=Image.fromarray(canvas), boxes=boxes)
+
+
+def _scaled(inside: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Scale a region smoothly; a voxel smaller than a pixel still shows."""
+    shrinks = size[0] < inside.shape[1] or size[1] < inside.shape[0]
+    method = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+    grey = np.asarray(Image.fromarray(inside.astype(np.uint8) * 255).resize(size, method))
+    found = grey >= 128
+    return found if found.any() else grey >= max(1, int(grey.max()))
+
+
+def _outline(inside: NDArray[np.bool_], thickness: int) -> NDArray[np.bool_]:
+    """Pixels just around a region: the region itself stays visible."""
+    grown = np.pad(inside, thickness)
+    for _ in range(thickness):
+        spread = grown.copy()
+        for axis in (0, 1):
+            for step in (-1, 1):
+                spread |= np.roll(grown, step, axis=axis)
+        grown = spread
+    return grown[thickness:-thickness, thickness:-thickness] & ~inside
