@@ -44,8 +44,8 @@ FLAGS = (
     "--disable-quic",
     "--no-first-run",
 )
-STARTS_WITHIN_S = 90.0
-PATIENCE_MS = 60_000
+STARTS_WITHIN_S = 180.0
+PATIENCE_MS = 180_000
 LESIONS = (
     PhantomLesion(centre_ras_mm=(34.0, 22.0, 18.0), radii_mm=(9.0, 8.0, 8.0)),
     PhantomLesion(centre_ras_mm=(-38.0, -30.0, 10.0), radii_mm=(6.0, 6.0, 6.0)),

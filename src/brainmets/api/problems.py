@@ -47,13 +47,15 @@ def status_of(error: BrainmetsError) -> int:
 def problem_of(error: BrainmetsError, *, status: int | None = None) -> Problem:
     """Describe an error for the caller; `status` overrides its usual HTTP status."""
     title = (type(error).__doc__ or "").strip().splitlines()[0]
-    sentence = f"{error.found}; expected {error.expected}; {error.remedy}."
+    sentence = " ".join(f"{error.found}; expected {error.expected}; {error.remedy}.".split())
+    if sentence.split(" ", 1)[0].isalpha():  # a file's name keeps its letters
+        sentence = sentence[:1].upper() + sentence[1:]
     return Problem(
         type=f"urn:brainmets:{error.code}",
         title=title,
         status=status or status_of(error),
         code=error.code,
-        detail=sentence[:1].upper() + " ".join(sentence[1:].split()),
+        detail=sentence,
         found=error.found,
         expected=error.expected,
         remedy=error.remedy,

@@ -44,7 +44,9 @@ def explain_problem(problem: Problem) -> None:
 
 
 def _show(code: str, found: str, expected: str, remedy: str) -> None:
-    sentence = f"{found[:1].upper()}{found[1:]}."
+    first = found.split(" ", 1)[0]
+    starts_with_a_word = first.isalpha()  # a file's name keeps its letters
+    sentence = f"{found[:1].upper() if starts_with_a_word else found[:1]}{found[1:]}."
     if expected:
         sentence += f" Expected {expected}."
     if remedy:

@@ -101,7 +101,7 @@ def _series_name(series: SeriesView) -> str:
     parts = [
         f"Series {series.number}" if series.number is not None else "",
         series.description or series.modality,
-        f"{series.slices} slices" if series.slices else "",
+        f"{series.slices} slices" if series.slices and not series.shape else "",
         f"probably {series.guess}" if series.guess else "",
     ]
     return plain(" · ".join(part for part in parts if part)) or plain(series.uid)
