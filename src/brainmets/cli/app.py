@@ -8,6 +8,7 @@ import typer
 
 from brainmets import __version__
 from brainmets.cli import doctor, evaluate, models, segment, service, training
+from brainmets.cli.helptext import help_of
 
 __all__ = ["app"]
 
@@ -26,7 +27,6 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - Typer calls it so
         raise typer.Exit
 
 
-@app.callback()
 def brainmets(
     *,
     version: Annotated[
@@ -49,12 +49,18 @@ def brainmets(
     """
 
 
-app.command()(segment.segment)
-app.command()(segment.sample)
+_COMMANDS = (
+    segment.segment,
+    segment.sample,
+    service.serve,
+    doctor.doctor,
+    training.train,
+    training.synthesize,
+    evaluate.evaluate,
+    evaluate.compare,
+)
+
+app.callback(help=help_of(brainmets))(brainmets)
+for _command in _COMMANDS:
+    app.command(help=help_of(_command))(_command)
 app.add_typer(models.app, name="models")
-app.command()(service.serve)
-app.command()(doctor.doctor)
-app.command()(training.train)
-app.command()(training.synthesize)
-app.command()(evaluate.evaluate)
-app.command()(evaluate.compare)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from brainmets.cli.helptext import help_of
+
 if TYPE_CHECKING:
     from brainmets.inference import Bundle
 
@@ -17,7 +19,6 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The install
 AS_JSON = typer.Option("--json", help="Print JSON for machines.")
 
 
-@app.command("list")
 def list_models(*, as_json: Annotated[bool, AS_JSON] = False) -> None:
     r"""List the models by name; each is verified against its sha256.
 
@@ -52,7 +53,6 @@ def list_models(*, as_json: Annotated[bool, AS_JSON] = False) -> None:
         typer.echo("No model is installed.", err=True)
 
 
-@app.command()
 def show(
     name: Annotated[str, typer.Argument(help="Name from `brainmets models list`, or a folder.")],
     *,
@@ -86,6 +86,10 @@ def show(
         f"\nOperating point: grow {point.threshold:g}, peak {point.peak:g}, at least"
         f" {point.min_volume_mm3:g} mm³\nsha256 {bundle.sha256}\n{bundle.root}"
     )
+
+
+app.command("list", help=help_of(list_models))(list_models)
+app.command(help=help_of(show))(show)
 
 
 def _summary(bundle: Bundle) -> dict[str, Any]:

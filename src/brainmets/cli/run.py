@@ -45,20 +45,26 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _invoke(arguments: Sequence[str]) -> int:
-    import click
-    import typer.main
+    import typer
+    from typer.main import get_command
 
     from brainmets.cli.app import app
 
     try:
-        outcome = typer.main.get_command(app).main(
+        outcome = get_command(app).main(
             args=list(arguments), prog_name="brainmets", standalone_mode=False
         )
-    except click.Abort:
+    except typer.Abort:
         raise KeyboardInterrupt from None
-    except click.ClickException as error:
-        error.show()
+    except Exception as error:
+        # a usage error, whose class lives in click or in typer depending on the version
+        show = getattr(error, "show", None)
+        if not callable(show):
+            raise
+        show()
         return EXIT_REFUSED
+    if outcome == EXIT_INTERRUPTED:
+        raise KeyboardInterrupt
     return outcome if isinstance(outcome, int) else 0
 
 

@@ -272,7 +272,7 @@ def _print_result(result: SegmentResult, *, as_json: bool) -> None:
 
     report = result.report
     lesions, unit = report.prediction.lesions, report.case.geometry.units
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(f"{_lesions(len(lesions))} found by {report.prediction.provenance.model}")
     if lesions:
         table = Table(box=None, pad_edge=False)
