@@ -34,6 +34,7 @@ bench: $(VENV)/.dev ## every published figure, as tables
 
 docs: $(VENV)/.dev ## write the generated reference pages, then run every block in the docs
 	$(BIN)/python -m tests.docs.reference_pages
+	$(BIN)/python -m tests.unit.io_reference
 	$(PYTEST) tests/docs
 
 bless: $(VENV)/.dev ## accept the present output as golden

@@ -6,7 +6,9 @@ models, and `api.md` from the OpenAPI schema. A test holds the written pages to 
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from pathlib import Path
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ MADE = "<!-- Made by `make docs` from the code: change it there. -->\n"
 def commands() -> Iterator[tuple[str, click.Command]]:
     """Every command of the command line with its full name, groups included."""
     import typer.main
+
     from brainmets.cli.app import app
 
     waiting = [("brainmets", typer.main.get_command(app))]
@@ -169,7 +172,15 @@ def _help(parameter: click.Parameter) -> str:
 
 
 def _plain(text: str | None) -> str:
-    return "\n".join(line.strip() for line in (text or "").replace("\f", "").splitlines()).strip()
+    """Help text as Markdown; a paragraph marked `\\b`, to be kept as it is, becomes a block."""
+    paragraphs: list[str] = []
+    for paragraph in cleandoc((text or "").replace("\f", "").replace("\b", "\\b")).split("\n\n"):
+        if paragraph.startswith("\\b\n"):
+            title, _, kept = dedent(paragraph.removeprefix("\\b\n")).partition("\n")
+            paragraphs.append(f"{title}\n\n```text\n{dedent(kept)}\n```")
+        else:
+            paragraphs.append(paragraph)
+    return "\n\n".join(paragraphs).strip()
 
 
 def _cell(text: str) -> str:

@@ -69,4 +69,30 @@ def _dicom(path: Path) -> None:
             archive.writestr(f"IM{k:04d}", content.getvalue())
 
 
-SAMPLES = {"scan.nii.gz": _scan, "slice.png": _slice, "dicom.zip": _dicom}
+def _masks(folder: Path, *, missed: int) -> None:
+    """Four cases with one lesion more each; a prediction misses some and is a voxel off."""
+    folder.mkdir()
+    grid = Geometry.isotropic((80, 98, 92), spacing_mm=2.0)
+    _, mask = HeadPhantom(noise=0.0).render(grid)
+    for case in range(4):
+        kept = (mask.data > missed * (case % 2)) & (mask.data <= case)
+        labels = np.roll(kept, missed, axis=0).astype(np.uint8)
+        nib.save(nib.Nifti1Image(labels, grid.affine), folder / f"case-{case}.nii.gz")
+
+
+def _reference(folder: Path) -> None:
+    _masks(folder, missed=0)
+
+
+def _prediction(folder: Path) -> None:
+    _masks(folder, missed=1)
+
+
+SAMPLES = {
+    "scan.nii.gz": _scan,
+    "slice.png": _slice,
+    "dicom.zip": _dicom,
+    "reference": _reference,
+    "prediction": _prediction,
+    "other-model": _reference,
+}

@@ -18,7 +18,8 @@ MADE = "<!-- Made by `python -m tests.unit.io_reference` from the code: change i
 ERRORS_INTRODUCTION = """\
 Every refusal is one line, `E_CODE: what was found; expected …; what to do`, on the command line
 (exit code 2) and in the service's answers. A code never changes its meaning. No message holds
-patient data: file base names at most, no header field.
+patient data: file base names at most, no header field. `E_INTERNAL` (exit code 1) is a fault of
+ours: please report it.
 """
 
 LIMITS_HEADING = "## Limits\n"
@@ -27,7 +28,7 @@ LIMITS_HEADING = "## Limits\n"
 def errors_page() -> str:
     """The page on every code, in the order of the exception tree."""
     parts = ["# Error codes\n", MADE, ERRORS_INTRODUCTION]
-    for branch in BrainmetsError.__subclasses__():
+    for branch in _below(BrainmetsError):
         parts.append(f"## {branch.__name__}\n\n{_first_line(branch)}\n")
         rows = [
             f"| `{kind.code}` | `{kind.__name__}` | {_first_line(kind)} |" for kind in _all(branch)
@@ -54,8 +55,12 @@ def write() -> None:
 
 
 def _all(branch: type[BrainmetsError]) -> list[type[BrainmetsError]]:
-    below = [kind for child in branch.__subclasses__() for kind in _all(child)]
-    return [branch, *below]
+    return [branch, *(kind for child in _below(branch) for kind in _all(child))]
+
+
+def _below(kind: type[BrainmetsError]) -> list[type[BrainmetsError]]:
+    """The classes drawn below this one: those of the one tree, whatever else is imported."""
+    return [child for child in kind.__subclasses__() if child.__module__ == kind.__module__]
 
 
 def _first_line(kind: type[BrainmetsError]) -> str:

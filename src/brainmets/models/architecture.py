@@ -20,10 +20,14 @@ class Architecture(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: ArchitectureName
-    dims: Literal[2, 3] = 3
-    in_channels: int = Field(default=2, ge=1)
-    widths: tuple[int, ...] = Field(default=(16, 32, 64, 128), min_length=2)
+    name: ArchitectureName = Field(description="which network")
+    dims: Literal[2, 3] = Field(default=3, description="slices or volumes")
+    in_channels: int = Field(default=2, ge=1, description="as the plan makes them")
+    widths: tuple[int, ...] = Field(
+        default=(16, 32, 64, 128),
+        min_length=2,
+        description="channels of each level, from full resolution down",
+    )
 
     @property
     def stride(self) -> int:

@@ -58,8 +58,10 @@ class Plan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
-    dims: Literal[2, 3] = 3
-    sequences: tuple[Sequence, ...] = ("t1c",)
+    dims: Literal[2, 3] = Field(default=3, description="slices or volumes")
+    sequences: tuple[Sequence, ...] = Field(
+        default=("t1c",), description="the network's inputs, in order"
+    )
     spacing_mm: float = Field(
         default=1.0, gt=0, description="grid of the network, in plane for 2-D"
     )

@@ -45,16 +45,18 @@ class VolumeSource(_Settings):
     """Real volumes with masks, a folder a case."""
 
     kind: Literal["volumes"] = "volumes"
-    root: str
+    root: str = Field(description="folder below the data folder, with a folder a case")
     image: str = Field(default="*t1c*", description="glob of the image inside a case's folder")
     mask: tuple[str, ...] = Field(description="globs of the mask, first match wins")
     lesion_labels: tuple[int, ...] = Field(description="labels that make up the target")
     test_cases: tuple[str, ...] = Field(default=(), description="held out: never read in training")
-    validation_cases: tuple[str, ...] = ()
+    validation_cases: tuple[str, ...] = Field(
+        default=(), description="choose checkpoints and thresholds"
+    )
     ignore_lesions_of: tuple[str, ...] = Field(
         default=(), description="cases whose lesions count neither way, such as without enhancement"
     )
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, gt=0, description="share of the batches, relative")
 
 
 class SyntheticSource(_Settings):
@@ -64,11 +66,11 @@ class SyntheticSource(_Settings):
     """
 
     kind: Literal["synthetic"] = "synthetic"
-    root: str
+    root: str = Field(description="folder below the data folder, with label maps")
     maps: tuple[str, ...] = Field(description="file names of the label maps to train on")
     pool: int = Field(default=16, ge=1, description="heads held at a time")
-    renew_every: int = Field(default=4, ge=1)
-    weight: float = Field(default=1.0, gt=0)
+    renew_every: int = Field(default=4, ge=1, description="steps until one head is replaced")
+    weight: float = Field(default=1.0, gt=0, description="share of the batches, relative")
 
 
 Source = Annotated[SliceSource | VolumeSource | SyntheticSource, Field(discriminator="kind")]
@@ -77,9 +79,11 @@ Source = Annotated[SliceSource | VolumeSource | SyntheticSource, Field(discrimin
 class AugmentationSettings(_Settings):
     """Ranges that each sample's augmentation is drawn from; 0 switches a part off."""
 
-    rotation_degrees: float = Field(default=30.0, ge=0)
+    rotation_degrees: float = Field(default=30.0, ge=0, description="about each axis, ± this")
     scaling: float = Field(default=0.2, ge=0, description="factor 1 ± this")
-    affine_probability: float = Field(default=0.5, ge=0, le=1)
+    affine_probability: float = Field(
+        default=0.5, ge=0, le=1, description="share of samples that are rotated and scaled"
+    )
     flip: bool = Field(default=True, description="any axis, each with probability one half")
     contrast: float = Field(default=0.25, ge=0, description="factor 1 ± this")
     brightness: float = Field(default=0.1, ge=0, description="offset, brain = 1")
@@ -95,8 +99,8 @@ class AugmentationSettings(_Settings):
 class LossSettings(_Settings):
     """Dice plus cross-entropy, with weights and deep supervision."""
 
-    dice_weight: float = 1.0
-    cross_entropy_weight: float = 1.0
+    dice_weight: float = Field(default=1.0, description="of the Dice loss")
+    cross_entropy_weight: float = Field(default=1.0, description="of the cross-entropy")
     supervision_decay: float = Field(
         default=0.5, description="weight of each further head relative to the one before"
     )
@@ -105,18 +109,23 @@ class LossSettings(_Settings):
 class OptimiserSettings(_Settings):
     """AdamW with linear warm-up and cosine decay; weights averaged exponentially."""
 
-    steps: int = Field(gt=0)
-    batch: int = Field(gt=0)
+    steps: int = Field(gt=0, description="updates of the weights")
+    batch: int = Field(gt=0, description="crops a step")
     patch: tuple[int, ...] = Field(description="edge lengths of the training crops in voxels")
     lesion_share: float = Field(
         default=0.67, ge=0, le=1, description="share of crops centred on a lesion, each equally"
     )
-    learning_rate: float = Field(default=2e-3, gt=0)
-    weight_decay: float = Field(default=1e-4, ge=0)
-    warmup_steps: int = Field(default=50, ge=0)
-    clip_norm: float = Field(default=5.0, gt=0)
-    ema: float = Field(default=0.99, ge=0, lt=1)
-    bf16: bool = True
+    learning_rate: float = Field(default=2e-3, gt=0, description="its peak, after warm-up")
+    weight_decay: float = Field(default=1e-4, ge=0, description="as AdamW applies it")
+    warmup_steps: int = Field(default=50, ge=0, description="of rising learning rate")
+    clip_norm: float = Field(default=5.0, gt=0, description="longest gradient")
+    ema: float = Field(
+        default=0.99,
+        ge=0,
+        lt=1,
+        description="decay of the averaged weights, which are what is kept",
+    )
+    bf16: bool = Field(default=True, description="compute in bfloat16, keep weights in float32")
 
 
 class ValidationSettings(_Settings):
@@ -124,14 +133,14 @@ class ValidationSettings(_Settings):
 
     every: int = Field(default=200, gt=0, description="steps between validations")
     limit: int = Field(default=100_000, gt=0, description="at most this many cases each time")
-    checkpoint_every: int = Field(default=50, gt=0)
+    checkpoint_every: int = Field(default=50, gt=0, description="steps between checkpoints")
 
 
 class Recipe(_Settings):
     """A whole training run. Paths are below the data folder, `BRAINMETS_DATA`."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="name of the bundle it makes")
-    seed: int = 0
+    seed: int = Field(default=0, description="of everything drawn at random")
     network: Architecture
     plan: Plan
     sources: tuple[Source, ...] = Field(min_length=1)
