@@ -27,7 +27,7 @@ FLOORS = {
     "streamlit": "1.54",
     "pillow": "12.2",
 }
-"""Below these lie known holes: see docs/concepts/reliability."""
+"""Below these lie known holes and faults."""
 
 IMPORT_S = 0.3
 HELP_S = 0.7
