@@ -130,11 +130,21 @@ def _cut_picture(folder: Path) -> Path:
     return _gz(folder, _picture()[:-400], "slice.png")
 
 
-def _picture_bomb(folder: Path) -> Path:
-    content = bytearray(_picture())
-    struct.pack_into(">2I", content, 16, 12_000, 12_000)
+def _resized_picture(size: int) -> bytes:
+    """A small PNG whose header speaks of `size` × `size` colour pixels."""
+    content = bytearray(_picture("RGB"))
+    struct.pack_into(">2I", content, 16, size, size)
     struct.pack_into(">I", content, 29, zlib.crc32(content[12:29]))
-    return _gz(folder, content, "slice.png")
+    return bytes(content)
+
+
+def _half_tiff(folder: Path) -> Path:
+    Image.fromarray(np.arange(96 * 40, dtype="<u2").reshape(96, 40)).save(folder / "a.tif")
+    content = bytearray((folder / "a.tif").read_bytes())
+    at = content.index(struct.pack("<2H2I", 257, 4, 1, 96))  # ImageLength
+    struct.pack_into("<I", content, at + 8, 192)
+    (folder / "a.tif").write_bytes(content)
+    return folder / "a.tif"
 
 
 def _two_sizes(folder: Path) -> Path:
@@ -286,7 +296,11 @@ BROKEN: dict[str, tuple[str, Maker]] = {
     "bytes after the gzip": ("E_CHECKSUM", lambda d: _gz(d, _packed() + b"tail")),
     "damaged zip member": ("E_CHECKSUM", _damaged_zip),
     "100 GB header": ("E_TOO_LARGE", _huge),
-    "a picture of 144 megapixels": ("E_TOO_LARGE", _picture_bomb),
+    "a picture of 144 megapixels": (
+        "E_TOO_LARGE",
+        lambda d: _loose(d, "slice.png", _resized_picture(12_000)),
+    ),
+    "picture bomb": ("E_BOMB", lambda d: _loose(d, "a.png", _resized_picture(8_000))),
     "gzip bomb": ("E_BOMB", _bomb),
     "gzip that goes on": ("E_BOMB", _going_on),
     "zip bomb": ("E_BOMB", _zip_bomb),
@@ -367,5 +381,6 @@ BROKEN: dict[str, tuple[str, Maker]] = {
     "picture cut short": ("E_IMAGE", _cut_picture),
     "picture of garbage": ("E_IMAGE", lambda d: _loose(d, "a.png", _picture()[:8] + b"x" * 400)),
     "TIFF of garbage": ("E_IMAGE", lambda d: _loose(d, "a.tif", b"II*\0" + b"\xff" * 400)),
+    "TIFF without all its rows": ("E_IMAGE", _half_tiff),
     "JPEG of garbage": ("E_IMAGE", lambda d: _loose(d, "a.jpg", b"\xff\xd8\xff" + b"\x00" * 400)),
 }

@@ -200,6 +200,8 @@ def _plain(storage: str, uid: str, number: int, syntax: str) -> FileDataset:
     data.Modality, data.PatientName, data.PatientID = "MR", PATIENT, "4711"
     data.SeriesDescription = f"AX T1 POST {PATIENT}"
     data.ImageType = ["ORIGINAL", "PRIMARY", "M", "NONE"]
+    data.FrameOfReferenceUID = "1.2.826.0.1.3680043.8.498.1"
+    data.StudyInstanceUID = "1.2.826.0.1.3680043.8.498.2"
     data.InstanceNumber = 1  # the same everywhere: it must not matter
     return data
 

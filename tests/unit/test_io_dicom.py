@@ -141,9 +141,16 @@ def test_a_doubtful_sequence_is_noted(tmp_path: Path) -> None:
     assert read_case(tmp_path / "s", sequence="t1n").source.notes == ()
 
 
-def test_a_frame_may_not_be_larger_inside_than_outside(tmp_path: Path) -> None:
+@pytest.mark.parametrize("syntax", [JPEG_LS, JPEG_2000])
+def test_a_frame_may_not_be_larger_inside_than_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: str
+) -> None:
+    def decoded(*_: object) -> None:
+        pytest.fail("the frame reached a decoder, which would allocate what it declares")
+
+    monkeypatch.setattr("pydicom.pixels.decoders.base.get_decoder", decoded)
     large = head((64, 64, 20))
-    for path in write_dicom(tmp_path / "s", large, syntax=JPEG_2000):
+    for path in write_dicom(tmp_path / "s", large, syntax=syntax):
         data = pydicom.dcmread(path)
         data.Rows = data.Columns = 32
         data.save_as(path)

@@ -26,8 +26,11 @@ TAGS = [
     "PlanarConfiguration", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
 ]  # fmt: skip
 
-PLUGINS = ("pylibjpeg", "pyjpegls", "pydicom", "pillow")
-"""Decoders in order of preference. Never GDCM: mutated files made it hang or take 5 GB."""
+PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls", "pillow")
+"""Decoders in order of preference; pydicom's own are for RLE, where Rust's would panic aloud.
+
+Never GDCM: mutated files made it hang or take 5 GB.
+"""
 
 INVERTED = "MONOCHROME1"
 

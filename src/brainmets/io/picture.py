@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from brainmets.domain.errors import BrokenImage, NonFinite, TooLarge
+from brainmets.domain.errors import Bomb, BrokenImage, NonFinite, TooLarge
 from brainmets.io.guard import guarded
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def pages(content: bytes, name: str, limits: Limits) -> Iterator[NDArray[Any]]:
 
     Raises:
         BrokenImage: the image cannot be decoded.
-        TooLarge: a page declares more pixels than `limits` allow.
+        TooLarge, Bomb: a page declares more pixels than `limits` allow.
         NonFinite: a float TIFF holds NaN or infinity.
     """
     fault = _fault(name)
@@ -65,7 +65,7 @@ def pages(content: bytes, name: str, limits: Limits) -> Iterator[NDArray[Any]]:
             with guarded(fault):
                 if not _turn_to(image, number):
                     return
-                _check_size(image, name, limits)
+                _check_size(image, len(content), name, limits)
                 page = _pixels(image, content)
             if page.dtype.kind == "f" and not np.isfinite(page).all():
                 raise NonFinite(
@@ -103,13 +103,23 @@ def _turn_to(image: Image, page: int) -> bool:
     return True
 
 
-def _check_size(image: Image, name: str, limits: Limits) -> None:
+def _check_size(image: Image, stored: int, name: str, limits: Limits) -> None:
     if image.width * image.height > limits.max_image_pixels:
         raise TooLarge(
             f"{name} declares {image.width:,} × {image.height:,} pixels",
             expected=f"at most {limits.max_image_pixels:,}",
             remedy="give the slice at its original size",
         )
+    decoded = image.width * image.height * len(image.getbands())
+    if decoded > max(limits.ratio_floor_bytes, limits.max_ratio * stored):
+        raise Bomb(
+            f"{name} declares {decoded:,} pixel values out of {stored:,} bytes",
+            expected=f"at most {limits.max_ratio} for each byte",
+            remedy="give the original slice",
+        )
+    tiles: list[Any] = getattr(image, "tile", [])
+    if tiles and max(tile[1][3] for tile in tiles) != image.height:
+        raise _fault(name)  # strips that leave rows out, which Pillow would show as black
 
 
 def _pixels(image: Image, content: bytes) -> NDArray[Any]:

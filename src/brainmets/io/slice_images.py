@@ -83,7 +83,7 @@ def read_slices(
 
     Raises:
         BrokenImage: an image cannot be decoded.
-        TooLarge: an image, or all together, exceed `limits`.
+        TooLarge, Bomb: an image, or all together, exceed `limits`.
         MixedSlices: the images differ in size, or some are colour and some are not.
         MissingSequence: the images are colour and have no channel for the sequence.
         NonFinite: a float TIFF holds NaN or infinity.

@@ -66,8 +66,8 @@ def pair_masks(reference: Path, prediction: Path) -> Pairing:
     return Pairing(pairs=pairs, only_reference=alone, only_prediction=strangers)
 
 
-def find_masks(root: Path) -> dict[str, Path]:
-    """Return the masks under a folder by case id.
+def find_masks(root: Path, *, masks: bool = True) -> dict[str, Path]:
+    """Return the masks under a folder by case id, or with `masks=False` the T1c images.
 
     Files named after an MR sequence are passed over. Where at least half of a folder's other files
     are named as segmentations, only those are taken, else all.
@@ -84,25 +84,25 @@ def find_masks(root: Path) -> dict[str, Path]:
         )
     if root.is_file():
         return {case_of(root): root}
-    masks: dict[str, Path] = {}
+    found: dict[str, Path] = {}
     for folder in sorted({file.parent for file in _images(root)}):
         files = sorted(file for file in folder.iterdir() if _is_image(file))
-        for file in _masks_among(files):
-            case = case_of(file)
-            if case in masks:
+        for file in _masks_among(files) if masks else _scans_among(files):
+            case = case_of(file) if masks else _case_of_scan(file)
+            if case in found:
                 raise DatasetLayout(
-                    f"two masks of case {case}: {masks[case].name} and {file.name}",
+                    f"two masks of case {case}: {found[case].name} and {file.name}",
                     expected="one mask a case",
                     remedy="leave one of them in the folder",
                 )
-            masks[case] = file
-    if not masks:
+            found[case] = file
+    if not found:
         raise DatasetLayout(
             f"no mask in {root.name}",
             expected="NIfTI, PNG or TIFF masks, a file or a folder a case",
             remedy="name the folder that holds them",
         )
-    return masks
+    return found
 
 
 def _masks_among(files: list[Path]) -> list[Path]:
@@ -110,6 +110,22 @@ def _masks_among(files: list[Path]) -> list[Path]:
     others = [file for file in others if "prob" not in file.name.lower()]
     named = [file for file in others if is_mask_name(file)]
     return named if 2 * len(named) >= len(others) else others
+
+
+def _scans_among(files: list[Path]) -> list[Path]:
+    """Return the T1c scans, or where no name tells, whatever is no mask."""
+    others = [file for file in files if not is_mask_name(file)]
+    named = [file for file in others if guess_from_name(bare_name(file)) == "t1c"]
+    return named or [file for file in others if guess_from_name(bare_name(file)) is None]
+
+
+def _case_of_scan(file: Path) -> str:
+    """Return the name without its sequence: `CASE-t1c` and `CASE_0000` are both CASE."""
+    name = bare_name(file)
+    head, _, tail = name.replace("_", "-").rpartition("-")
+    if head and (guess_from_name(tail) is not None or tail == "0000"):
+        return name[: len(head)]
+    return file.parent.name if guess_from_name(name) is not None else name
 
 
 def _images(root: Path) -> list[Path]:
