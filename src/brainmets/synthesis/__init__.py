@@ -1,10 +1,15 @@
 """T1c MRI with brain metastases, made from anatomical label maps and from real scans."""
 
 from brainmets.synthesis.anatomy import Anatomy
+from brainmets.synthesis.benchmark import (
+    BENCHMARK_BINS_MM,
+    benchmark_config,
+    benchmark_seeds,
+)
 from brainmets.synthesis.case import SyntheticCase
 from brainmets.synthesis.config import SynthesisConfig
 from brainmets.synthesis.head import render_head, synthesize_head
-from brainmets.synthesis.insertion import InsertionParameters, insert_lesions
+from brainmets.synthesis.insertion import InsertionParameters, Scan, insert_lesions
 from brainmets.synthesis.lesions import ENHANCING, NECROSIS, OEDEMA, PlacedLesion
 from brainmets.synthesis.parameters import (
     LesionParameters,
@@ -13,8 +18,10 @@ from brainmets.synthesis.parameters import (
 )
 from brainmets.synthesis.phantom import analytic_labels, sample_head
 from brainmets.synthesis.shapes import ShapeLibrary
+from brainmets.synthesis.store import anatomy_of
 
 __all__ = [
+    "BENCHMARK_BINS_MM",
     "ENHANCING",
     "NECROSIS",
     "OEDEMA",
@@ -22,11 +29,15 @@ __all__ = [
     "InsertionParameters",
     "LesionParameters",
     "PlacedLesion",
+    "Scan",
     "ShapeLibrary",
     "SynthesisConfig",
     "SynthesisParameters",
     "SyntheticCase",
     "analytic_labels",
+    "anatomy_of",
+    "benchmark_config",
+    "benchmark_seeds",
     "insert_lesions",
     "render_head",
     "sample_head",

@@ -76,7 +76,9 @@ def acquire(
         image = _ring(image, scan.ringing, axis=scan.ghost_axis)
     if scan.ghost > 0:
         shift = round(scan.ghost_shift * image.shape[scan.ghost_axis])
-        image = image + np.float32(scan.ghost) * np.roll(image, shift, axis=scan.ghost_axis)
+        ghost = np.roll(image, shift, axis=scan.ghost_axis)
+        ghost *= np.float32(scan.ghost)
+        image = image + ghost
     if scan.gamma != 1.0:
         image = _power(image, scan.gamma)
     if scan.bias > 0:
@@ -96,11 +98,13 @@ def acquire(
 
 def _power(image: NDArray[np.float32], gamma: float) -> NDArray[np.float32]:
     """Raise to a power by a table: twenty times faster than `**`, exact to 1e-4."""
-    knots = np.linspace(0.0, 6.0, 6001, dtype=np.float32)
-    table = knots**gamma
+    knots = np.arange(6001, dtype=np.float32) / np.float32(1000)
+    table = np.asarray(knots**gamma, dtype=np.float32)
     place = np.clip(image * 1000.0 + 0.5, 0, 6000).astype(np.int16)
-    slope = gamma * np.maximum(knots, 1e-3) ** (gamma - 1)
-    return table[place] + (image - knots[place]) * slope[place]
+    slope = np.asarray(gamma * np.maximum(knots, 1e-3) ** (gamma - 1), dtype=np.float32)
+    powered = table[place]
+    powered += (image - knots[place]) * slope[place]
+    return powered
 
 
 def _bias(
@@ -119,4 +123,5 @@ def _ring(image: NDArray[np.float32], strength: float, *, axis: int) -> NDArray[
 
     kernel = np.array([0.035, -0.07, 0.12, 0.0, 0.12, -0.07, 0.035], dtype=np.float32) * -strength
     kernel[3] = 1.0 - kernel.sum()
-    return np.maximum(ndimage.correlate1d(image, kernel, axis=axis, mode="nearest"), 0)
+    rung = ndimage.correlate1d(image, kernel, axis=axis, mode="nearest")
+    return np.maximum(np.asarray(rung, dtype=np.float32), 0)

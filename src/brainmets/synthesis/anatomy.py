@@ -12,7 +12,9 @@ import numpy as np
 
 from brainmets.domain.errors import DatasetLayout
 from brainmets.domain.geometry import Geometry
+from brainmets.synthesis.fields import blur, stretch
 from brainmets.synthesis.labels import BRAIN, LEFT, RIGHT, Tissue, tissues_of
+from brainmets.synthesis.morphology import components, distance_mm, filled
 from brainmets.synthesis.routes import VARIANTS, Routes, plan_routes
 
 if TYPE_CHECKING:
@@ -157,7 +159,7 @@ def _head(labels: Mask) -> tuple[NDArray[np.uint16], Geometry]:
     flips = tuple(axes[v][1] < 0 for v in order)
     permutation = (order[0], order[1], order[2])
     geometry = labels.geometry.permuted(permutation, (flips[0], flips[1], flips[2]))
-    data = np.flip(labels.data.transpose(permutation), [a for a in range(3) if flips[a]])
+    data = np.flip(labels.data.transpose(permutation), tuple(a for a in range(3) if flips[a]))
     brain = np.isin(tissues_of(data), [t for t in BRAIN if t != Tissue.FLUID])
     if np.count_nonzero(brain) < 1000:
         raise DatasetLayout(
@@ -179,14 +181,10 @@ def _head(labels: Mask) -> tuple[NDArray[np.uint16], Geometry]:
 
 def _distance(mask: NDArray[np.bool_], *, coarse: bool = False) -> NDArray[np.float32]:
     """Distance in mm from every voxel to the nearest one in `mask`; `coarse` works at 2 mm."""
-    from scipy import ndimage
-
     if not coarse:
-        return ndimage.distance_transform_edt(~mask).astype(np.float32)
-    from brainmets.synthesis.fields import stretch
-
-    small = ndimage.distance_transform_edt(~mask[::2, ::2, ::2], sampling=2.0)
-    return stretch(small.astype(np.float32), mask.shape, step=2.0)
+        return distance_mm(~mask)
+    small = distance_mm(~mask[::2, ::2, ::2], (2.0, 2.0, 2.0))
+    return stretch(small, mask.shape, step=2.0)
 
 
 def _signed(mask: NDArray[np.bool_], *, coarse: bool) -> NDArray[np.float32]:
@@ -199,10 +197,8 @@ def _fields(
     data: NDArray[np.uint16], tissue: NDArray[np.uint8], *, coarse: bool
 ) -> dict[str, NDArray[np.float32]]:
     """Work out every field in the box of the brain and pad it to the head."""
-    from scipy import ndimage
-
     parenchyma = np.isin(tissue, [t for t in BRAIN if t != Tissue.FLUID])
-    spots, _ = ndimage.label(parenchyma)
+    spots, _ = components(parenchyma)
     sizes = np.bincount(spots.ravel())
     sizes[0] = 0
     parenchyma &= spots == int(sizes.argmax())
@@ -216,8 +212,8 @@ def _fields(
     # The inner skull is a smooth shell: brain, fluid and the vessels against them, closed.
     content = parenchyma | (np.isin(near, (Tissue.FLUID, Tissue.CHIASM)) & (depth > -9.0))
     content |= (near == Tissue.VEIN) & (depth > -7.0)
-    smooth = ndimage.gaussian_filter(content.astype(np.float32), 1.5)
-    dura = _signed(ndimage.binary_fill_holes(smooth > 0.5), coarse=coarse)
+    smooth = blur(content.astype(np.float32), (1.5, 1.5, 1.5))
+    dura = _signed(filled(smooth > 0.5), coarse=coarse)
 
     left = _distance(np.isin(data, LEFT), coarse=True)
     right = _distance(np.isin(data, RIGHT), coarse=True)
@@ -234,8 +230,7 @@ def _fields(
     tentorium = np.abs(cerebrum - cerebellum) * 0.5
     tentorium[(np.maximum(cerebrum, cerebellum) > 14.0) | (core < 4.0)] = 99.0
 
-    plexus = _distance(near == Tissue.THALAMUS, coarse=True)
-    plexus[near != Tissue.VENTRICLE] = 99.0
+    plexus = _plexus(data, near)
     white = _signed(
         np.isin(near, (Tissue.WHITE, Tissue.WHITE_SPOT, Tissue.CEREBELLAR_WHITE)), coarse=coarse
     )
@@ -247,12 +242,36 @@ def _fields(
     for name, (value, outside) in padded.items():
         fields[name] = np.full(tissue.shape, outside, dtype=np.float32)
         fields[name][box] = value
-    air = ndimage.binary_fill_holes((tissue != Tissue.AIR)[::2, ::2, ::2])
-    from brainmets.synthesis.fields import stretch
-
-    skin = ndimage.distance_transform_edt(air, sampling=2.0).astype(np.float32)
+    skin = distance_mm(filled((tissue != Tissue.AIR)[::2, ::2, ::2]), (2.0, 2.0, 2.0))
     fields["skin"] = stretch(skin, tissue.shape, step=2.0)
     return fields
+
+
+def _plexus(data: NDArray[np.uint16], near: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return mm from where choroid plexus hangs in each ventricle.
+
+    That is the floor of the bodies behind the foramina, the temporal horns, the roof of the
+    third and the back of the fourth.
+    """
+    plexus = np.full(data.shape, 99.0, dtype=np.float32)
+    thalamus = near == Tissue.THALAMUS
+    body = np.isin(data, (4, 43))
+    if thalamus.any():
+        front = int(np.nonzero(thalamus.any(axis=(0, 2)))[0].max())
+        body[:, front + 2 :] = False
+        plexus[body] = _distance(thalamus, coarse=True)[body]
+    plexus[np.isin(data, (5, 44))] = 2.0
+    third = np.argwhere(data == 14)
+    if len(third):
+        top = np.full(data.shape[:2], -1)
+        np.maximum.at(top, (third[:, 0], third[:, 1]), third[:, 2])
+        plexus[tuple(third.T)] = 0.5 + top[third[:, 0], third[:, 1]] - third[:, 2]
+    fourth = np.argwhere(data == 15)
+    if len(fourth):
+        middle = np.median(fourth, axis=0)
+        low = fourth[(fourth[:, 1] <= middle[1]) & (fourth[:, 2] <= middle[2])]
+        plexus[tuple(low.T)] = 1.5
+    return plexus
 
 
 def _landmarks(

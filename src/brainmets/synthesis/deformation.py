@@ -10,6 +10,7 @@ import numpy as np
 from brainmets.domain.geometry import Geometry
 from brainmets.synthesis.anatomy import CHANNELS, OUTSIDE
 from brainmets.synthesis.fields import generator, spline_matrix
+from brainmets.synthesis.morphology import sample_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +63,7 @@ class Deformation:
         size = np.ceil(2 * np.minimum(reach, np.abs(moved).max(axis=0))).astype(int) + 1
         middle = moved.min(axis=0) + moved.max(axis=0)
         shape = (int(size[0]), int(size[1]), int(size[2]))
-        matrix = np.linalg.inv(forward)
+        matrix = np.asarray(np.linalg.inv(forward), dtype=np.float64)
         output_centre = (size - 1) / 2 - middle / 2
         offset = centre - matrix @ output_centre
         rng = generator(parameters.seed, 3)
@@ -127,17 +128,10 @@ class Deformation:
 
     def _displacement(self, place: NDArray[np.float64]) -> NDArray[np.float64]:
         """Evaluate the spline at scattered output positions (n, 3)."""
-        from scipy import ndimage
-
         size = np.array(self.control.shape[1:])
         at = 1.0 + np.clip(place / (np.array(self.shape) - 1), 0, 1) * (size - 3)
-        return np.stack(
-            [
-                ndimage.map_coordinates(axis, at.T, order=3, prefilter=False, mode="nearest")
-                for axis in self.control
-            ],
-            axis=1,
-        )
+        found = [sample_at(axis, at.T, order=3) for axis in self.control]
+        return np.stack(found, axis=1).astype(np.float64)
 
 
 def _affine(

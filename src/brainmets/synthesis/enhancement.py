@@ -17,7 +17,7 @@ from brainmets.synthesis.labels import Tissue
 from brainmets.synthesis.vessels import draw_tubes, grow_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -25,9 +25,13 @@ if TYPE_CHECKING:
     from brainmets.synthesis.deformation import Deformation
     from brainmets.synthesis.parameters import SynthesisParameters
 
+    Level = Callable[[str], float]
+    """Brightness of a named structure."""
+
 __all__ = ["Scene", "Waves", "paint_enhancement"]
 
-Index = "NDArray[np.int64]"
+Amounts = dict[str, float]
+"""Normal enhancement as recorded: strengths, millimetres and numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,7 +89,7 @@ class Scene:
         self,
         index: NDArray[np.int64],
         share: NDArray[np.float32],
-        value: float | NDArray[np.float32],
+        value: float | np.floating | NDArray[np.float32],
     ) -> None:
         """Mix `value` into the image by `share` 0…1, and note it as normal enhancement."""
         flat, normal = self.image.reshape(-1), self.normal.reshape(-1)
@@ -142,13 +146,13 @@ def _paint_pia(scene: Scene, gain: float, rng: np.random.Generator) -> None:
     scene.image.reshape(-1)[index] += np.float32(0.35 * gain) * patchy
 
 
-def _paint_sheets(scene: Scene, amount, level, rng: np.random.Generator) -> None:
+def _paint_sheets(scene: Scene, amount: Amounts, level: Level, rng: np.random.Generator) -> None:
     inside = ~_below(scene, "dura", -0.5)
     for sheet in ("falx", "tentorium"):
         if amount[sheet] <= 0:
             continue
         index = np.flatnonzero(_below(scene, sheet, 1.4) & inside)
-        half = np.clip(0.55 + 0.25 * Waves(rng, 15.0)(scene.coordinates(index)), 0.1, 1.1)
+        half = np.clip(0.35 + 0.2 * Waves(rng, 15.0)(scene.coordinates(index)), 0.05, 0.9)
         share = np.clip(half + 0.5 - scene.mm(sheet, index), 0, 1) * min(1.0, amount["dura_mm"])
         brain = scene.mm("depth", index) > 0.8  # the sheet lies between, not in, the banks
         share[brain] *= 0.25
@@ -161,7 +165,7 @@ def _paint_sheets(scene: Scene, amount, level, rng: np.random.Generator) -> None
         scene.blend(index, share.astype(np.float32), level("dura"))
 
 
-def _paint_sinuses(scene: Scene, amount, level, rng: np.random.Generator) -> None:
+def _paint_sinuses(scene: Scene, amount: Amounts, level: Level, rng: np.random.Generator) -> None:
     if amount["sinus"] <= 0:
         return
     shell = ~_below(scene, "dura", -2.5) & _below(scene, "dura", 9.0)
@@ -202,7 +206,7 @@ def _paint_ridge(
     index: NDArray[np.int64],
     from_sheet: NDArray[np.float32],
     radius: NDArray[np.float32],
-    bright: np.float32,
+    bright: np.floating,
 ) -> None:
     """Fill a triangle whose base lies on the skull and whose tip points along the sheet."""
     into = np.maximum(scene.mm("dura", index) + 0.5, 0.0)
@@ -229,7 +233,9 @@ def _ellipsoid(
     return index[share > 0].astype(np.int64), share[share > 0]
 
 
-def _paint_skull_base(scene: Scene, amount, level, rng: np.random.Generator) -> None:
+def _paint_skull_base(
+    scene: Scene, amount: Amounts, level: Level, rng: np.random.Generator
+) -> None:
     tissue = scene.channels["tissue"].reshape(-1)
     for side in ("left", "right"):
         radii = (rng.uniform(3.5, 5.5), rng.uniform(7.0, 11.0), rng.uniform(4.0, 7.0))
@@ -258,7 +264,7 @@ def _paint_skull_base(scene: Scene, amount, level, rng: np.random.Generator) -> 
         scene.blend(index, np.ones(len(index), dtype=np.float32), level("artery_trunk"))
 
 
-def _paint_plexus(scene: Scene, amount, level, rng: np.random.Generator) -> None:
+def _paint_plexus(scene: Scene, amount: Amounts, level: Level, rng: np.random.Generator) -> None:
     if amount["plexus"] <= 0:
         return
     bright = np.float32(level("plexus"))
@@ -280,7 +286,9 @@ def _paint_plexus(scene: Scene, amount, level, rng: np.random.Generator) -> None
         scene.blend(index, share.astype(np.float32), bright)
 
 
-def _paint_vessels(scene: Scene, anatomy: Anatomy, amount, level, rng: np.random.Generator) -> None:
+def _paint_vessels(
+    scene: Scene, anatomy: Anatomy, amount: Amounts, level: Level, rng: np.random.Generator
+) -> None:
     plans = (
         ("medullary", 0.2, 0.5),
         ("arteries", amount["arteries_radius_mm"], 1.7),

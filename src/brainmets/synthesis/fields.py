@@ -108,7 +108,8 @@ def blur(image: NDArray[np.float32], sigma: tuple[float, float, float]) -> NDArr
     out = image
     for axis, width in enumerate(sigma):
         if width >= 0.2:
-            out = ndimage.correlate1d(out, _kernel(width), axis=axis, mode="nearest")
+            found = ndimage.correlate1d(out, _kernel(width), axis=axis, mode="nearest")
+            out = np.asarray(found, dtype=np.float32)
     return out
 
 

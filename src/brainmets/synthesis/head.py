@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,7 @@ from brainmets.synthesis.enhancement import Scene, Waves, paint_enhancement
 from brainmets.synthesis.fields import generator, smooth_noise
 from brainmets.synthesis.labels import Tissue
 from brainmets.synthesis.lesions import paint_lesions
+from brainmets.synthesis.morphology import sample_at
 from brainmets.synthesis.parameters import SynthesisParameters, sample_parameters
 from brainmets.synthesis.store import anatomy_of
 from brainmets.synthesis.truth import coarse_truth
@@ -74,7 +74,9 @@ def _finish(
 ) -> SyntheticCase:
     scan = parameters.acquisition
     geometry = scene.deformation.geometry
-    keep = _strip_mask(scene, parameters) if parameters.stripped else None
+    keep = None
+    if parameters.stripped:
+        keep = _strip_mask(scene, parameters) | (painted.ids > 0)
     plan = None
     if scan.slice_mm > 1.05:
         plan = SlicePlan(geometry, axis=scan.slice_axis, slice_mm=scan.slice_mm, gap=scan.slice_gap)
@@ -166,7 +168,8 @@ def _strip_mask(scene: Scene, parameters: SynthesisParameters) -> NDArray[np.boo
     rough += np.float32(parameters.strip_skull_mm)
     rough *= np.float32(dura_scale)
     rough += np.float32(dura_offset)
-    return near & (scene.channels["dura"] > rough)
+    brain = scene.channels["depth"] > np.uint8(depth_offset + depth_scale)
+    return brain | (near & (scene.channels["dura"] > rough))
 
 
 class HeadHost:
@@ -224,6 +227,32 @@ class HeadHost:
     def halo(self, box: tuple[slice, ...]) -> NDArray[np.float32]:
         """White matter takes oedema, grey a little, fluid none."""
         return self._halo[self.scene.channels["tissue"][box]]
+
+    def make_room(self, centre: NDArray[np.float32], radius_mm: float, strength: float) -> None:
+        """Push the tissue about `centre` outwards, as a growing lesion does."""
+        reach = 2.2 * radius_mm
+        low = np.maximum(np.floor(centre - reach).astype(int), 0)
+        high = np.minimum(np.ceil(centre + reach).astype(int) + 1, self.image.shape)
+        box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        away = np.stack(
+            np.meshgrid(
+                *(np.arange(a, b) - c for a, b, c in zip(low, high, centre, strict=True)),
+                indexing="ij",
+            )
+        ).astype(np.float32)
+        distance = np.maximum(np.sqrt((away**2).sum(axis=0)), 1e-3)
+        fade = np.clip(1 - distance / reach, 0, 1) ** 2
+        # Pull from nearer the centre, never from beyond it.
+        inward = np.minimum(np.float32(strength * radius_mm) * fade, 0.7 * distance)
+        shift = (away * (-inward / distance)).astype(np.float32)
+        at = shift + (away + (centre - low).astype(np.float32)[:, None, None, None])
+        self.image[box] = sample_at(self.image[box], at)
+        near = tuple(
+            np.clip(np.rint(axis), 0, n - 1).astype(np.int32)
+            for axis, n in zip(at, distance.shape, strict=True)
+        )
+        for channel in (*self.scene.channels.values(), self.scene.normal):
+            channel[box] = channel[box][near]
 
     def levels(self, box: tuple[slice, ...]) -> tuple[float, float, float]:
         """The same all over a head from labels."""

@@ -95,4 +95,4 @@ def tissues_of(labels: NDArray[np.unsignedinteger]) -> NDArray[np.uint8]:
     table = np.zeros(HIGHEST_LABEL + 1, dtype=np.uint8)
     for label, tissue in FREESURFER_TISSUES.items():
         table[label] = tissue
-    return table[np.minimum(labels, HIGHEST_LABEL)]
+    return table[np.minimum(labels, np.array(HIGHEST_LABEL, dtype=np.uint16))]

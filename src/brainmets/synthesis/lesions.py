@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from brainmets.synthesis.fields import generator, smooth_noise
+from brainmets.synthesis.morphology import components, grown
 from brainmets.synthesis.shapes import level_set
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ class Host(Protocol):
         """Return how readily (0…1) oedema spreads in a box: white matter first."""
         ...
 
+    def make_room(self, centre: NDArray[np.float32], radius_mm: float, strength: float) -> None:
+        """Push tissue aside for a growing lesion, where the host can."""
+        ...
+
     def levels(self, box: tuple[slice, ...]) -> tuple[float, float, float]:
         """Return the brightness of fluid, white matter and enhanced blood thereabouts."""
         ...
@@ -88,36 +93,30 @@ def paint_lesions(
     A lesion for which no room is found after several attempts is left out: `placed` lists
     those that are there.
     """
-    shape = host.image.shape
-    ids = np.zeros(shape, dtype=np.uint16)
-    classes = np.zeros(shape, dtype=np.uint8)
-    blocked = np.zeros(shape, dtype=bool) if taken is None else taken.copy()
+    canvas = _Canvas(host, taken, library)
     placed: list[PlacedLesion] = []
     centres: dict[int, NDArray[np.float32]] = {}
     for number, lesion in enumerate(lesions):
         rng = generator(seed, 5, lesion.seed)
         for _ in range(ATTEMPTS):
             centre = _centre(host, lesion, lesions, centres, rng)
-            if centre is None:
+            voxels = None if centre is None else canvas.paint(lesion, centre, len(placed) + 1, rng)
+            if centre is None or voxels is None:
                 continue
-            done = _paint(
-                host, lesion, centre, ids, classes, blocked, len(placed) + 1, library, rng
-            )
-            if done is not None:
-                centres[number] = centre
-                placed.append(
-                    PlacedLesion(
-                        id=len(placed) + 1,
-                        requested=number,
-                        centre_voxel=(float(centre[0]), float(centre[1]), float(centre[2])),
-                        diameter_mm=lesion.diameter_mm,
-                        voxels=done,
-                        volume_mm3=done * float(np.prod(host.spacing_mm)),
-                        enhancement=lesion.enhancement,
-                    )
+            centres[number] = centre
+            placed.append(
+                PlacedLesion(
+                    id=len(placed) + 1,
+                    requested=number,
+                    centre_voxel=(float(centre[0]), float(centre[1]), float(centre[2])),
+                    diameter_mm=lesion.diameter_mm,
+                    voxels=voxels,
+                    volume_mm3=voxels * float(np.prod(host.spacing_mm)),
+                    enhancement=lesion.enhancement,
                 )
-                break
-    return Painted(ids=ids, classes=classes, placed=tuple(placed))
+            )
+            break
+    return Painted(ids=canvas.ids, classes=canvas.classes, placed=tuple(placed))
 
 
 def _centre(
@@ -138,84 +137,101 @@ def _centre(
     return (found[0] + rng.uniform(-0.5, 0.5, 3)).astype(np.float32)
 
 
-def _paint(
-    host: Host,
-    lesion: LesionParameters,
-    centre: NDArray[np.float32],
-    ids: NDArray[np.uint16],
-    classes: NDArray[np.uint8],
-    blocked: NDArray[np.bool_],
-    number: int,
-    library: ShapeLibrary | None,
-    rng: np.random.Generator,
-) -> int | None:
-    """Paint one lesion about `centre`; return its number of voxels, or None without room."""
-    spacing = np.array(host.spacing_mm, dtype=np.float32)
-    halo_mm = min(MOST_HALO_MM, 1.8 * lesion.oedema_mm) if lesion.oedema_mm > 0 else 0.0
-    reach = lesion.diameter_mm * (1.0 if lesion.diameter_mm > 4 else 1.4) + halo_mm + 2.0
-    low = np.maximum(np.floor(centre - reach / spacing).astype(int), 0)
-    high = np.minimum(np.ceil(centre + reach / spacing).astype(int) + 1, ids.shape)
-    if np.any(high - low < 3):
-        return None
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    # Small lesions and thick slices are drawn on a finer grid, for the share of each voxel.
-    every = 3 if lesion.diameter_mm < 8 else 1
-    fine = tuple(max(1, min(8, round(every * step))) for step in spacing.tolist())
-    level = _level(lesion, centre, low, high, spacing, fine, rng, library)
-    room = host.allowed(box) & ~blocked[box]
-    wanted_mm3 = np.pi / 6 * lesion.diameter_mm**3
-    fill, level = _fill(level, room, wanted_mm3 / float(spacing.prod()), fine, spacing)
-    count = max(1, round(wanted_mm3 / float(spacing.prod())))
-    if fill is None or count > np.count_nonzero(fill > 0.02):
-        return None
-    # The mask holds as many voxels as the volume asks for, the fullest first.
-    order = np.argpartition(fill.reshape(-1), -count)[-count:]
-    inside = np.zeros(fill.shape, dtype=bool)
-    inside.reshape(-1)[order] = True
-    if _scattered(inside):
-        return None
-    necrotic = _blend(host, box, lesion, fill, level, inside, rng)
-    halo = _blend_halo(host, box, lesion, level, room, fill, rng) if halo_mm else None
-    ids[box][inside] = number
-    here = classes[box]
-    if halo is not None:
-        here[halo & (here == 0)] = OEDEMA
-    here[inside] = np.where(necrotic[inside], NECROSIS, ENHANCING)
-    blocked[box] |= _grown(inside)
-    return count
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Spot:
+    """One lesion about to be painted into its box.
+
+    On the box's voxels: the share of each that is tumour (`fill`), about how far its surface
+    is (`level`, mm, negative inside), and its mask.
+    """
+
+    lesion: LesionParameters
+    box: tuple[slice, ...]
+    fill: NDArray[np.float32]
+    level: NDArray[np.float32]
+    inside: NDArray[np.bool_]
+
+
+class _Canvas:
+    """The host and the masks that grow with every lesion painted."""
+
+    def __init__(
+        self, host: Host, taken: NDArray[np.bool_] | None, library: ShapeLibrary | None
+    ) -> None:
+        self.host = host
+        self.library = library
+        self.ids = np.zeros(host.image.shape, dtype=np.uint16)
+        self.classes = np.zeros(host.image.shape, dtype=np.uint8)
+        self.blocked = np.zeros(host.image.shape, dtype=bool) if taken is None else taken.copy()
+
+    def paint(
+        self,
+        lesion: LesionParameters,
+        centre: NDArray[np.float32],
+        number: int,
+        rng: np.random.Generator,
+    ) -> int | None:
+        """Paint one lesion about `centre`; return its number of voxels, or None without room."""
+        spot = self._plan(lesion, centre, rng)
+        if spot is None:
+            return None
+        box = spot.box
+        if lesion.mass_effect > 0 and not self.blocked[box].any():
+            self.host.make_room(centre, lesion.diameter_mm / 2, lesion.mass_effect)
+        necrotic = _blend(self.host, spot, rng)
+        here = self.classes[box]
+        if lesion.oedema_mm > 0:
+            room = self.host.allowed(box) & ~self.blocked[box]
+            halo = _blend_halo(self.host, spot, room, rng)
+            here[halo & (here == 0)] = OEDEMA
+        self.ids[box][spot.inside] = number
+        here[spot.inside] = np.where(necrotic[spot.inside], NECROSIS, ENHANCING)
+        self.blocked[box] |= _grown(spot.inside)
+        return int(np.count_nonzero(spot.inside))
+
+    def _plan(
+        self, lesion: LesionParameters, centre: NDArray[np.float32], rng: np.random.Generator
+    ) -> _Spot | None:
+        spacing = np.array(self.host.spacing_mm, dtype=np.float32)
+        halo_mm = min(MOST_HALO_MM, 1.8 * lesion.oedema_mm)
+        reach = lesion.diameter_mm * (1.0 if lesion.diameter_mm > 4 else 1.4) + halo_mm + 2.0
+        low = np.maximum(np.floor(centre - reach / spacing).astype(int), 0)
+        high = np.minimum(np.ceil(centre + reach / spacing).astype(int) + 1, self.ids.shape)
+        if np.any(high - low < 3):
+            return None
+        box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        # Small lesions and thick slices are drawn on a finer grid, for the share of each voxel.
+        every = 3 if lesion.diameter_mm < 8 else 1
+        fine = tuple(max(1, min(8, round(every * step))) for step in spacing.tolist())
+        lines = [
+            ((np.arange((b - a) * n, dtype=np.float32) + 0.5) / n - 0.5 + a - c) * step
+            for a, b, c, step, n in zip(low, high, centre, spacing, fine, strict=True)
+        ]
+        position = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).astype(np.float32)
+        level = level_set(lesion, position, rng, self.library)
+        room = self.host.allowed(box) & ~self.blocked[box]
+        voxels = np.pi / 6 * lesion.diameter_mm**3 / float(spacing.prod())
+        fill, level = _fill(level, room, voxels, fine, spacing)
+        count = max(1, round(voxels))
+        if fill is None or count > np.count_nonzero(fill > 0.02):
+            return None
+        # The mask holds as many voxels as the volume asks for, the fullest first.
+        inside = np.zeros(fill.shape, dtype=bool)
+        order = np.argpartition(fill.reshape(-1), -count)[-count:]
+        inside.reshape(-1)[order] = True
+        if _scattered(inside):
+            return None
+        return _Spot(lesion=lesion, box=box, fill=fill, level=level, inside=inside)
 
 
 def _grown(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Keep two voxels between lesions, so that each stays a component of its own."""
-    from scipy import ndimage
-
-    return ndimage.binary_dilation(inside, np.ones((3, 3, 3)), iterations=2)
+    return grown(inside, 2)
 
 
 def _scattered(inside: NDArray[np.bool_]) -> bool:
-    """Say whether less than nine tenths hang together: squeezed between ventricle and skull."""
-    from scipy import ndimage
-
-    components, count = ndimage.label(inside, np.ones((3, 3, 3)))
-    return count > 1 and np.bincount(components[inside]).max() < inside.sum()
-
-
-def _level(
-    lesion: LesionParameters,
-    centre: NDArray[np.float32],
-    low: NDArray[np.integer],
-    high: NDArray[np.integer],
-    spacing: NDArray[np.float32],
-    fine: tuple[int, ...],
-    rng: np.random.Generator,
-    library: ShapeLibrary | None,
-) -> NDArray[np.float32]:
-    lines = [
-        ((np.arange((b - a) * n, dtype=np.float32) + 0.5) / n - 0.5 + a - c) * step
-        for a, b, c, step, n in zip(low, high, centre, spacing, fine, strict=True)
-    ]
-    position = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).astype(np.float32)
-    return level_set(lesion, position, rng, library)
+    """Say whether the mask falls apart, as where it is squeezed between ventricle and skull."""
+    return components(inside)[1] > 1
 
 
 def _fill(
@@ -251,17 +267,10 @@ def _fill(
     return soft.astype(np.float32), level
 
 
-def _blend(
-    host: Host,
-    box: tuple[slice, ...],
-    lesion: LesionParameters,
-    fill: NDArray[np.float32],
-    level: NDArray[np.float32],
-    inside: NDArray[np.bool_],
-    rng: np.random.Generator,
-) -> NDArray[np.bool_]:
+def _blend(host: Host, spot: _Spot, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Mix ring and core into the image; return where the core is (necrosis)."""
-    fluid, white, blood = host.levels(box)
+    lesion, level = spot.lesion, spot.level
+    fluid, white, blood = host.levels(spot.box)
     bright = white + lesion.enhancement * (blood - white)
     if lesion.kind == "haemorrhagic":
         bright = white + max(0.6, lesion.enhancement) * (blood - white)
@@ -279,29 +288,24 @@ def _blend(
     elif lesion.kind == "haemorrhagic":
         blot = np.clip(0.5 + 0.6 * smooth_noise(rng, level.shape, 4.0), 0, 1)
         value *= 1 - 0.45 * blot
-    part = host.image[box]
-    part += fill * (value - part)
-    return (core > 0.5) & inside
+    part = host.image[spot.box]
+    part += spot.fill * (value - part)
+    return (core > 0.5) & spot.inside
 
 
 def _blend_halo(
-    host: Host,
-    box: tuple[slice, ...],
-    lesion: LesionParameters,
-    level: NDArray[np.float32],
-    room: NDArray[np.bool_],
-    fill: NDArray[np.float32],
-    rng: np.random.Generator,
+    host: Host, spot: _Spot, room: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.bool_]:
     """Darken the oedema around the lesion; return where it is."""
-    fluid, white, _ = host.levels(box)
+    lesion, level, fill = spot.lesion, spot.level, spot.fill
+    fluid, white, _ = host.levels(spot.box)
     wave = smooth_noise(rng, level.shape, 7.0)
     width = np.maximum(lesion.oedema_mm * (1 + 0.45 * wave), 0.1)
-    spread = host.halo(box) * room
+    spread = host.halo(spot.box) * room
     share = np.clip((width * (0.25 + 0.75 * spread) - level) / 3.0 + 0.5, 0, 1) * spread
     share *= 1 - fill
     target = white + 0.75 * lesion.oedema_strength * (fluid - white)
-    part = host.image[box]
+    part = host.image[spot.box]
     # Oedema draws tissue towards one dark level and never brightens what is darker.
     part += np.minimum(np.float32(0.95) * share * (target - part), 0)
     return (share > 0.5) & (fill < 0.5)

@@ -1,8 +1,7 @@
 """Every random choice behind one synthetic head, drawn once, recorded, then applied."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -10,9 +9,6 @@ from pydantic import BaseModel, ConfigDict
 from brainmets.synthesis.config import Contrast, SynthesisConfig
 from brainmets.synthesis.contrast import draw_contrast
 from brainmets.synthesis.fields import generator
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = [
     "Acquisition",

@@ -12,6 +12,7 @@ from brainmets.domain.volume import Mask
 from brainmets.synthesis.config import SynthesisConfig
 from brainmets.synthesis.fields import blur, generator, smooth_noise
 from brainmets.synthesis.head import synthesize_head
+from brainmets.synthesis.morphology import distance_mm
 from brainmets.synthesis.store import anatomy_of
 
 if TYPE_CHECKING:
@@ -74,16 +75,16 @@ def analytic_labels(seed: int = 0) -> Mask:
     shell = (inner < 7.0) & (head < -3)
     labels[shell] = 515
     labels[shell & (inner > 1.8) & (inner < 4.6) & (space.z > -12)] = 516
-    _set(labels, space, (0, 78, -46), (12, 20, 20), head < -3, 509)
-    _set(labels, space, (0, 78, -44), (5, 17, 16), head < -3, 0)
+    _set(labels, space, (0, 78, -46), (12, 20, 20), where=head < -3, number=509)
+    _set(labels, space, (0, 78, -44), (5, 17, 16), where=head < -3, number=0)
     for side in (-1, 1):
-        _set(labels, space, (side * 32, 72, -34), (12, 12, 12), head < -1, 506)
-        _set(labels, space, (side * 30, 62, -50), (11, 14, 11), inner > 4, 0)
+        _set(labels, space, (side * 32, 72, -34), (12, 12, 12), where=head < -1, number=506)
+        _set(labels, space, (side * 30, 62, -50), (11, 14, 11), where=inner > 4, number=0)
     labels[inner < 0] = 24
     for side in (-1, 1):  # carotid siphons beside the sella; jugular bulbs
-        _set(labels, space, (side * 12, 16, -37), (3.2, 8, 3.2), None, 502)
-        _set(labels, space, (side * 13, 12, -50), (3.0, 3.0, 14), None, 502)
-        _set(labels, space, (side * 44, -26, -46), (4, 9, 9), inner > -3, 514)
+        _set(labels, space, (side * 12, 16, -37), (3.2, 8, 3.2), where=None, number=502)
+        _set(labels, space, (side * 13, 12, -50), (3.0, 3.0, 14), where=None, number=502)
+        _set(labels, space, (side * 44, -26, -46), (4, 9, 9), where=inner > -3, number=514)
     _fill_hindbrain(labels, space, cerebellum, stem, rng)
     _fill_cerebrum(labels, cerebrum)
     _fill_deep(labels, space)
@@ -102,16 +103,16 @@ class _Space:
             indexing="ij",
             copy=True,
         )
-        for axis in axes:
-            axis += np.float32(1.6) * smooth_noise(rng, SHAPE, 42.0)
-        self.x, self.y, self.z = axes
+        self.x, self.y, self.z = (
+            axis + np.float32(1.6) * smooth_noise(rng, SHAPE, 42.0) for axis in axes
+        )
         # Sulci run inwards: noise that hardly changes along the radius is folded at its zeros.
         radius = np.sqrt(self.x**2 + self.y**2 + self.z**2)
         shrink = (66.0 / np.maximum(radius, 12.0)) ** 0.5
         cube = rng.standard_normal((48, 48, 48), dtype=np.float32)
         from scipy import ndimage
 
-        at = np.stack([axis * shrink / 5.2 + 24 for axis in axes])
+        at = np.stack([axis * shrink / 5.2 + 24 for axis in (self.x, self.y, self.z)])
         fold = ndimage.map_coordinates(
             ndimage.gaussian_filter(cube, 0.75), at, order=1, mode="grid-wrap"
         )
@@ -192,10 +193,8 @@ def _brainstem(space: _Space) -> NDArray[np.float32]:
 
 def _fill_cerebrum(labels: NDArray[np.uint16], cerebrum: NDArray[np.float32]) -> None:
     """Grey within 3 mm of the pia, white inside; left and right apart."""
-    from scipy import ndimage
-
     inside = (cerebrum < 0) & (labels == 24)
-    depth = ndimage.distance_transform_edt(cerebrum < 0)
+    depth = distance_mm(cerebrum < 0)
     half = SHAPE[0] // 2
     grey, white = inside & (depth <= 3.0), inside & (depth > 3.0)
     for side, numbers in ((slice(None, half), (3, 2)), (slice(half, None), (42, 41))):
@@ -218,7 +217,7 @@ def _fill_hindbrain(
         labels[fluid & half & (cerebellum < 0)] = grey
         labels[fluid & half & (tree < -7)] = white
     labels[fluid & (stem < 0)] = 16
-    _set(labels, space, (0, -32, -36), (6, 5, 11), fluid, 15)
+    _set(labels, space, (0, -32, -36), (6, 5, 11), where=fluid, number=15)
 
 
 def _fill_deep(labels: NDArray[np.uint16], space: _Space) -> None:
@@ -240,9 +239,9 @@ def _fill_deep(labels: NDArray[np.uint16], space: _Space) -> None:
         )
         for centre, radii, numbers in parts:
             place = (side * centre[0], float(centre[1]), float(centre[2]))
-            _set(labels, space, place, radii, half, numbers[shift])
-    _set(labels, space, (0, -8, 2), (2.2, 12, 9), brain, 14)
-    _set(labels, space, (0, 8, -22), (9, 3, 2.5), None, 85)
+            _set(labels, space, place, radii, where=half, number=numbers[shift])
+    _set(labels, space, (0, -8, 2), (2.2, 12, 9), where=brain, number=14)
+    _set(labels, space, (0, 8, -22), (9, 3, 2.5), where=None, number=85)
 
 
 def _set(
@@ -250,6 +249,7 @@ def _set(
     space: _Space,
     centre: tuple[float, float, float],
     radii: tuple[float, float, float],
+    *,
     where: NDArray[np.bool_] | None,
     number: int,
 ) -> None:

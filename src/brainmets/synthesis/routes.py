@@ -25,8 +25,10 @@ VARIANTS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Routes:
-    """Trees of voxel positions: `points` float32 (n, 3); `parents` int32 (variants, n), −1 at roots
-    and where no root can be reached.
+    """Trees of voxel positions.
+
+    `points` float32 (n, 3); `parents` int32 (variants, n), −1 at roots and where no root can
+    be reached.
     """
 
     points: NDArray[np.float32]
@@ -40,8 +42,10 @@ def plan_routes(
     *,
     variants: int = VARIANTS,
 ) -> dict[str, Routes]:
-    """Plan cortical veins (to the sinuses), arteries (from the siphons), deep veins (along the
-    ventricles and cisterns to the straight sinus) and medullary veins (to the ventricles).
+    """Plan every system of vessels.
+
+    Cortical veins run to the sinuses, arteries from the siphons, deep veins along ventricles
+    and cisterns to the straight sinus, medullary veins to the ventricles.
     """
     depth, dura = fields["depth"], fields["dura"]
     # The pia: fluid in sulci and over gyri, and the touching banks of closed sulci.
@@ -75,13 +79,13 @@ def plan_routes(
     wall = (tissue == Tissue.VENTRICLE) & (depth < 99)
     inner = _nodes(wall)
     if len(inner) and (straight < 2.5).any():
-        from scipy.spatial import cKDTree
+        from scipy.spatial import KDTree
 
         ends = np.argwhere(straight < 2.5)
         front = ends[ends[:, 1] >= np.percentile(ends[:, 1], 80)].astype(np.float32)
-        reach, _ = cKDTree(front).query(points)
+        reach, _ = KDTree(front).query(points)
         both = np.concatenate([inner, points[reach < 45.0]])
-        away, _ = cKDTree(front).query(both)
+        away, _ = KDTree(front).query(both)
         routes["deep"] = _trees(
             both, away < 3.0, resistance=np.ones(len(both)), salt=4, variants=variants
         )
@@ -89,9 +93,9 @@ def plan_routes(
     inner = _nodes(white)
     core = np.argwhere(tissue == Tissue.VENTRICLE)[:: STEP * 3].astype(np.float32)
     if len(core) > 10 and len(inner) > 10:
-        from scipy.spatial import cKDTree
+        from scipy.spatial import KDTree
 
-        reach, _ = cKDTree(core).query(inner)
+        reach, _ = KDTree(core).query(inner)
         routes["medullary"] = _trees(
             inner, reach < 4.0, resistance=np.ones(len(inner)), salt=3, variants=variants
         )
@@ -120,13 +124,13 @@ def _trees(
 ) -> Routes:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import dijkstra
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     count = len(points)
     parents = np.full((variants, count), -1, dtype=np.int32)
     starts = np.nonzero(roots)[0]
     if count and len(starts):
-        pairs = cKDTree(points).query_pairs(1.9 * STEP, output_type="ndarray")
+        pairs = KDTree(points).query_pairs(1.9 * STEP, output_type="ndarray")
         length = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1) + 0.3
         for variant in range(variants):
             rng = generator(salt, variant)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from brainmets.synthesis.fields import smooth_noise
+from brainmets.synthesis.fields import blur, smooth_noise
+from brainmets.synthesis.morphology import components, distance_mm, sample_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,10 +42,10 @@ class ShapeLibrary:
 
         levels: list[NDArray[np.float32]] = []
         for mask in masks:
-            components, _ = ndimage.label(np.isin(mask.data, core), np.ones((3, 3, 3)))
+            numbers, _ = components(np.isin(mask.data, core))
             spacing = np.array(mask.geometry.spacing_mm)
-            for number, where in enumerate(ndimage.find_objects(components), start=1):
-                inside = np.pad(components[where] == number, 1)
+            for number, where in enumerate(ndimage.find_objects(numbers), start=1):
+                inside = np.pad(numbers[where] == number, 1)
                 volume = inside.sum() * spacing.prod()
                 if volume < SMALLEST_LIBRARY_MM3:
                     continue
@@ -58,15 +59,12 @@ class ShapeLibrary:
 
     def level(self, index: int, position: NDArray[np.floating]) -> NDArray[np.float32]:
         """Evaluate shape `index` at positions (…, 3) in radii; negative inside."""
-        from scipy import ndimage
-
         grid = self.levels[index % len(self.levels)]
         at = (position / self.half_width + 1) * (len(grid) - 1) / 2
         beyond = np.linalg.norm(
             position - np.clip(position, -self.half_width, self.half_width), axis=-1
         )
-        found = ndimage.map_coordinates(grid, np.moveaxis(at, -1, 0), order=1, mode="nearest")
-        return found + beyond.astype(np.float32)
+        return sample_at(grid, np.moveaxis(at, -1, 0)) + beyond.astype(np.float32)
 
 
 def _level_of(
@@ -79,16 +77,16 @@ def _level_of(
     from scipy import ndimage
 
     radius = (volume_mm3 * 3 / (4 * np.pi)) ** (1 / 3)
-    signed = ndimage.distance_transform_edt(~inside, sampling=spacing)
-    signed -= ndimage.distance_transform_edt(inside, sampling=spacing)
-    signed = ndimage.gaussian_filter(signed.astype(np.float32), 0.6) / np.float32(radius)
+    step = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
+    signed = distance_mm(~inside, step) - distance_mm(inside, step)
+    signed = blur(signed, (0.6, 0.6, 0.6)) / np.float32(radius)
     centre = np.array(ndimage.center_of_mass(inside))
     line = np.linspace(-half_width, half_width, points)
     grid = np.stack(np.meshgrid(line, line, line, indexing="ij"))
     at = grid * radius / spacing[:, None, None, None] + centre[:, None, None, None]
     edge = np.array(inside.shape)[:, None, None, None] - 1
     beyond = np.linalg.norm((at - np.clip(at, 0, edge)) * spacing[:, None, None, None], axis=0)
-    values = ndimage.map_coordinates(signed, at, order=1, mode="nearest")
+    values = sample_at(signed, at)
     return (values + beyond / radius).astype(np.float32)
 
 
@@ -136,4 +134,4 @@ def _soft_minimum(
     a: NDArray[np.float32], b: NDArray[np.float32], width: float
 ) -> NDArray[np.float32]:
     blend = np.maximum(width - np.abs(a - b), 0) / width
-    return np.minimum(a, b) - blend * blend * np.float32(width / 4)
+    return np.minimum(a, b) - (blend * blend * (width / 4)).astype(np.float32)

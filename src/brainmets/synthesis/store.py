@@ -11,8 +11,6 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from brainmets.synthesis.anatomy import Anatomy
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ __all__ = ["CACHE_VARIABLE", "anatomy_of", "cache_folder"]
 
 CACHE_VARIABLE = "BRAINMETS_CACHE"
 """Environment variable naming the folder for what can be worked out again; empty for none."""
-FORMAT = 3
+FORMAT = 4
 """Raised whenever an anatomy is worked out otherwise than before."""
 HELD = 4
 """Anatomies kept in memory, about 60 MB each."""
@@ -67,8 +65,8 @@ def anatomy_of(labels: Mask, *, quick: bool = False) -> Anatomy:
 def _key(labels: Mask, *, quick: bool) -> str:
     digest = hashlib.blake2b(digest_size=16)
     digest.update(f"{FORMAT} {quick} {labels.data.shape} {labels.data.dtype}".encode())
-    digest.update(np.ascontiguousarray(labels.geometry.affine))
-    digest.update(np.ascontiguousarray(labels.data))
+    digest.update(labels.geometry.affine.tobytes())
+    digest.update(labels.data.tobytes())
     return digest.hexdigest()
 
 

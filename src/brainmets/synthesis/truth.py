@@ -10,6 +10,8 @@ import numpy as np
 from brainmets.synthesis.lesions import ENHANCING, NECROSIS, OEDEMA, Painted, PlacedLesion
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from brainmets.domain.geometry import Geometry
     from brainmets.synthesis.acquisition import SlicePlan
 
@@ -61,6 +63,6 @@ def coarse_truth(painted: Painted, plan: SlicePlan, *, back: bool, geometry: Geo
     return Painted(ids=ids, classes=classes, placed=tuple(placed))
 
 
-def _carry(mask, plan: SlicePlan, *, back: bool):
+def _carry(mask: NDArray[np.float32], plan: SlicePlan, *, back: bool) -> NDArray[np.float32]:
     thick = plan.thicken(mask)
     return plan.thin(thick) if back else thick

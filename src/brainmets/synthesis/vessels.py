@@ -85,7 +85,7 @@ def draw_tubes(
         fill *= np.minimum(1.0, (radii[chosen, None] / 0.5) ** 2)
         keep = (fill > 0.02) & np.all((near >= 0) & (near < np.array(shape)), axis=2)
         flat = np.ravel_multi_index(tuple(near[keep].T), shape)
-        indices.append(flat.astype(np.int64))
+        indices.append(np.asarray(flat, dtype=np.int64))
         shares.append(fill[keep].astype(np.float32))
     if not indices:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)

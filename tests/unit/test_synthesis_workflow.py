@@ -1,0 +1,63 @@
+"""Synthetic heads as files, and the head made from formulas."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from brainmets.domain.errors import OutputExists
+from brainmets.io import read_mask, read_volume, write_mask
+from brainmets.synthesis import sample_head
+from brainmets.workflows.synthesize import benchmark_cases, synthesize
+from tests.unit.synthesis_mini import CLEAN, mini_labels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRAINMETS_CACHE", str(tmp_path / "cache"))
+
+
+def test_heads_are_written_with_their_truth_and_parameters(tmp_path: Path) -> None:
+    labels = write_mask(mini_labels(), tmp_path / "labels.nii.gz")
+    stages: list[str] = []
+    folders = synthesize(
+        labels, tmp_path / "out", seed=4, count=2, config=CLEAN,
+        progress=lambda stage, _done: stages.append(stage),
+    )  # fmt: skip
+    assert [folder.name for folder in folders] == ["head-4", "head-5"]
+    assert stages[0] == "read"
+    for folder in folders:
+        image, lesions = read_volume(folder / "t1c.nii.gz"), read_mask(folder / "lesions.nii.gz")
+        assert image.geometry.same_grid(lesions.geometry)
+        record = json.loads((folder / "parameters.json").read_text("utf-8"))
+        assert len(record["placed"]) == len(np.unique(lesions.data)) - 1
+        for lesion in record["placed"]:
+            assert np.count_nonzero(lesions.data == lesion["id"]) == lesion["voxels"]
+    assert not list((tmp_path / "out").glob(".*"))
+    with pytest.raises(OutputExists):
+        synthesize(labels, tmp_path / "out", seed=5)
+
+
+def test_the_benchmark_is_the_same_every_time(tmp_path: Path) -> None:
+    labels = write_mask(mini_labels(), tmp_path / "training_seg_17.nii.gz")
+    first = list(benchmark_cases([labels], heads=2))
+    again = list(benchmark_cases([labels], heads=2))
+    assert [name for name, _ in first] == ["training_seg_17-17000", "training_seg_17-17001"]
+    for (_, one), (_, other) in zip(first, again, strict=True):
+        assert np.array_equal(one.image.data, other.image.data)
+        assert np.array_equal(one.lesions.data, other.lesions.data)
+        assert len(one.placed) >= 7
+
+
+def test_a_head_made_from_formulas_is_whole_and_repeatable() -> None:
+    first, second = sample_head(0), sample_head(0)
+    assert np.array_equal(first.image.data, second.image.data)
+    assert np.array_equal(first.lesions.data, second.lesions.data)
+    assert len(first.placed) >= 3
+    assert min(first.image.geometry.shape) > 120
