@@ -162,6 +162,14 @@ def test_sides_are_the_patients(x: float, side: str) -> None:
         assert lesion.side == side
 
 
+def test_sides_are_told_from_the_heads_middle_not_the_origin() -> None:
+    grid = Geometry.isotropic((64, 20, 20))
+    tumour = PhantomLesion(centre_ras_mm=(20.0, 0, 0), radii_mm=(4, 4, 4))
+    probability = as_probability(HeadPhantom(lesions=(tumour,)).render(grid)[1])
+    (lesion,) = find_lesions(probability, OperatingPoint(), midline_x_mm=60.0)[1]
+    assert lesion.side == "left"
+
+
 def test_slices_are_separate_and_have_no_side() -> None:
     data = np.zeros((20, 20, 3), np.float32)
     data[5:9, 5:9, :] = 0.8

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["MIDLINE_MM", "find_lesions"]
 
 MIDLINE_MM = 3.0
-"""A centroid this near the mid-sagittal plane of the scanner's axes is called midline."""
+"""A centroid this near the head's mid-sagittal plane is called midline."""
 
 TIE_DECIMALS = 3
 """Digits of a centroid that order lesions of equal volume: beyond them is rounding."""
@@ -33,7 +33,11 @@ class _Component(NamedTuple):
 
 
 def find_lesions(
-    probability: Volume, point: OperatingPoint, *, kind: CaseKind = "volume"
+    probability: Volume,
+    point: OperatingPoint,
+    *,
+    kind: CaseKind = "volume",
+    midline_x_mm: float = 0.0,
 ) -> tuple[Mask, tuple[Lesion, ...]]:
     """Return the lesions, largest first, and a mask holding their ids 1…n.
 
@@ -45,6 +49,8 @@ def find_lesions(
         probability: 0…1 on the input's own grid.
         point: which voxels belong to a lesion and which lesions are kept.
         kind: whether the slices along k belong together.
+        midline_x_mm: RAS x of the head's mid-sagittal plane, which divides left from right. Many
+            files have their origin at a corner of the grid: give the head's own middle.
     """
     geometry = probability.geometry
     ruler = Ruler(geometry, slice_axis=2 if kind == "slices" else geometry.slice_axis)
@@ -66,7 +72,9 @@ def find_lesions(
         labels[tuple(kept[index].voxels.T)] = number
         lesion = _measure(number, kept[index], ruler, middles[index], centroids[index])
         if kind == "slices":
-            lesion = replace(lesion, side="unknown", diameter_3d_mm=lesion.diameter_in_plane_mm)
+            lesion = replace(lesion, diameter_3d_mm=lesion.diameter_in_plane_mm)
+        else:
+            lesion = replace(lesion, side=_side(lesion.centroid_ras_mm[0] - midline_x_mm))
         lesions.append(lesion)
     return Mask(data=labels, geometry=geometry), tuple(lesions)
 
@@ -124,14 +132,14 @@ def _measure(
         centroid_ras_mm=(x, y, z),
         centroid_voxel=(i, j, k),
         slice_index=diameters.slice_index,
-        side=_side(x),
+        side="unknown",
         peak_probability=float(component.probabilities.max()),
         mean_probability=float(component.probabilities.mean(dtype=np.float64)),
     )
 
 
 def _side(x_mm: float) -> Side:
-    """Side of the patient by the sign of x in RAS+."""
+    """Side of the patient by the distance to the right of the midline."""
     if abs(x_mm) <= MIDLINE_MM:
         return "midline"
     return "right" if x_mm > 0 else "left"

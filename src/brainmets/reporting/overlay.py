@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -146,23 +145,22 @@ def _key_slices(head: Head, count: int) -> list[int]:
     ends = round(0.04 * (high - low))  # nothing but scalp lies there
     low, high = low + ends, high - ends
     count = min(count, high - low)
-    edges = np.linspace(high, low, count + 1)
-    chosen: list[int] = []
+    step = (high - low) / count
     burden = np.count_nonzero(head.ids, axis=(0, 1))
-    for top, bottom in itertools.pairwise(edges):
-        first, last = int(np.floor(bottom)), max(int(np.ceil(top)), int(np.floor(bottom)) + 1)
+    chosen: list[int] = []
+    for number in range(count):
+        top = high - number * step
+        last = int(min(top, chosen[-1] - step / 2 if chosen else top))
+        first = min(int(top - step), last - 1)
         part = burden[first:last]
-        middle = (first + last - 1) // 2
-        best = first + int(np.argmax(part)) if part.any() else middle
-        if best not in chosen:
-            chosen.append(best)
+        chosen.append(first + (int(np.argmax(part)) if part.any() else len(part) // 2))
     return chosen
 
 
 def _level(head: Head, k: int) -> str:
     middle = [(n - 1) / 2 for n in head.grey.shape]
     z = float(head.geometry.to_ras_mm((middle[0], middle[1], k))[2])
-    return f"S {z:.0f} mm" if z >= 0 else f"I {-z:.0f} mm"
+    return f"z {z:.0f} mm"
 
 
 def _slice_rows(report: Report, head: Head) -> list[list[_Cell]]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from brainmets import __version__
 from brainmets.domain import Prediction, Progress, Provenance, Report, silent
 from brainmets.domain.errors import UnknownModel
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from brainmets.domain import Case, Sequence
     from brainmets.inference import OperatingPoint, Precision
+    from brainmets.preprocessing import Prepared
 
 __all__ = [
     "DEFAULT_MODELS",
@@ -165,7 +168,9 @@ class Segmenter:
         with stages.timed("measure"):
             progress("measure", 0.0)
             native = prepared.to_native(probability)
-            mask, lesions = find_lesions(native, point, kind=case.kind)
+            mask, lesions = find_lesions(
+                native, point, kind=case.kind, midline_x_mm=_midline_x_mm(prepared)
+            )
             progress("measure", 1.0)
         return Report(
             case=case,
@@ -255,6 +260,15 @@ class _Stages:
     def finished(self) -> dict[str, float]:
         """All stages and the total."""
         return {**self.seconds, "total": time.perf_counter() - self._start}
+
+
+def _midline_x_mm(prepared: Prepared) -> float:
+    """RAS x of the middle of the head: the prepared grid is the box around it.
+
+    The origin does not tell: atlas files have it at a corner, scanners at the magnet's centre.
+    """
+    middle = (np.array(prepared.geometry.shape) - 1) / 2
+    return float(prepared.geometry.to_ras_mm(middle)[0])
 
 
 def _engine_name(predictor: Predictor) -> str:
