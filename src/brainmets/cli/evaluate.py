@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from brainmets.cli.progress import shown
 from brainmets.domain import RESEARCH_USE_ONLY
-from brainmets.evaluation.regions import RegionScheme  # noqa: TC001 - typer reads annotations
+from brainmets.evaluation.regions import RegionScheme  # noqa: TC001
 from brainmets.evaluation.scores import EmptyPolicy, ScorerName  # noqa: TC001
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ HEADLINES = {
 
 
 def evaluate(
+    *,
     reference: Annotated[
         Path, typer.Option(help="Expert masks: a file, or a folder with a file or folder a case.")
     ],
@@ -104,7 +106,7 @@ def evaluate(
         spacing_order="header" if header_spacing else "official",
         jobs=jobs,
     )
-    with _bar(console) as step:
+    with shown("Scoring", hidden=as_json) as step:
         run = score(reference, prediction, options, step)
     write_scores(run, out)
     if as_json:
@@ -124,6 +126,7 @@ def compare(
         list[Path],
         typer.Argument(help="Folders written by evaluate, or masks if --reference is given."),
     ],
+    *,
     out: Annotated[Path, typer.Option(help="Folder for comparison.json, .html and .pdf.")],
     reference: Annotated[
         Path | None, typer.Option(help="Expert masks: score the models first, as evaluate does.")
@@ -137,6 +140,9 @@ def compare(
     names: Annotated[
         str | None, typer.Option(help="Names for the report, separated by commas.")
     ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Processes for scoring masks; one a core by default.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the comparison as JSON for machines.")
     ] = False,
@@ -146,6 +152,7 @@ def compare(
 
     from brainmets.workflows.compare import CompareOptions, comparison_document
     from brainmets.workflows.compare import compare as run_comparison
+    from brainmets.workflows.evaluate import EvaluateOptions
 
     console = Console(stderr=as_json)
     options = CompareOptions(
@@ -153,45 +160,15 @@ def compare(
         images=images,
         region=region,
         names=tuple(name.strip() for name in names.split(",")) if names else (),
+        scoring=EvaluateOptions(jobs=jobs),
     )
-    with _bar(console) as step:
+    with shown("Comparing", hidden=as_json) as step:
         comparison, files = run_comparison(tuple(models), out, options, step)
     if as_json:
         typer.echo(json.dumps(comparison_document(comparison), ensure_ascii=False))
         return
     _show_comparison(comparison, console)
     console.print(f"Written to {out}: {', '.join(path.name for path in files)}", highlight=False)
-
-
-class _bar:  # noqa: N801 - used as a function, `with _bar(console) as step`
-    """A progress bar that is itself the progress callback."""
-
-    def __init__(self, console: Console) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
-        self._tasks: dict[str, int] = {}
-
-    def __enter__(self) -> _bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_fault: object) -> None:
-        self._progress.stop()
-
-    def __call__(self, stage: str, done: float, /) -> None:
-        from rich.progress import TaskID
-
-        if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=1.0)
-        self._progress.update(TaskID(self._tasks[stage]), completed=done)
 
 
 def _show(run: ScoreRun, console: Console) -> None:

@@ -155,6 +155,8 @@ def evaluate(
             "empty": options.empty,
             "missing": options.missing,
             "spacing_order": options.spacing_order,
+            "reference": str(reference.resolve()),
+            "prediction": str(prediction.resolve()),
         },
         cases=tuple(one for one in ordered if not isinstance(one, str)),
         unpaired_reference=tuple(pair.case_id for pair in pairing.only_reference),
