@@ -8,7 +8,13 @@ import numpy as np
 import pydicom
 import pytest
 
-from brainmets.domain.errors import DicomPixels, SeveralSeries, UnknownSeries
+from brainmets.domain.errors import (
+    DicomPixels,
+    DuplicateSlices,
+    MissingSlices,
+    SeveralSeries,
+    UnknownSeries,
+)
 from brainmets.io import list_series, read_case
 from tests.unit.io_files import (
     BIG_ENDIAN,
@@ -133,6 +139,17 @@ def test_several_series_are_listed_and_chosen(tmp_path: Path) -> None:
         assert read_case(tmp_path / "u", series=name).geometry.shape == (20, 24, 18)
     with pytest.raises(UnknownSeries):
         read_case(tmp_path / "u", series="5")
+
+
+def test_gaps_and_copies_are_named(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "s", head(), skip=(4, 9, 10))
+    with pytest.raises(MissingSlices, match=r"3 missing slices \(after number 4, 8 of 17"):
+        read_case(tmp_path / "s")
+    paths = write_dicom(tmp_path / "t", head(), shuffled=False)
+    for k in (2, 7):
+        (tmp_path / "t" / f"copy{k}").write_bytes(paths[k].read_bytes())
+    with pytest.raises(DuplicateSlices, match=r"2 slices .*\(number 4, 10 of 22"):
+        read_case(tmp_path / "t")
 
 
 def test_a_doubtful_sequence_is_noted(tmp_path: Path) -> None:

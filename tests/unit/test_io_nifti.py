@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from brainmets.domain import Geometry, Mask, Volume
+from brainmets.domain import RESEARCH_USE_ONLY, Geometry, Mask, Volume
 from brainmets.domain.errors import (
     BrainmetsError,
     DiskFull,
@@ -166,6 +166,7 @@ def test_masks_are_written_small_and_alike(tmp_path: Path, highest: int, dtype: 
     seen = nibabel.load(tmp_path / "one.nii.gz")
     assert seen.get_data_dtype() == np.dtype(dtype)
     assert seen.header.get_xyzt_units() == ("mm", "sec")
+    assert seen.header["descrip"].item().decode() == RESEARCH_USE_ONLY
     # A sheared grid fits no quaternion: sform alone, rather than a qform that lies.
     assert (int(seen.header["qform_code"]), int(seen.header["sform_code"])) == (0, 1)
     assert np.array_equal(read_mask(tmp_path / "one.nii.gz").data, labels)

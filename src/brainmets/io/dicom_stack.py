@@ -51,6 +51,9 @@ UNEVEN_BEYOND = 0.1
 TILT_BEYOND_DEGREES = 0.5
 """Between the stack's direction and the slice normal."""
 
+SHOWN_SLICES = 8
+"""How many slices a message names."""
+
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -179,7 +182,7 @@ def _step(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArra
     if same.size:
         raise DuplicateSlices(
             f"{same.size} slice{'s' * (same.size != 1)} in the place of another "
-            f"(the first is number {same[0] + 2} of {len(along)} in order)",
+            f"(number {_listed(same + 2)} of {len(along)}, in order of position)",
             expected="one slice in each place",
             remedy="remove the copies, or give one phase or echo of the series",
         )
@@ -188,7 +191,7 @@ def _step(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArra
         lacking = int(np.rint(gaps[wide] / typical - 1).sum())
         raise MissingSlices(
             f"{lacking} missing slice{'s' * (lacking != 1)} "
-            f"(the first gap follows number {wide[0] + 1} of {len(along)} in order)",
+            f"(after number {_listed(wide + 1)} of {len(along)}, in order of position)",
             expected=f"a slice every {typical:.4g} mm",
             remedy="export or upload the complete series",
         )
@@ -208,6 +211,11 @@ def _step(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArra
     if astray > UNEVEN_BEYOND * typical + 1e-2:
         raise _mixed(f"slices shifted sideways by up to {astray:.3g} mm")
     return step
+
+
+def _listed(numbers: NDArray[np.integer]) -> str:
+    shown = ", ".join(map(str, numbers[:SHOWN_SLICES].tolist()))
+    return f"{shown} and more" if len(numbers) > SHOWN_SLICES else shown
 
 
 def _mixed(found: str) -> MixedSlices:

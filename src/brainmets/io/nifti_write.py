@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from brainmets.domain.errors import DiskFull, InputError, OptionError, OutputDiffers, OutputExists
+from brainmets.domain.prediction import RESEARCH_USE_ONLY
 from brainmets.io.entries import file_entry
 from brainmets.io.limits import Limits
 from brainmets.io.nifti import read_nifti
@@ -194,6 +195,7 @@ def _header(dtype: str, geometry: Geometry, slope: float) -> bytes:
     struct.pack_into("<8f", header, 76, hand, *spacing, 0, 0, 0, 0)
     struct.pack_into("<3f", header, 108, VOXEL_OFFSET, slope, 0.0)
     struct.pack_into("<B", header, 123, UNITS_MM_S)
+    struct.pack_into("<80s", header, 148, RESEARCH_USE_ONLY.encode("ascii"))
     struct.pack_into("<2h", header, 252, SCANNER_ANATOMICAL * orthogonal, SCANNER_ANATOMICAL)
     if orthogonal:
         proper = rotation * np.array([1.0, 1.0, hand])

@@ -222,7 +222,9 @@ def _sorted_out(
 def _what(entry: Entry) -> str:
     if entry.size == 0:
         return "nothing"
-    return {"text": "text", "zip": "a zip inside a zip"}.get(entry.kind, "no known image format")
+    return {"text": "text", "zip": "a zip inside another input"}.get(
+        entry.kind, "no known image format"
+    )
 
 
 def _is_mask(entry: Entry) -> bool:
