@@ -29,7 +29,7 @@ class OnnxRuntimeEngine:
     name: EngineName = "onnxruntime"
     precision: str = "float32"
     bytes_per_value: int = 4
-    workspace: float = 1.5
+    workspace: float = 1.35
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
         """Load the network."""

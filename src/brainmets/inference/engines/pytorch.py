@@ -28,7 +28,7 @@ class PyTorchEngine:
     name: EngineName = "pytorch"
     precision: str = "float32"
     bytes_per_value: int = 4
-    workspace: float = 2.0
+    workspace: float = 2.5
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
         """Build the network and fill in its weights."""
