@@ -10,7 +10,7 @@ import pytest
 
 from brainmets.domain.errors import OutputExists
 from brainmets.io import read_mask, read_volume, write_mask
-from brainmets.synthesis import sample_head
+from brainmets.synthesis import ENHANCING, sample_head
 from brainmets.workflows.synthesize import benchmark_cases, synthesize
 from tests.unit.synthesis_mini import CLEAN, mini_labels
 
@@ -47,17 +47,19 @@ def test_heads_are_written_with_their_truth_and_parameters(tmp_path: Path) -> No
 def test_the_benchmark_is_the_same_every_time(tmp_path: Path) -> None:
     labels = write_mask(mini_labels(), tmp_path / "training_seg_17.nii.gz")
     first = list(benchmark_cases([labels], heads=2))
-    again = list(benchmark_cases([labels], heads=2))
+    again = list(benchmark_cases([labels], heads=1))
     assert [name for name, _ in first] == ["training_seg_17-17000", "training_seg_17-17001"]
-    for (_, one), (_, other) in zip(first, again, strict=True):
+    for (_, one), (_, other) in zip(first[:1], again, strict=True):
         assert np.array_equal(one.image.data, other.image.data)
         assert np.array_equal(one.lesions.data, other.lesions.data)
         assert len(one.placed) >= 7
+    assert len(first) == 2
 
 
 def test_a_head_made_from_formulas_is_whole_and_repeatable() -> None:
-    first, second = sample_head(0), sample_head(0)
-    assert np.array_equal(first.image.data, second.image.data)
-    assert np.array_equal(first.lesions.data, second.lesions.data)
-    assert len(first.placed) >= 3
-    assert min(first.image.geometry.shape) > 120
+    case = sample_head(0)
+    assert len(case.placed) >= 3
+    assert min(case.image.geometry.shape) > 120
+    rims = case.image.data[case.classes.data == ENHANCING]
+    assert np.percentile(rims, 90) > np.percentile(case.image.data, 90)
+    assert np.array_equal(sample_head(0).image.data, case.image.data)

@@ -260,7 +260,7 @@ def _plexus(data: NDArray[np.uint16], near: NDArray[np.uint8]) -> NDArray[np.flo
         front = int(np.nonzero(thalamus.any(axis=(0, 2)))[0].max())
         body[:, front + 2 :] = False
         plexus[body] = _distance(thalamus, coarse=True)[body]
-    plexus[np.isin(data, (5, 44))] = 2.0
+    plexus[np.isin(data, (5, 44))] = 2.8
     third = np.argwhere(data == 14)
     if len(third):
         top = np.full(data.shape[:2], -1)

@@ -63,7 +63,7 @@ class SynthesisConfig(BaseModel):
     elastic_mm: Range = (0.0, 3.5)
     """Standard deviation of the elastic deformation."""
 
-    bias: Range = (0.0, 0.3)
+    bias: Range = (0.0, 0.22)
     """Standard deviation of the logarithm of the coil's bias field."""
     noise: Range = (0.006, 0.06)
     """Standard deviation of the Rician noise, in units of white matter."""

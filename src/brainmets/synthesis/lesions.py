@@ -299,8 +299,8 @@ def _blend_halo(
     """Darken the oedema around the lesion; return where it is."""
     lesion, level, fill = spot.lesion, spot.level, spot.fill
     fluid, white, _ = host.levels(spot.box)
-    wave = smooth_noise(rng, level.shape, 7.0)
-    width = np.maximum(lesion.oedema_mm * (1 + 0.45 * wave), 0.1)
+    wave = smooth_noise(rng, level.shape, 9.0)
+    width = np.maximum(lesion.oedema_mm * (1 + 0.3 * wave), 0.1)
     spread = host.halo(spot.box) * room
     share = np.clip((width * (0.25 + 0.75 * spread) - level) / 3.0 + 0.5, 0, 1) * spread
     share *= 1 - fill

@@ -150,7 +150,7 @@ def sample_parameters(config: SynthesisConfig, seed: int) -> SynthesisParameters
         contrast=contrast,
         contrast_medium=not native,
         stripped=stripped,
-        strip_margin_mm=float(rng.uniform(2.0, 10.0)),
+        strip_margin_mm=float(rng.uniform(1.5, 8.0)),
         strip_skull_mm=float(rng.uniform(-3.0, 2.5)),
         strip_roughness_mm=float(rng.uniform(0.1, 1.2)),
         tissues=tissues,
@@ -253,7 +253,7 @@ def _draw_lesion(
     kind: LesionKind = (
         "ring" if look < ring_share
         else "haemorrhagic" if look > 0.97
-        else "faint" if look > 0.88
+        else "faint" if look > (0.88 if diameter < 15 else 0.95)
         else "solid"
     )  # fmt: skip
     lobes = 1 if diameter < 6 else int(rng.choice([1, 2, 3, 4, 5], p=[0.6, 0.18, 0.11, 0.07, 0.04]))
@@ -277,7 +277,7 @@ def _draw_lesion(
         rim_variation=float(rng.uniform(0.1, 0.7)),
         core=float(rng.beta(1.6, 1.6)) * 0.95,
         texture=float(rng.uniform(0.02, 0.18)),
-        oedema_mm=float(rng.gamma(2.2, 4.0) + 2.0) if oedema else 0.0,
+        oedema_mm=float(min(rng.gamma(2.2, 3.5) + 2.0, diameter + 4.0, 18.0)) if oedema else 0.0,
         oedema_strength=float(rng.uniform(0.3, 0.95)),
         mass_effect=float(rng.uniform(0.0, 0.6)) if diameter > 10 else 0.0,
     )
