@@ -23,7 +23,7 @@ test: check browser ## install everything, check everything, run every test but 
 check: $(VENV)/.dev ## formatting, lint, types, layers
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
-	$(BIN)/pyright --level error
+	$(BIN)/pyright --pythonpath $(BIN)/python --level error
 	$(BIN)/lint-imports --no-cache
 
 test-slow: $(VENV)/.dev browser ## the tests that take minutes

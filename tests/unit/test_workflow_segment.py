@@ -24,7 +24,7 @@ from brainmets.domain.errors import (
 from brainmets.inference import Bundle, OperatingPoint
 from brainmets.io import write_volume
 from brainmets.reporting import results
-from brainmets.workflows.sample import SAMPLE_SHAPE, write_sample
+from brainmets.workflows.sample import write_sample
 from brainmets.workflows.segment import Segmenter, SegmentOptions, segment
 from tests.bundles import random_bundle
 
@@ -321,7 +321,8 @@ def test_nothing_that_names_a_folder_is_written(scan: Path, tmp_path: Path) -> N
 
 def test_the_sample_is_a_head(tmp_path: Path) -> None:
     sample = nib.load(write_sample(tmp_path / "head.nii.gz"))
-    assert sample.shape == SAMPLE_SHAPE
+    assert min(sample.shape) > 140
+    assert 100 < sample.get_fdata().max() < 2000
     assert nib.aff2axcodes(sample.affine) == ("R", "A", "S")
 
 

@@ -1,4 +1,4 @@
-"""`brainmets segment` and `brainmets sample`."""
+"""`brainmets segment`, `brainmets series` and `brainmets sample`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from brainmets.workflows.segment import Segmenter, SegmentResult
 
-__all__ = ["sample", "segment"]
+__all__ = ["sample", "segment", "series"]
 
 SUFFIXES = (".nii.gz", ".nii", ".zip", ".dcm", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
@@ -161,7 +161,7 @@ def sample(
         Path, typer.Argument(metavar="FILE", help="Where to write it, as head.nii.gz.")
     ],
 ) -> None:
-    r"""Write a synthetic head with three lesions, to try things on.
+    r"""Write a synthetic head with metastases, to try things on.
 
     \b
     Example:
@@ -171,7 +171,35 @@ def sample(
     from brainmets.workflows.sample import write_sample
 
     write_sample(path)
-    typer.echo(f"{path}: a synthetic T1c head with three lesions")
+    typer.echo(f"{path}: a synthetic T1c head with metastases")
+
+
+def series(
+    path: Annotated[
+        Path, typer.Argument(metavar="INPUT", help="DICOM folder or zip, NIfTI or slices.")
+    ],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    r"""List what a DICOM folder or zip offers to choose from, without reading any pixels.
+
+    \b
+    Example:
+      brainmets series dicom.zip
+      brainmets segment dicom.zip --series 2 --out results
+    """
+    import json
+    from dataclasses import asdict
+
+    from brainmets.io import list_series
+
+    found = list_series(path)
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in found], ensure_ascii=False))
+        return
+    for one in found:
+        guess = f"  probably {one.guess}" if one.guess else ""
+        typer.echo(f"{one.index:3}  {one.description}{guess}")
 
 
 def _cases(inputs: list[Path], out: Path, *, batch: bool) -> list[tuple[Path, Path]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
+import webbrowser
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,16 +87,26 @@ def _page_and_service(settings: Settings) -> Any:
 
 def _open_demo(host: str, port: int) -> None:
     """Segment the sample as soon as the service answers, and say where to look."""
-    import sys
-
     address = f"http://{host}:{port}"
     deadline = time.monotonic() + DEMO_PATIENCE_S
     with Client(os.environ["BRAINMETS_API_URL"]) as client:
         while time.monotonic() < deadline:
             try:
-                client.wait(client.submit_sample().id)
+                job = client.submit_sample()
             except BrainmetsError:
                 time.sleep(0.3)
                 continue
-            sys.stderr.write(f"\n  The sample is segmented: open {address}\n\n")
+            if _has_desktop():
+                webbrowser.open(address)
+            try:
+                client.wait(job.id)
+                sys.stderr.write(f"\n  The sample is segmented: open {address}\n\n")
+            except BrainmetsError as error:
+                sys.stderr.write(f"\n  {error}\n\n")
             return
+
+
+def _has_desktop() -> bool:
+    """Say whether a browser would be seen; on a bare server one may open in the terminal."""
+    windows = ("DISPLAY", "WAYLAND_DISPLAY")
+    return sys.platform in {"darwin", "win32"} or any(os.environ.get(name) for name in windows)
