@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "segment",
+    "series",
     "sample",
     "models list",
     "models show",
@@ -273,6 +274,29 @@ def test_doctor_examines_the_machine(
     ill = invoke("doctor", "--json", "--no-timing")
     assert ill.code == EXIT_REFUSED
     assert "E_BUNDLE_TAMPERED: model.onnx" in json.loads(ill.out)["problems"][0]
+
+
+def test_doctor_examines_a_data_set(
+    invoke: Callable[..., Outcome], scan: Path, tmp_path: Path
+) -> None:
+    case = tmp_path / "set" / "BraTS-MET-00001-000"
+    case.mkdir(parents=True)
+    (case / "BraTS-MET-00001-000-t1c.nii.gz").write_bytes(scan.read_bytes())
+    (case / "BraTS-MET-00001-000-seg.nii.gz").write_bytes(b"not a mask")
+    ill = invoke("doctor", tmp_path / "set", "--jobs", "1")
+    assert ill.code == EXIT_REFUSED
+    assert "BraTS-MET-00001-000" in ill.out
+    document = json.loads(invoke("doctor", tmp_path / "set", "--jobs", "1", "--json").out)
+    assert document["errors"] >= 1
+    assert invoke("doctor", tmp_path / "none").err.startswith("E_FILE_MISSING")
+
+
+def test_series_lists_what_there_is(
+    invoke: Callable[..., Outcome], scan: Path, tmp_path: Path
+) -> None:
+    assert "44" in invoke("series", scan).out
+    assert json.loads(invoke("series", scan, "--json").out)[0]["index"] == 1
+    assert invoke("series", tmp_path / "none").err.startswith("E_FILE_MISSING")
 
 
 def test_sample_writes_a_head(invoke: Callable[..., Outcome], tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def brainmets(
 
 _COMMANDS = (
     segment.segment,
+    segment.series,
     segment.sample,
     service.serve,
     doctor.doctor,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,23 +16,48 @@ __all__ = ["doctor"]
 
 
 def doctor(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DIR]",
+            help="A data set to examine instead of this machine.",
+            show_default=False,
+        ),
+    ] = None,
     *,
+    layout: Annotated[
+        str, typer.Option(help="Data set: its layout; see docs/reference/datasets.md.")
+    ] = "auto",
+    splits: Annotated[
+        Path | None,
+        typer.Option(help="Data set: a split file to check too.", show_default=False),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Data set: processes; one a core.", show_default=False),
+    ] = None,
+    timing: Annotated[
+        bool, typer.Option("--timing/--no-timing", help="Machine: run every model a moment.")
+    ] = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as JSON for machines.")
     ] = False,
-    timing: Annotated[
-        bool, typer.Option("--timing/--no-timing", help="Run every model a moment.")
-    ] = True,
 ) -> None:
-    r"""Check this machine: processor, memory, engines, and every model's sha256.
+    r"""Check this machine, or a data set before training on it or scoring with it.
 
-    Exits with 2 where something keeps brainmets from working well.
+    Machine: processor, memory, engines, and every model's sha256. Data set: unreadable files,
+    other grids, strange labels, empty or mirrored masks, the same scan twice, patients on both
+    sides of a split, and more. Exits with 2 where there is something to mend.
 
     \b
     Examples:
       brainmets doctor
-      brainmets doctor --json --no-timing
+      brainmets doctor BraTS-METS/
+      brainmets doctor nnUNet_raw/Dataset001 --splits splits_final.json --json
     """
+    if folder is not None:
+        _examine(folder, layout=layout, splits=splits, jobs=jobs, as_json=as_json)
+        return
     from brainmets.workflows.checkup import check_machine
 
     found = check_machine(timing=timing)
@@ -40,6 +66,34 @@ def doctor(
     else:
         _print(found)
     if found.problems:
+        raise typer.Exit(2)
+
+
+def _examine(
+    folder: Path, *, layout: str, splits: Path | None, jobs: int | None, as_json: bool
+) -> None:
+    from brainmets.cli.progress import shown
+    from brainmets.workflows.doctor_dataset import DoctorOptions, examine_dataset, report_document
+
+    options = DoctorOptions(layout=layout, splits=splits, jobs=jobs)
+    with shown(folder.name, hidden=as_json) as progress:
+        report = examine_dataset(folder, options, progress)
+    if as_json:
+        typer.echo(json.dumps(report_document(report), ensure_ascii=False))
+    else:
+        typer.echo(
+            f"{report.cases} cases of {report.patients} patients in the layout {report.layout};"
+            f" {report.masks} with something drawn, {report.lesions} components"
+        )
+        for spacing, count in report.spacings[:5]:
+            typer.echo(f"  {count} at {spacing} mm")
+        for note in report.notes:
+            typer.echo(f"Note: {note}")
+        for finding in report.findings:
+            where = f"{finding.case_id}: " if finding.case_id else ""
+            typer.echo(f"{finding.severity:8} {finding.code:24} {where}{finding.message}")
+        typer.echo(f"{report.errors} errors, {report.warnings} warnings")
+    if report.errors:
         raise typer.Exit(2)
 
 

@@ -198,8 +198,7 @@ def series(
         typer.echo(json.dumps([asdict(one) for one in found], ensure_ascii=False))
         return
     for one in found:
-        guess = f"  probably {one.guess}" if one.guess else ""
-        typer.echo(f"{one.index:3}  {one.description}{guess}")
+        typer.echo(f"{one.index:3}  {one.description}")
 
 
 def _cases(inputs: list[Path], out: Path, *, batch: bool) -> list[tuple[Path, Path]]:

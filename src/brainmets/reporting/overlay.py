@@ -223,7 +223,8 @@ def _draw_row(
         y = top + 24 + (height - 26 - image.height) // 2
         pen.rectangle((x, top + 24, x + image.width - 1, top + height - 3), fill=PANEL)
         canvas.paste(image, (x, y))
-        pen.text((x + 2, top + 2), cell.caption, fill=cell.caption_colour, font=_font(15))
+        caption, font = _fitted(pen, cell.caption, image.width - 4)
+        pen.text((x + 2, top + 3), caption, fill=cell.caption_colour, font=font)
         for lesion, box in cell.picture.boxes.items():
             _draw_number(pen, lesion, (x, y), box, image.size)
         if cell.edges:
@@ -265,6 +266,18 @@ def _draw_edges(
             (x, y), letter, fill=TEXT, font=_font(16), anchor=anchor, stroke_width=2,
             stroke_fill=PANEL,
         )  # fmt: skip
+
+
+def _fitted(
+    pen: ImageDraw.ImageDraw, text: str, width: int
+) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
+    """Return the text and a font it fits the width in, shortened at the last resort."""
+    for size in (15, 14, 13, 12):
+        if pen.textlength(text, font=_font(size)) <= width:
+            return text, _font(size)
+    while text and pen.textlength(f"{text}…", font=_font(12)) > width:
+        text = text[:-1]
+    return f"{text}…", _font(12)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
