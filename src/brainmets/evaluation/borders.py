@@ -57,9 +57,14 @@ class BorderDistances:
 def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     """Return the smallest box that holds every true voxel; empty slices where there is none."""
     box: list[slice] = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        line = np.flatnonzero(mask.any(axis=others))
+    shadow = mask
+    shadows = [mask]
+    for _ in range(mask.ndim - 1):  # each shadow is much smaller than the one before
+        shadow = np.asarray(shadow.any(axis=-1))
+        shadows.append(shadow)
+    for shadow in reversed(shadows):
+        inside = shadow[tuple(box)]
+        line = np.flatnonzero(inside.any(axis=tuple(range(len(box)))))
         box.append(slice(int(line[0]), int(line[-1]) + 1) if len(line) else slice(0, 0))
     return tuple(box)
 

@@ -29,6 +29,7 @@ import numpy as np
 from brainmets.evaluation.borders import border_distances, bounding_box
 from brainmets.evaluation.dilated import component_boxes
 from brainmets.evaluation.matching import Matching, match_lesions
+from brainmets.evaluation.overlap import labelled
 from brainmets.evaluation.regions import region_mask
 from brainmets.evaluation.scores import EmptyPolicy, LesionScore, RegionScore, empty_scores
 
@@ -84,8 +85,9 @@ def score_brats_2026(
     """Score one case by the 2026 definition; arrays (i, j, k) of labels as stored in the file."""
     if spacing_order == "official":
         spacing_mm = (spacing_mm[2], spacing_mm[1], spacing_mm[0])
-    near = bounding_box((reference > 0) | (prediction > 0))
-    reference, prediction = reference[near], prediction[near]
+    near = bounding_box(labelled(reference, prediction))
+    reference = np.ascontiguousarray(reference[near])
+    prediction = np.ascontiguousarray(prediction[near])
     return tuple(
         _score_region(
             name,

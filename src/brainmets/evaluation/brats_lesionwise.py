@@ -25,7 +25,7 @@ import numpy as np
 from brainmets.evaluation.borders import border_distances, bounding_box
 from brainmets.evaluation.dilated import combine_by_growth, component_boxes, touching_pairs
 from brainmets.evaluation.matching import label_components
-from brainmets.evaluation.overlap import dice
+from brainmets.evaluation.overlap import dice, labelled
 from brainmets.evaluation.regions import region_mask
 from brainmets.evaluation.scores import EmptyPolicy, LesionScore, RegionScore, empty_scores
 from brainmets.evaluation.surfaces import surface_distances
@@ -73,16 +73,19 @@ def score_brats_2023(
     empty: EmptyPolicy = "official",
 ) -> tuple[RegionScore, ...]:
     """Score one case by the 2023 definition; arrays (i, j, k) of labels on one grid."""
+    voxels = reference.size
     near = _around_both(reference, prediction)
+    reference = np.ascontiguousarray(reference[near])
+    prediction = np.ascontiguousarray(prediction[near])
     scores: list[RegionScore] = []
     for name, labels in regions.items():
         if name == "rc":  # the resection cavity came in 2024
             continue
         pair = _Pair(
-            reference=combine_by_growth(region_mask(reference[near], labels))[0],
-            prediction=label_components(region_mask(prediction[near], labels))[0],
+            reference=combine_by_growth(region_mask(reference, labels))[0],
+            prediction=label_components(region_mask(prediction, labels))[0],
             spacing_mm=spacing_mm,
-            image_voxels=reference.size,
+            image_voxels=voxels,
         )
         scores.append(
             _score_region(name, pair, penalty_mm=PENALTY_2023_MM, tolerances_mm=(), empty=empty)
@@ -100,14 +103,17 @@ def score_brats_2024(
 ) -> tuple[RegionScore, ...]:
     """Score one case by the 2024/25 definition; arrays (i, j, k) of labels on one grid."""
     penalty = float(np.sqrt(np.square(reference.shape).sum()))
+    voxels = reference.size
     near = _around_both(reference, prediction)
+    reference = np.ascontiguousarray(reference[near])
+    prediction = np.ascontiguousarray(prediction[near])
     scores: list[RegionScore] = []
     for name, labels in regions.items():
         pair = _Pair(
-            reference=_lesions_2024(reference[near], labels),
-            prediction=_lesions_2024(prediction[near], labels, without_specks=True),
+            reference=_lesions_2024(reference, labels),
+            prediction=_lesions_2024(prediction, labels, without_specks=True),
             spacing_mm=spacing_mm,
-            image_voxels=reference.size,
+            image_voxels=voxels,
         )
         scores.append(
             _score_region(name, pair, penalty_mm=penalty, tolerances_mm=(0.5, 1.0), empty=empty)
@@ -121,7 +127,7 @@ def _around_both(
     """Return the box of everything labelled and the two voxels that growing can reach."""
     return tuple(
         slice(max(side.start - 2, 0), side.stop + 2)
-        for side in bounding_box((reference > 0) | (prediction > 0))
+        for side in bounding_box(labelled(reference, prediction))
     )
 
 

@@ -65,7 +65,7 @@ def component_boxes(
     from scipy.ndimage import find_objects
 
     boxes: dict[int, tuple[slice, ...]] = {}
-    if not labels.size:
+    if not labels.any():
         return boxes
     for number, box in enumerate(find_objects(labels.astype(np.int32)), start=1):
         if box is not None:

@@ -11,7 +11,7 @@ from brainmets.domain.errors import GridMismatch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["check_same_shape", "dice"]
+__all__ = ["check_same_shape", "dice", "labelled"]
 
 
 def check_same_shape(reference: NDArray[np.generic], prediction: NDArray[np.generic]) -> None:
@@ -44,3 +44,10 @@ def dice(
     if total == 0:
         return both_empty
     return 2.0 * int(np.count_nonzero(reference & prediction)) / total
+
+
+def labelled(
+    reference: NDArray[np.unsignedinteger], prediction: NDArray[np.unsignedinteger]
+) -> NDArray[np.bool_]:
+    """Return where either array has any label."""
+    return (reference | prediction) != 0

@@ -23,7 +23,7 @@ from brainmets.evaluation.borders import bounding_box
 from brainmets.evaluation.dilated import component_boxes
 from brainmets.evaluation.matching import Matching, match_lesions
 from brainmets.evaluation.measure import Extent, measure_extent, sphericity
-from brainmets.evaluation.overlap import dice
+from brainmets.evaluation.overlap import dice, labelled
 from brainmets.evaluation.regions import region_mask
 from brainmets.evaluation.scores import EmptyPolicy, LesionScore, RegionScore, empty_scores
 from brainmets.evaluation.surfaces import SurfaceDistances, surface_distances
@@ -116,8 +116,9 @@ def score_brainmets(
         single_slice=reference.shape[2] == 1,
         diagonal_mm=float(np.linalg.norm(np.multiply(reference.shape, spacing_mm))),
     )
-    near = bounding_box((reference > 0) | (prediction > 0))
-    reference, prediction = reference[near], prediction[near]
+    near = bounding_box(labelled(reference, prediction))
+    reference = np.ascontiguousarray(reference[near])
+    prediction = np.ascontiguousarray(prediction[near])
     confidence = None if probability is None else probability[near]
     return tuple(
         _score_region(
