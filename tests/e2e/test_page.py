@@ -154,6 +154,22 @@ def test_sensitivity_rejection_and_the_corrected_mask(
     assert not bench(page).get_by_label("Keep lesion 2").is_checked()
 
 
+def test_two_models_side_by_side(page: Page, address: str, nifti: Path) -> None:
+    upload(page, address, nifti)
+    bench(page)
+    page.get_by_role("button", name="Compare models").click()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.get_by_role("group", name="Plane").wait_for()
+    found = bench(page)
+    assert found.locator("figure").count() == 2
+    captions = found.locator("figcaption").all_text_contents()
+    assert "attention-unet-3d" in captions[0]
+    assert "unet-plus-plus-3d" in captions[1]
+    assert found.locator("td.missing").count() == 0  # the same weights find the same lesions
+    page.get_by_role("button", name="Coronal", exact=True).click()
+    shoot(page, "compare")
+
+
 def test_the_sample_and_the_history(page: Page, address: str) -> None:
     page.goto(address)
     page.get_by_role("button", name="Open the sample").click()
@@ -162,7 +178,7 @@ def test_the_sample_and_the_history(page: Page, address: str) -> None:
     page.get_by_role("link", name="Past results").click()
     page.get_by_text("brainmets-sample.nii.gz").first.wait_for()
     shoot(page, "history")
-    page.get_by_role("link", name="Open").first.click()
+    page.get_by_role("button", name="Open").first.click()
     bench(page)
 
 

@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.ui import connection
+from brainmets.ui.progress import overall
 from brainmets.ui.start import DEMO_VARIABLE
-from brainmets.ui.work import overall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,6 +149,26 @@ def test_a_result_comes_back_with_its_address(open_page: Any) -> None:
         "Lesion table",
         "All files",
     ] or [label.partition(" (")[0] for label in labels] == ["Lesion table", "Mask", "All files"]
+
+
+def test_another_model_is_asked_and_shown_beside(open_page: Any) -> None:
+    job = JOB | {"result": RESULT, "files": FILES}
+    other = job | {"id": "j2"}
+    page, asked = open_page(
+        {
+            ("GET", "/v1/jobs/j1"): job,
+            ("GET", "/v1/jobs/j2"): other,
+            ("GET", "/v1/models"): [*MODELS, {"name": "unet-plus-plus-3d", "dims": 3}],
+            ("POST", "/v1/jobs/j1/again"): other | {"state": "queued"},
+        },
+        job="j1",
+    )
+    page.button(key="compare").click().run()
+    assert page.query_params["with"] == "j2"
+    (sent,) = [request for request in asked if request.method == "POST"]
+    assert json.loads(sent.content)["model"] == "unet-plus-plus-3d"
+    page.button(key="stop-comparing").click().run()
+    assert "with" not in page.query_params
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled"])

@@ -111,6 +111,13 @@ class Client:
         """Queue the built-in synthetic case."""
         return JobView.model_validate(self._json("POST", "/v1/jobs/sample"))
 
+    def submit_again(
+        self, job_id: str, *, model: str | None = None, threshold: float | None = None
+    ) -> JobView:
+        """Queue an earlier job's images with another model or threshold."""
+        body = {"model": model, "threshold": threshold}
+        return JobView.model_validate(self._json("POST", f"/v1/jobs/{job_id}/again", json=body))
+
     def jobs(self) -> tuple[JobView, ...]:
         """List the caller's jobs, newest first."""
         return JobList.model_validate(self._json("GET", "/v1/jobs")).jobs

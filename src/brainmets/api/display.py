@@ -131,9 +131,11 @@ def load_probability(folder: Path) -> Volume:
 
 def pack_labels(mask: Mask, grid: DisplayGrid) -> bytes:
     """Return a mask's lesion ids on the display grid as gzip; ids beyond 255 wrap to 1…255."""
-    ids = np.asarray(grid.apply(mask.data), dtype=np.int64)
-    shown = np.where(ids > 0, (ids - 1) % 255 + 1, 0).astype(np.uint8)
-    return gzip.compress(shown.tobytes(order="F"), GZIP_LEVEL, mtime=0)
+    ids = grid.apply(mask.data)
+    if mask.data.dtype != np.uint8:
+        wide = ids.astype(np.int64)
+        ids = np.where(wide > 0, (wide - 1) % 255 + 1, 0).astype(np.uint8)
+    return gzip.compress(ids.tobytes(order="F"), GZIP_LEVEL, mtime=0)
 
 
 def _write_gzip(path: Path, array: NDArray[np.generic]) -> None:

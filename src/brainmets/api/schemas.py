@@ -10,6 +10,7 @@ from brainmets.domain import RESEARCH_USE_ONLY, Sequence
 
 __all__ = [
     "FINISHED",
+    "AgainRequest",
     "FileView",
     "JobList",
     "JobOptions",
@@ -150,6 +151,13 @@ class LesionsView(_Schema):
     lesions: tuple[LesionView, ...]
     operating_point: dict[str, float]
     labels: str = Field(description="Lesion ids on the display grid: uint8, gzip, base64.")
+
+
+class AgainRequest(_Schema):
+    """The same images with other settings."""
+
+    model: str | None = None
+    threshold: float | None = Field(default=None, ge=0.0, le=1.0)
 
 
 class ReviewRequest(_Schema):

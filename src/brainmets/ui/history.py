@@ -9,13 +9,15 @@ import streamlit as st
 from brainmets.ui.texts import STATE_NAMES, plain, when
 
 if TYPE_CHECKING:
+    from streamlit.navigation.page import StreamlitPage
+
     from brainmets.api.client import Client
 
 __all__ = ["show_history"]
 
 
-def show_history(client: Client) -> None:
-    """List the caller's jobs, newest first."""
+def show_history(client: Client, examine: StreamlitPage) -> None:
+    """List the caller's jobs, newest first; opening one leads to the page `examine`."""
     jobs = client.jobs()
     st.html('<div class="headline"><b>Past results</b><span>On this computer only.</span></div>')
     if not jobs:
@@ -30,7 +32,8 @@ def show_history(client: Client) -> None:
         problem = f" ({job.problem.code})" if job.problem else ""
         state.markdown(plain(STATE_NAMES[job.state] + problem))
         date.markdown(when(job.created))
-        open_.link_button("Open", f"./?job={job.id}", width="stretch")
+        if open_.button("Open", key=f"open-{job.id}", width="stretch"):
+            st.switch_page(examine, query_params={"job": job.id})
         if delete.button("Delete", key=f"delete-{job.id}", width="stretch"):
             client.delete(job.id)
             st.rerun()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from brainmets.domain import RESEARCH_USE_ONLY
@@ -11,6 +14,9 @@ from brainmets.ui.history import show_history
 from brainmets.ui.start import show_start
 from brainmets.ui.texts import explain
 from brainmets.ui.work import show_job
+
+if TYPE_CHECKING:
+    from streamlit.navigation.page import StreamlitPage
 
 __all__ = ["main"]
 
@@ -40,11 +46,9 @@ def main() -> None:
     """Draw the page for this run of the script."""
     st.set_page_config(page_title="brainmets", page_icon="🧠", layout="wide")
     st.html(_STYLE + f'<div class="research" role="note">{RESEARCH_USE_ONLY}</div>')
-    pages = [
-        st.Page(_examine, title="Examine", default=True),
-        st.Page(_past, title="Past results", url_path="past"),
-    ]
-    st.navigation(pages, position="top").run()
+    examine = st.Page(_examine, title="Examine", default=True)
+    past = st.Page(partial(_past, examine), title="Past results", url_path="past")
+    st.navigation([examine, past], position="top").run()
 
 
 def _examine() -> None:
@@ -64,10 +68,10 @@ def _examine() -> None:
             _refused(error)
 
 
-def _past() -> None:
+def _past(examine: StreamlitPage) -> None:
     with make_client() as client:
         try:
-            show_history(client)
+            show_history(client, examine)
         except BrainmetsError as error:
             _refused(error)
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from brainmets.domain.errors import BrainmetsError, UnknownJob
 from brainmets.ui.connection import browser_base, make_client
-from brainmets.ui.texts import plain, size, when
+from brainmets.ui.progress import show_other_progress
+from brainmets.ui.texts import explain, plain, size, when
 from brainmets.ui.viewer import workbench
 
 if TYPE_CHECKING:
@@ -34,13 +36,16 @@ ALL_FILES = "all.zip"
 
 def show_result(client: Client, job: JobView, result: JobResult) -> None:
     """Show what was found."""
-    head, another, delete = st.columns([8, 2, 1], vertical_alignment="center")
+    head, compare, another, delete = st.columns([7, 2, 2, 2], vertical_alignment="center")
     seconds = result.timings.get("total", 0.0)
     took = f" · {seconds:.0f} s" if seconds >= 1 else ""
     head.html(
         f'<div class="headline"><b>{html.escape(job.label)}</b>'
         f"<span>{html.escape(result.provenance.model)} · {when(job.created)}{took}</span></div>"
     )
+    other = _other_job(client)
+    with compare.popover("Compare models", width="stretch"):
+        _choose_other(client, job, result, other)
     if another.button("Examine another", width="stretch", key="another"):
         st.query_params.clear()
         st.rerun()
@@ -50,16 +55,59 @@ def show_result(client: Client, job: JobView, result: JobResult) -> None:
             client.delete(job.id)
             st.query_params.clear()
             st.rerun()
-    for warning in result.warnings:
-        st.warning(plain(warning))
-    workbench(workbench_data(job, result), key=f"bench-{job.id}")
+    if result.warnings:
+        st.warning("  \n".join(plain(warning) for warning in result.warnings))
+    if other is not None and other.state != "done":
+        show_other_progress(other)
+    workbench(workbench_data(job, result, other), key=f"bench-{job.id}")
     _downloads(job)
     _provenance(job, result)
 
 
-def workbench_data(job: JobView, result: JobResult) -> dict[str, Any]:
+def _other_job(client: Client) -> JobView | None:
+    """Return the job that the address asks to compare with, if it still exists."""
+    other_id = st.query_params.get("with")
+    if not other_id:
+        return None
+    try:
+        return client.job(other_id)
+    except UnknownJob:
+        del st.query_params["with"]
+        return None
+
+
+def _choose_other(client: Client, job: JobView, result: JobResult, other: JobView | None) -> None:
+    if other is not None and st.button("Stop comparing", key="stop-comparing"):
+        del st.query_params["with"]
+        st.rerun()
+    dims = (2,) if result.kind == "slices" else (2, 3)
+    try:
+        models = client.models()
+    except BrainmetsError as error:  # the result stands, whatever has become of the models
+        explain(error)
+        return
+    names = [m.name for m in models if m.dims in dims and m.name != result.provenance.model]
+    if not names:
+        st.markdown("No other model for this kind of image is installed.")
+        return
+    name = st.selectbox("The same images with", names, key="other-model")
+    if st.button("Compare", type="primary", key="compare"):
+        st.query_params["with"] = client.submit_again(job.id, model=name).id
+        st.rerun()
+
+
+def workbench_data(job: JobView, result: JobResult, other: JobView | None = None) -> dict[str, Any]:
     """Return what the viewer needs: addresses and small numbers, no voxels."""
+    beside = None
+    if other is not None and other.result is not None and other.result.view == result.view:
+        beside = {
+            "job": other.id,
+            "model": other.result.provenance.model,
+            "lesions": [lesion.model_dump(mode="json") for lesion in other.result.lesions],
+        }
     return {
+        "model": result.provenance.model,
+        "other": beside,
         "base": browser_base(),
         "job": job.id,
         "view": result.view.model_dump(mode="json"),

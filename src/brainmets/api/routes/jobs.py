@@ -23,7 +23,7 @@ from brainmets.api.routes.dependencies import (
     refusals,
 )
 from brainmets.api.routes.results import with_files
-from brainmets.api.schemas import FINISHED, JobList, JobOptions, JobView, SeriesChoice
+from brainmets.api.schemas import FINISHED, AgainRequest, JobList, JobOptions, JobView, SeriesChoice
 from brainmets.api.staging import Staging, remove, room_for, stage
 from brainmets.domain import Sequence
 from brainmets.domain.errors import BadRequest, BrainmetsError, UnknownModel
@@ -124,7 +124,13 @@ def _take_in(form: FormData, caller: str, store: JobStore, settings: Settings) -
 
 
 def _queue(
-    staging: Staging, options: JobOptions, caller: str, store: JobStore, settings: Settings
+    staging: Staging,
+    options: JobOptions,
+    caller: str,
+    store: JobStore,
+    settings: Settings,
+    *,
+    label: str = "",
 ) -> JobView:
     fingerprint = staging.fingerprint(options.model_dump_json(), brainmets.__version__)
     new_id = staging.commit(settings.jobs_dir)
@@ -133,7 +139,7 @@ def _queue(
             new_id,
             owner=caller,
             fingerprint=fingerprint,
-            label=staging.label,
+            label=label or staging.label,
             options=options,
             max_waiting=settings.max_waiting,
         )
@@ -266,6 +272,26 @@ def choose_series(
     store.choose(job.id, options)
     workers.wake()
     return with_files(store.get(job.id), settings)
+
+
+@router.post(
+    "/{job_id}/again",
+    status_code=202,
+    operation_id="submit_again",
+    responses=refusals(_404="No such job", _422="Unusable settings", _429="Too many jobs waiting"),
+)
+def submit_again(
+    job: OwnJob, request: AgainRequest, store: Store, settings: ServiceSettings, workers: Workers
+) -> JobView:
+    """Queue the images of an earlier job with another model or threshold."""
+    _check_model(request.model)
+    room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)
+    options = job.options.model_copy(update=request.model_dump())
+    with stage(settings.staging_dir) as staging:
+        staging.adopt(settings.jobs_dir / job.id / "input")
+        new = _queue(staging, options, job.owner, store, settings, label=job.label)
+    workers.wake()
+    return new
 
 
 @router.post("/{job_id}/cancel", operation_id="cancel_job", responses=refusals(_404="No such job"))

@@ -1,6 +1,9 @@
 // The workbench: panes, controls and the lesion table, kept in step.
 
-const COLOURS = { lesion: [255, 176, 46], selected: [64, 224, 208], rejected: [160, 160, 168] };
+const COLOURS = {
+  lesion: [255, 176, 46], selected: [64, 224, 208], rejected: [160, 160, 168],
+  other: [224, 120, 255], both: [110, 200, 120],
+};
 const SETTLE_MS = 120; // after the slider's last move, before the service is asked
 
 class Bench {
@@ -15,7 +18,7 @@ class Bench {
     this.centre = [0, 0, 0];
     this.look = {
       window: [0, TOP_LEVEL], opacity: 0.28, outline: true, cross: true, map: false,
-      mirrored: false, zoom: 1,
+      mirrored: false, zoom: 1, differ: false,
     };
     this.resizing = new ResizeObserver(() => this.draw());
   }
@@ -25,7 +28,8 @@ class Bench {
     this.root.replaceChildren(element("p", "waiting", "Loading the images…"));
     this.root.setAttribute("aria-busy", "true");
     try {
-      this.scan = await Scan.load(this.job, data.view);
+      const other = data.other && `${data.base}/v1/jobs/${data.other.job}`;
+      this.scan = await Scan.load(this.job, data.view, other);
     } catch (error) {
       const text = error.message.startsWith("E_") ? error.message : `E_SERVICE: ${error.message}`;
       this.root.replaceChildren(element("p", "failure", text));
@@ -53,14 +57,21 @@ class Bench {
   }
 
   #build() {
-    const panes = element("div", this.slices ? "panes pair" : "panes");
-    this.panes = this.slices
+    const { other } = this.data;
+    const panes = element("div", this.slices || other ? "panes pair" : "panes");
+    this.panes = other
+      ? [
+          new Pane(this, "axial", { title: this.data.model }),
+          new Pane(this, "axial", { title: other.model, other: true }),
+        ]
+      : this.slices
       ? [
           new Pane(this, "axial", { overlay: false, title: "Image" }),
           new Pane(this, "axial", { title: "With lesions" }),
         ]
       : ["axial", "coronal", "sagittal"].map((plane) => new Pane(this, plane));
     if (this.slices) this.look.cross = false;
+    if (other) this.look.differ = true;
     panes.append(...this.panes.map((pane) => pane.root));
     this.readout = element("output", "readout");
     this.scroller = this.#slider("Slice", 0, this.scan.shape[2] - 1, 1, 0, (value) => {
@@ -69,10 +80,11 @@ class Bench {
     this.scroller.root.classList.add("scroller");
     this.scroller.root.hidden = this.scan.shape[2] < 2;
     const stage = element("div", "stage");
+    if (other && !this.slices) stage.append(this.#planes());
     stage.append(panes, this.scroller.root, this.readout);
     const side = element("aside", "side");
     this.table = new LesionTable(this);
-    side.append(this.table.root, this.#sensitivity(), this.#looks());
+    side.append(this.table.root, ...(other ? [] : [this.#sensitivity()]), this.#looks());
     this.root.replaceChildren(stage, side);
     this.panes.forEach((pane) => this.resizing.observe(pane.canvas));
     this.promote("axial");
@@ -125,7 +137,9 @@ class Bench {
     toggles.append(
       this.#toggle("Outline", "outline", "Outline of each lesion (o)"),
       this.#toggle("Crosshair", "cross", "Crosshair (x)"),
-      this.#toggle("Confidence map", "map", "The network's probability everywhere (p)"),
+      this.data.other
+        ? this.#toggle("Disagreement", "differ", "Green: both models; otherwise the colour of the one that marks it (d)")
+        : this.#toggle("Confidence map", "map", "The network's probability everywhere (p)"),
     );
     if (!this.slices) {
       toggles.append(this.#toggle("Neurological", "mirrored", "Patient's left on the left; radiological otherwise (n)"));
@@ -144,6 +158,22 @@ class Bench {
       ? "↑ ↓ or wheel: slice · drag right: window · ctrl+wheel: zoom"
       : "↑ ↓ or wheel: slice · ← →: lesions · drag right: window · double-click: enlarge · ctrl+wheel: zoom";
     root.append(element("p", "hint", keys));
+    return root;
+  }
+
+  // Two models side by side look at one plane at a time.
+  #planes() {
+    const root = element("div", "planes");
+    root.setAttribute("role", "group");
+    root.setAttribute("aria-label", "Plane");
+    for (const plane of Object.keys(PLANES)) {
+      const button = element("button", "", PLANES[plane].name);
+      button.type = "button";
+      button.addEventListener("click", () => this.promote(plane));
+      button.dataset.plane = plane;
+      root.append(button);
+    }
+    this.planeButtons = [...root.children];
     return root;
   }
 
@@ -213,7 +243,13 @@ class Bench {
 
   promote(plane) {
     if (this.slices) return;
-    this.panes.forEach((pane) => pane.root.classList.toggle("main", pane.plane === plane));
+    if (this.data.other) {
+      this.panes.forEach((pane) => (pane.plane = plane));
+      this.planeButtons.forEach((button) =>
+        button.setAttribute("aria-pressed", String(button.dataset.plane === plane)));
+    } else {
+      this.panes.forEach((pane) => pane.root.classList.toggle("main", pane.plane === plane));
+    }
     requestAnimationFrame(() => this.draw());
   }
 
@@ -287,7 +323,7 @@ class Bench {
       PageUp: () => this.scroll(plane, 10), PageDown: () => this.scroll(plane, -10),
       ArrowRight: () => this.step(1), ArrowLeft: () => this.step(-1),
       o: () => this.flip("outline"), x: () => this.flip("cross"),
-      p: () => this.flip("map"), n: () => this.flip("mirrored"),
+      p: () => this.flip("map"), d: () => this.flip("differ"), n: () => this.flip("mirrored"),
     };
     if (!acts[event.key] || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
@@ -301,6 +337,7 @@ class Bench {
       if (!this.scan || !this.panes) return;
       this.panes.forEach((pane) => pane.draw());
       this.scroller.input.value = this.at[2];
+      this.scroller.root.hidden = this.scan.shape[2] < 2 || (this.panes[0].plane !== "axial" && Boolean(this.data.other));
       const mm = this.scan.toMillimetres(this.at);
       const value = Math.round(this.scan.value(this.at) * 10) / 10;
       const chance = Math.round((this.scan.probability[this.scan.index(this.at)] / 255) * 100);

@@ -1,11 +1,12 @@
 // What Streamlit calls on mount and on every update; the workbench lives as long as its node.
 
+const key = (data) => `${data.job} ${data.other?.job ?? ""}`;
 const benches = new WeakMap();
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".bench");
   let bench = benches.get(root);
-  if (!bench || bench.data.job !== data.job) {
+  if (!bench || key(bench.data) !== key(data)) {
     bench?.close();
     bench = new Bench(root, { located: () => {}, saved: (value) => setTriggerValue("saved", value) });
     benches.set(root, bench);

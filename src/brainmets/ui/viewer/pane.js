@@ -4,15 +4,15 @@ const DRAG_PER_LEVEL = 6; // window levels per pixel dragged
 const WHEEL_STEP = 24; // wheel travel per slice
 
 class Pane {
-  constructor(bench, plane, { overlay = true, title = null } = {}) {
-    Object.assign(this, { bench, plane, overlay });
+  constructor(bench, plane, { overlay = true, title = null, other = false } = {}) {
+    Object.assign(this, { bench, plane, overlay, other });
     this.root = element("figure", "pane");
     this.root.dataset.plane = plane;
     this.canvas = element("canvas");
     this.canvas.tabIndex = 0;
     this.canvas.setAttribute("role", "img");
     this.caption = element("figcaption");
-    this.title = title ?? PLANES[plane].name;
+    this.name = title;
     this.root.append(this.canvas, this.caption);
     this.picture = document.createElement("canvas");
     this.travel = 0;
@@ -62,6 +62,10 @@ class Pane {
     this.held = null;
   }
 
+  get title() {
+    return this.name ?? PLANES[this.plane].name;
+  }
+
   get through() {
     return PLANES[this.plane].through;
   }
@@ -100,6 +104,7 @@ class Pane {
     context.setTransform(dense, 0, 0, dense, 0, 0);
     context.fillStyle = "#000";
     context.fillRect(0, 0, box.width, box.height);
+    if (this.other) [slice.ids, slice.others] = [slice.others, slice.ids];
     this.#paint(slice);
     const { left, top, x, y } = this.frame;
     context.imageSmoothingEnabled = true;
@@ -139,7 +144,7 @@ class Pane {
   }
 
   #paint(slice) {
-    const { look, colours, rejected, selected } = this.bench;
+    const { look, rejected } = this.bench;
     this.picture.width = slice.columns;
     this.picture.height = slice.rows;
     const context = this.picture.getContext("2d");
@@ -150,11 +155,14 @@ class Pane {
     for (let at = 0, o = 0; at < slice.gray.length; at++, o += 4) {
       const gray = Math.max(0, Math.min(255, (slice.gray[at] - low) * gain));
       let r = gray, g = gray, b = gray;
-      if (this.overlay && look.map && slice.chance[at] > 12) {
+      if (look.differ && slice.others) {
+        const colour = this.#verdict(slice.ids[at], slice.others[at]);
+        if (colour) [r, g, b] = [r, g, b].map((c, n) => c + (colour[n] - c) * Math.max(0.5, look.opacity));
+      } else if (this.overlay && look.map && slice.chance[at] > 12) {
         [r, g, b] = heat(gray, slice.chance[at] / 255, look.opacity);
       } else if (this.overlay && slice.ids[at] && look.opacity > 0) {
         const id = slice.ids[at];
-        const colour = rejected.has(id) ? colours.rejected : id === selected ? colours.selected : colours.lesion;
+        const colour = this.#colour(id);
         const mix = look.opacity * (rejected.has(id) ? 0.5 : 1);
         r += (colour[0] - r) * mix;
         g += (colour[1] - g) * mix;
@@ -168,10 +176,25 @@ class Pane {
     context.putImageData(image, 0, 0);
   }
 
+  #colour(id) {
+    const { colours, rejected, selected } = this.bench;
+    if (this.other) return colours.other;
+    return rejected.has(id) ? colours.rejected : id === selected ? colours.selected : colours.lesion;
+  }
+
+  // Where two models agree and where only one of them marks; the same colours in both panes.
+  #verdict(mine, theirs) {
+    const { colours } = this.bench;
+    if (mine && theirs) return colours.both;
+    if (mine) return this.other ? colours.other : colours.lesion;
+    if (theirs) return this.other ? colours.lesion : colours.other;
+    return null;
+  }
+
   // Along voxel borders, so that the line lies exactly where the mask ends at any zoom.
   #outline(context, { columns, rows, ids }) {
     const { left, top, x, y } = this.frame;
-    const { colours, rejected, selected } = this.bench;
+    const { rejected, selected } = this.bench;
     const paths = new Map();
     const path = (id) => {
       if (!paths.has(id)) paths.set(id, new Path2D());
@@ -190,7 +213,7 @@ class Pane {
       }
     }
     for (const [id, line] of paths) {
-      const colour = rejected.has(id) ? colours.rejected : id === selected ? colours.selected : colours.lesion;
+      const colour = this.#colour(id);
       context.setLineDash(rejected.has(id) ? [3, 3] : []);
       context.lineWidth = id === selected ? 2.25 : 1.5;
       context.strokeStyle = `rgb(${colour.join(" ")})`;

@@ -30,13 +30,14 @@ class Scan {
     this.inverse = invertAffine(meta.affine);
   }
 
-  static async load(job, meta) {
-    const [image, probability, labels] = await Promise.all(
-      ["image.u16", "probability.u8", "labels.u8"].map((part) => fetchBytes(`${job}/view/${part}`)),
-    );
-    return new Scan(
-      meta, new Uint16Array(image), new Uint8Array(probability), new Uint8Array(labels),
-    );
+  static async load(job, meta, other) {
+    const urls = ["image.u16", "probability.u8", "labels.u8"].map((part) => `${job}/view/${part}`);
+    if (other) urls.push(`${other}/view/labels.u8`);
+    const [image, probability, ...labels] = await Promise.all(urls.map(fetchBytes));
+    const bytes = labels.map((part) => new Uint8Array(part));
+    const scan = new Scan(meta, new Uint16Array(image), new Uint8Array(probability), bytes[0]);
+    scan.others = bytes[1] ?? null;
+    return scan;
   }
 
   index([x, y, z]) {
@@ -79,6 +80,7 @@ class Scan {
     const gray = new Uint16Array(columns * rows);
     const chance = new Uint8Array(columns * rows);
     const ids = new Uint8Array(columns * rows);
+    const others = this.others && new Uint8Array(columns * rows);
     for (let row = 0, at = 0; row < rows; row++) {
       const v = down[1] < 0 ? rows - 1 - row : row;
       const base = position * stride[through] + v * stride[down[0]];
@@ -88,9 +90,10 @@ class Scan {
         gray[at] = this.image[from];
         chance[at] = this.probability[from];
         ids[at] = this.labels[from];
+        if (others) others[at] = this.others[from];
       }
     }
-    return { columns, rows, gray, chance, ids };
+    return { columns, rows, gray, chance, ids, others };
   }
 }
 

@@ -26,7 +26,10 @@ class LesionTable {
     const unit = bench.slices && bench.data.pixels ? "px" : "mm";
     const table = element("table");
     table.append(this.#header(unit), this.body);
+    const { other } = bench.data;
+    this.partners = other ? overlaps(bench.scan.labels, bench.scan.others) : new Map();
     this.body.replaceChildren(...lesions.map((lesion) => this.#row(lesion)));
+    if (other) this.#othersAlone(other);
     const scroll = element("div", "scroll");
     scroll.append(table);
     this.root.replaceChildren(this.head, ...(lesions.length ? [scroll] : []), this.actions, this.message);
@@ -42,7 +45,9 @@ class LesionTable {
       [`Longest ${unit}`, "Longest diameter in one acquired slice, and across it"],
       ["Where", "Side and slice"],
       ["Conf.", "Peak and mean probability"],
-      ["Keep", "Accept or reject"],
+      bench.data.other
+        ? ["Other model", "Volume of what the other model marks there"]
+        : ["Keep", "Accept or reject"],
     ];
     for (const [text, title] of names) {
       const cell = element("th", "", text);
@@ -72,6 +77,13 @@ class LesionTable {
     ];
     row.append(...cells.map((text) => element("td", "", text)));
     row.cells[4].title = `peak ${percent(lesion.peak_probability)}, mean ${percent(lesion.mean_probability)}`;
+    if (bench.data.other) {
+      const met = this.partners.get(lesion.id) ?? [];
+      const theirs = bench.data.other.lesions.filter((one) => met.includes(((one.id - 1) % 255) + 1));
+      const total = theirs.reduce((sum, one) => sum + one.volume_mm3, 0);
+      row.append(element("td", theirs.length ? "" : "missing", theirs.length ? `${pixels ? total : volume(total)}` : "not found"));
+      return this.#listen(row, lesion);
+    }
     const keep = element("input");
     keep.type = "checkbox";
     keep.checked = !bench.rejected.has(lesion.id);
@@ -86,6 +98,11 @@ class LesionTable {
     const cell = element("td");
     cell.append(keep);
     row.append(cell);
+    return this.#listen(row, lesion);
+  }
+
+  #listen(row, lesion) {
+    const { bench } = this;
     row.addEventListener("click", () => bench.goTo(lesion));
     row.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && event.target === row) bench.goTo(lesion);
@@ -94,6 +111,29 @@ class LesionTable {
       if (event.key.startsWith("Arrow")) event.preventDefault();
     });
     return row;
+  }
+
+  // What only the other model found, so that nothing it says is missed.
+  #othersAlone(other) {
+    const { bench } = this;
+    const met = new Set([...this.partners.values()].flat());
+    const alone = other.lesions.filter((one) => !met.has(((one.id - 1) % 255) + 1));
+    for (const one of alone) {
+      const row = element("tr", "other");
+      row.tabIndex = 0;
+      row.title = `Only ${other.model} marks this`;
+      const size = bench.data.pixels ? String(one.voxels) : volume(one.volume_mm3);
+      row.append(
+        element("td", "", "–"),
+        element("td", "missing", "not found"),
+        element("td", "", `${NUMBER.format(one.diameter_in_plane_mm)} × ${NUMBER.format(one.perpendicular_mm)}`),
+        element("td", "", `${one.side === "unknown" ? "" : one.side + ", "}slice ${one.slice_index + 1}`),
+        element("td", "", percent(one.peak_probability)),
+        element("td", "", size),
+      );
+      row.addEventListener("click", () => bench.goTo({ ...one, id: null }));
+      this.body.append(row);
+    }
   }
 
   note(text) {
@@ -107,6 +147,7 @@ class LesionTable {
   mark() {
     const { bench } = this;
     for (const row of this.body.rows) {
+      if (!row.dataset.id) continue;
       const id = Number(row.dataset.id);
       row.classList.toggle("selected", id === bench.selected);
       row.classList.toggle("rejected", bench.rejected.has(id));
@@ -116,10 +157,23 @@ class LesionTable {
     const kept = bench.lesions.filter((lesion) => !bench.rejected.has(lesion.id));
     const total = kept.reduce((sum, lesion) => sum + lesion.volume_mm3, 0);
     const pixels = bench.slices && bench.data.pixels;
+    this.button.hidden = Boolean(bench.data.other) || !bench.lesions.length;
     this.foot.textContent = bench.lesions.length
       ? `${kept.length} kept · ${pixels ? `${Math.round(total)} px` : `${volume(total)} ml`} in all`
       : "Nothing reached the threshold. Move the sensitivity to look further.";
   }
+}
+
+// For each lesion of one mask, the ids that the other mask has in the same place.
+function overlaps(mine, theirs) {
+  const met = new Map();
+  for (let at = 0; at < mine.length; at++) {
+    if (!mine[at] || !theirs[at]) continue;
+    if (!met.has(mine[at])) met.set(mine[at], []);
+    const list = met.get(mine[at]);
+    if (!list.includes(theirs[at])) list.push(theirs[at]);
+  }
+  return met;
 }
 
 const percent = (value) => `${Math.round(value * 100)} %`;
