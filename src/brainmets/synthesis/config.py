@@ -61,7 +61,7 @@ class SynthesisConfig(BaseModel):
     scale: Range = (0.9, 1.1)
     """Size of the head along each axis against its label map."""
     elastic_mm: Range = (0.0, 3.5)
-    """Standard deviation of the elastic deformation."""
+    """Standard deviation of the elastic deformation; waves shorter than 40 mm are shallower."""
 
     bias: Range = (0.0, 0.22)
     """Standard deviation of the logarithm of the coil's bias field."""

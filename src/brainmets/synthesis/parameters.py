@@ -177,6 +177,7 @@ def _draw_deforming(config: SynthesisConfig, rng: np.random.Generator) -> Deform
     size = _between(rng, config.scale)
     a, b, c = rng.uniform(-0.04, 0.04, 3).tolist()
     low, high = config.scale
+    length = float(rng.uniform(18, 45))
     return Deforming(
         flip=bool(rng.uniform() < config.flip_share),
         rotation_deg=_three(rng, -config.rotation_deg, config.rotation_deg),
@@ -186,8 +187,9 @@ def _draw_deforming(config: SynthesisConfig, rng: np.random.Generator) -> Deform
             float(np.clip(size + c, low, high)),
         ),
         shear=_three(rng, -0.04, 0.04),
-        elastic_mm=_between(rng, config.elastic_mm),
-        elastic_length_mm=float(rng.uniform(18, 45)),
+        # Short waves must be shallow, or skulls ripple.
+        elastic_mm=_between(rng, config.elastic_mm) * min(1.0, length / 40.0),
+        elastic_length_mm=length,
         below_mm=float(rng.uniform(4, 45)),
     )
 
