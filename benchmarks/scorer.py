@@ -92,9 +92,10 @@ def score_ours(todo: Path, out: Path) -> None:
     from brainmets.evaluation.regions import BRATS_REGIONS
     from brainmets.io import read_mask
 
-    warm = np.zeros((4, 4, 4), np.uint8)
-    warm[1, 1, 1] = 3
-    score_brats_2026(warm, warm, (1.0, 1.0, 1.0), BRATS_REGIONS)  # imports, as theirs are done
+    warm = np.full((4, 4, 4), 3, np.uint8)
+    other = warm.copy()
+    other[0] = 0
+    score_brats_2026(warm, other, (1.0, 1.0, 1.0), BRATS_REGIONS)  # imports, as theirs are done
     results = {}
     for reference_path, prediction_path in json.loads(todo.read_text()):
         start, cpu = time.perf_counter(), time.process_time()

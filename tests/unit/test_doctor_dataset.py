@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from brainmets.cli.evaluate import split as split_command
 from brainmets.domain import Geometry, HeadPhantom, Mask, PhantomLesion, Volume
 from brainmets.domain.errors import DatasetLayout, OptionError
 from brainmets.io import write_mask, write_volume
@@ -285,3 +288,12 @@ def test_a_leaking_split_is_refused() -> None:
 def test_splitting_a_folder(clean: Path) -> None:
     splits = split_dataset(clean, folds=3)
     assert [len(fold) for fold in splits.folds] == [1, 1, 1]
+
+
+def test_split_command(clean: Path, tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(split_command)
+    out = tmp_path / "splits.json"
+    done = CliRunner().invoke(app, [str(clean), "--out", str(out), "--folds", "3"])
+    assert done.exit_code == 0, done.output
+    assert read_splits(out).sha256 in done.output

@@ -59,6 +59,7 @@ _COMMANDS = (
     training.synthesize,
     evaluate.evaluate,
     evaluate.compare,
+    evaluate.split,
 )
 
 app.callback(help=help_of(brainmets))(brainmets)

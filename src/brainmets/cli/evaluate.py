@@ -1,4 +1,4 @@
-"""`brainmets evaluate` and `brainmets compare`."""
+"""`brainmets evaluate`, `brainmets compare` and `brainmets split`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from brainmets.evaluation.records import ScoreRun
     from brainmets.workflows.compare import Comparison
 
-__all__ = ["compare", "evaluate"]
+__all__ = ["compare", "evaluate", "split"]
 
 HEADLINES = {
     "brats-2023": ("lesionwise_dice", "lesionwise_hd95", "tp", "fn", "fp", "dice"),
@@ -169,6 +169,34 @@ def compare(
         return
     _show_comparison(comparison, console)
     console.print(f"Written to {out}: {', '.join(path.name for path in files)}", highlight=False)
+
+
+def split(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The data set to divide.")],
+    *,
+    out: Annotated[Path, typer.Option(help="File to write, such as splits.json.")],
+    layout: Annotated[
+        str, typer.Option(help="Its layout; see docs/reference/datasets.md.")
+    ] = "auto",
+    folds: Annotated[int, typer.Option(min=2, help="Parts for cross-validation.")] = 5,
+    test: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of patients that no fold may see.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same split.")] = 0,
+) -> None:
+    """Divide a data set by patient, with even lesion burden; the file is signed."""
+    from brainmets.workflows.splits import split_dataset, write_splits
+
+    with shown(folder.name) as step:
+        splits = split_dataset(
+            folder, layout=layout, folds=folds, test_share=test, seed=seed, progress=step
+        )
+    write_splits(splits, out)
+    for number, fold in enumerate(splits.folds):
+        typer.echo(f"fold {number}: {len(fold)} cases")
+    if splits.test:
+        typer.echo(f"test: {len(splits.test)} cases")
+    typer.echo(f"{out.name} sha256 {splits.sha256}")
 
 
 def _show(run: ScoreRun, console: Console) -> None:

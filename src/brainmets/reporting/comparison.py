@@ -23,7 +23,8 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}
 table{border-collapse:collapse;font-size:.85rem;margin:.5rem 0 1rem}
 caption{text-align:left;font-weight:600;padding:.3rem 0}
-th,td{padding:.2rem .6rem;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}
+th,td{padding:.2rem .6rem;text-align:right;border-bottom:1px solid #ddd}
+td{white-space:nowrap}
 th:first-child,td:first-child{text-align:left}thead th{border-bottom:1.5px solid #222}
 figure{margin:1rem 0}figure svg{max-width:100%;height:auto}figcaption{font-size:.85rem;color:#555}
 .notice{color:#555;font-size:.85rem}.scroll{overflow-x:auto}
@@ -147,7 +148,7 @@ def _strata_table(model: ModelResult) -> ReportTable:
 def _figures_table(pair: PairResult) -> ReportTable:
     return ReportTable(
         title=f"{pair.b} minus {pair.a}, paired by patient",
-        header=("", "difference", "p", "p (Holm)", "p (Wilcoxon)", "dz", "r", "better/worse", "n"),
+        header=("", "difference", "p", "p (Holm)", "p (Wilcoxon)", "dz", "r", "higher/lower", "n"),
         rows=tuple(
             (
                 row.figure,
