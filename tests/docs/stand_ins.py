@@ -8,7 +8,7 @@ Called as `stand_ins.py PROGRAM ARGUMENT…` from little scripts on PATH. What i
 - servers (`uvicorn`, `streamlit run`, `brainmets serve`) start for real, on a free port, must
   answer within a minute, and are stopped;
 - `brainmets train` and `torchrun … train` check the recipe;
-- `python -m benchmarks…` must explain itself with --help.
+- `python benchmarks/…` must explain itself with --help.
 
 Everything else goes to the real program.
 """
@@ -85,8 +85,8 @@ def _train(command: list[str]) -> int | None:
 
 def _measure(command: list[str]) -> int | None:
     match command:
-        case ["python", "-m", module, *_] if module.startswith("benchmarks"):
-            return _run(str(BIN / "python"), "-m", module, "--help")
+        case ["python", script, *_] if script.startswith("benchmarks/"):
+            return _run(str(BIN / "python"), str(REPOSITORY / script), "--help")
         case _:
             return None
 
