@@ -31,6 +31,7 @@ test-slow: $(VENV)/.dev browser ## the tests that take minutes
 
 bench: $(VENV)/.dev ## how fast it is here, as tables (more, each with its --help, in benchmarks/)
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/network_vs_ceiling.py
 	$(BIN)/python benchmarks/walk.py
 
 docs: $(VENV)/.dev ## write the generated reference pages, then run every block in the docs
