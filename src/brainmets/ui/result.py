@@ -86,7 +86,10 @@ def _choose_other(client: Client, job: JobView, result: JobResult, other: JobVie
     except BrainmetsError as error:  # the result stands, whatever has become of the models
         explain(error)
         return
-    names = [m.name for m in models if m.dims in dims and m.name != result.provenance.model]
+    mine = result.provenance.model
+    own_dims = next((m.dims for m in models if m.name == mine), max(dims))
+    others = [m for m in models if m.dims in dims and m.name != mine]
+    names = [m.name for m in sorted(others, key=lambda m: m.dims != own_dims)]  # its like first
     if not names:
         st.markdown("No other model for this kind of image is installed.")
         return

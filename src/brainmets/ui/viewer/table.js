@@ -37,6 +37,7 @@ class LesionTable {
   }
 
   #header(unit) {
+    const { bench } = this;
     const head = element("thead");
     const row = element("tr");
     const names = [
