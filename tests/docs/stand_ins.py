@@ -25,8 +25,12 @@ import tomllib
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["PROGRAMS", "main"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["PROGRAMS", "free_port", "is_up", "main", "wait_until"]
 
 PROGRAMS = ("git", "make", "pip", "uvicorn", "streamlit", "brainmets", "torchrun", "python")
 
@@ -108,13 +112,15 @@ def _installable(what: list[str]) -> int:
     return 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def _is_up(url: str) -> bool:
+def is_up(url: str) -> bool:
+    """Say whether the address answers 200."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own loopback
             return answer.status == 200
@@ -122,16 +128,25 @@ def _is_up(url: str) -> bool:
         return False
 
 
+def wait_until(there: Callable[[], bool], *, within_s: float) -> bool:
+    """Ask again and again; return whether it came true in time."""
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        if there():
+            return True
+        time.sleep(0.2)
+    return False
+
+
 def _answers_at(health: str, program: str, *arguments: str) -> int:
-    port = _free_port()
+    port = free_port()
     words = [str(BIN / program), *(word.format(port=port) for word in arguments)]
     server = subprocess.Popen(words, start_new_session=True, env={**os.environ, "BROWSER": "true"})
+    url = f"http://127.0.0.1:{port}{health}"
     try:
-        until = time.monotonic() + ANSWERS_WITHIN_S
-        while time.monotonic() < until and server.poll() is None:
-            if _is_up(f"http://127.0.0.1:{port}{health}"):
-                return 0
-            time.sleep(0.2)
+        wait_until(lambda: server.poll() is not None or is_up(url), within_s=ANSWERS_WITHIN_S)
+        if server.poll() is None and is_up(url):
+            return 0
         sys.exit(f"{program} did not answer at {health}")
     finally:
         if server.poll() is None:
