@@ -13,7 +13,13 @@ import pytest
 from PIL import Image
 
 from brainmets.domain import Geometry, Mask, Volume
-from brainmets.domain.errors import DatasetLayout, FileMissing, GridMismatch, OptionError
+from brainmets.domain.errors import (
+    DatasetLayout,
+    FileMissing,
+    GridMismatch,
+    MissingSequence,
+    OptionError,
+)
 from brainmets.io import write_mask, write_volume
 from brainmets.io.datasets import (
     ADAPTERS,
@@ -294,11 +300,20 @@ def test_layout_is_recognised_listed_and_loaded(tmp_path: Path, name: str) -> No
 
 
 def test_every_adapter_is_named_tested_and_documented(repository: Path) -> None:
-    assert {layout for _, layout, *_ in LAYOUTS.values()} == set(ADAPTERS)
+    assert {layout for _, layout, *_ in LAYOUTS.values()} | {"masks"} == set(ADAPTERS)
     text = (repository / "docs" / "reference" / "datasets.md").read_text()
     for name, adapter in ADAPTERS.items():
         assert name == adapter.NAME
         assert f"`{name}`" in text
+
+
+def test_masks_alone_are_a_data_set(tmp_path: Path) -> None:
+    mask(tmp_path / "BraTS-MET-00001-000-seg.nii.gz")
+    mask(tmp_path / "BraTS-MET-00001-001-seg.nii.gz")
+    dataset = open_dataset(tmp_path)
+    assert (dataset.layout, len(dataset.cases), len(dataset.patients)) == ("masks", 2, 1)
+    with pytest.raises(MissingSequence):
+        load_case(dataset, dataset.cases[0])
 
 
 def test_publishers_split_is_kept(tmp_path: Path) -> None:

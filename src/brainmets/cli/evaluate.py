@@ -15,8 +15,6 @@ from brainmets.evaluation.regions import RegionScheme  # noqa: TC001
 from brainmets.evaluation.scores import EmptyPolicy, ScorerName  # noqa: TC001
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from brainmets.evaluation.records import ScoreRun
     from brainmets.workflows.compare import Comparison
 
@@ -90,13 +88,10 @@ def evaluate(
 
     Ends with code 1 if a case was left unpaired or could not be scored.
     """
-    from rich.console import Console
-
     from brainmets.evaluation.records import run_document
     from brainmets.workflows.evaluate import EvaluateOptions, write_scores
     from brainmets.workflows.evaluate import evaluate as score
 
-    console = Console(stderr=as_json)
     options = EvaluateOptions(
         scorer=scorer,
         regions=regions,
@@ -114,8 +109,8 @@ def evaluate(
         wanted = ("scorer", "settings", "summary", "unpaired", "failed")
         typer.echo(json.dumps({name: document[name] for name in wanted}, ensure_ascii=False))
     else:
-        _show(run, console)
-        console.print(f"Written to {out}: scores.json, scores.csv, lesions.csv", highlight=False)
+        _show(run)
+        typer.echo(f"Written to {out}: scores.json, scores.csv, lesions.csv")
     whole = run.settings["missing"] == "as-empty" or not run.unpaired_reference
     if run.failed or run.unpaired_prediction or not whole:
         raise typer.Exit(1)
@@ -148,13 +143,10 @@ def compare(
     ] = False,
 ) -> None:
     """Compare models on the same patients: paired tests, effect sizes, a report to print."""
-    from rich.console import Console
-
     from brainmets.workflows.compare import CompareOptions, comparison_document
     from brainmets.workflows.compare import compare as run_comparison
     from brainmets.workflows.evaluate import EvaluateOptions
 
-    console = Console(stderr=as_json)
     options = CompareOptions(
         reference=reference,
         images=images,
@@ -167,8 +159,8 @@ def compare(
     if as_json:
         typer.echo(json.dumps(comparison_document(comparison), ensure_ascii=False))
         return
-    _show_comparison(comparison, console)
-    console.print(f"Written to {out}: {', '.join(path.name for path in files)}", highlight=False)
+    _show_comparison(comparison)
+    typer.echo(f"Written to {out}: {', '.join(path.name for path in files)}")
 
 
 def split(
@@ -199,81 +191,53 @@ def split(
     typer.echo(f"{out.name} sha256 {splits.sha256}")
 
 
-def _show(run: ScoreRun, console: Console) -> None:
-    from rich.table import Table
-
+def _show(run: ScoreRun) -> None:
     from brainmets.evaluation.cohort import summarise
 
-    figures = HEADLINES[run.scorer]
-    table = Table(title=f"{run.scorer}: mean over patients [95 % interval]")
-    for column in ("region", "patients", *figures):
-        table.add_column(column)
-    summaries = summarise(run.cases)
-    for one in summaries:
-        cells = [one.means[name] for name in figures if name in one.means]
-        table.add_row(
-            one.region,
-            str(one.patients),
-            *(_interval(cell.value, cell.low, cell.high) for cell in cells),
-        )
-    console.print(table)
-    for one in summaries:
+    for one in summarise(run.cases):
+        typer.echo(f"{one.region}: {one.cases} cases of {one.patients} patients, {run.scorer}")
+        for name in HEADLINES[run.scorer]:
+            if name in one.means:
+                mean = one.means[name]
+                typer.echo(f"  {name:22} {_interval(mean.value, mean.low, mean.high)}")
         if one.by_diameter:
-            console.print(_strata_table(one.region, one.by_diameter))
+            typer.echo(f"  {'longest diameter':18} lesions  sensitivity           precision")
+        for stratum in one.by_diameter:
+            found, real = stratum.sensitivity, stratum.precision
+            typer.echo(
+                f"  {stratum.name:18} {stratum.tp + stratum.fn:7}  "
+                f"{_interval(found.value, found.low, found.high):21} "
+                f"{_interval(real.value, real.low, real.high)}"
+            )
     for title, cases in (
-        ("no prediction for", run.unpaired_reference),
-        ("no reference for", run.unpaired_prediction),
+        ("No prediction for", run.unpaired_reference),
+        ("No reference for", run.unpaired_prediction),
     ):
         if cases:
-            console.print(f"[yellow]{title}[/] {', '.join(cases)}", highlight=False)
+            typer.echo(f"{title} {', '.join(cases)}", err=True)
     for case, line in run.failed.items():
-        console.print(f"[red]{case}[/] {line}", highlight=False)
-    console.print(RESEARCH_USE_ONLY, style="dim")
+        typer.echo(f"{case}: {line}", err=True)
+    typer.echo(RESEARCH_USE_ONLY)
 
 
-def _strata_table(region: str, strata: tuple[object, ...]) -> object:
-    from rich.table import Table
-
-    from brainmets.evaluation.strata import StratumScore
-
-    table = Table(title=f"{region}: lesions pooled, by longest diameter")
-    for column in ("size", "lesions", "sensitivity", "precision", "F1", "false alarms a scan"):
-        table.add_column(column)
-    for stratum in strata:
-        if isinstance(stratum, StratumScore):
-            parts = (
-                stratum.sensitivity,
-                stratum.precision,
-                stratum.f1,
-                stratum.false_alarms_per_scan,
-            )
-            cells = [_interval(part.value, part.low, part.high) for part in parts]
-            table.add_row(stratum.name, str(stratum.tp + stratum.fn), *cells)
-    return table
-
-
-def _show_comparison(comparison: Comparison, console: Console) -> None:
-    from rich.table import Table
-
+def _show_comparison(comparison: Comparison) -> None:
     for pair in comparison.pairs:
-        table = Table(title=f"{pair.b} minus {pair.a}: paired by patient")
-        for column in ("figure", pair.a, pair.b, "difference [95 %]", "p (Holm)", "dz", "n"):
-            table.add_column(column)
+        typer.echo(f"{pair.b} minus {pair.a}, paired by patient")
+        typer.echo(f"  {'':22} {'difference [95 %]':28} p (Holm)       dz     n")
         for row in pair.rows:
             change = row.test.difference
-            table.add_row(
-                row.figure,
-                _number(row.mean_a),
-                _number(row.mean_b),
-                _interval(change.value, change.low, change.high),
-                _number(row.p_holm),
-                _number(row.test.cohen_dz),
-                str(change.n),
+            typer.echo(
+                f"  {row.figure:22} {_interval(change.value, change.low, change.high):28} "
+                f"{_number(row.p_holm):>8} {_number(row.test.cohen_dz):>8} {change.n:5}"
             )
-        console.print(table)
+        for row in pair.by_size:
+            typer.echo(
+                f"  {row.stratum:12} {row.lesions:5} lesions: {pair.a} found {row.found_a}, "
+                f"{pair.b} {row.found_b}"
+            )
     for line in comparison.verdicts:
-        console.print(line, highlight=False)
-    console.print(RESEARCH_USE_ONLY, style="dim")
+        typer.echo(line)
+    typer.echo(RESEARCH_USE_ONLY)
 
 
 def _number(value: float) -> str:

@@ -108,7 +108,7 @@ class _Examination:
 
     def look(self) -> None:
         case = self._case
-        if not case.images:
+        if not case.images and self._dataset.expected:
             self._say("no-image", "error", "a mask without any image")
         for sequence in self._dataset.expected:
             if case.images and sequence not in case.images:

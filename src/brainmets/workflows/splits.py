@@ -12,6 +12,7 @@ import numpy as np
 
 from brainmets.domain import silent
 from brainmets.domain.errors import DatasetLayout, OptionError
+from brainmets.io import read_mask
 from brainmets.io.datasets import load_case, open_dataset
 
 if TYPE_CHECKING:
@@ -207,7 +208,10 @@ def measure_burden(dataset: Dataset, case: DatasetCase) -> Burden:
 
     if not case.masks:
         return Burden(lesions=0, volume_mm3=0.0)
-    mask = load_case(dataset, case, sequences=(next(iter(case.images)),)).mask
+    if case.images:
+        mask = load_case(dataset, case, sequences=(next(iter(case.images)),)).mask
+    else:
+        mask = read_mask(case.masks[0])
     if mask is None:
         return Burden(lesions=0, volume_mm3=0.0)
     core = np.isin(mask.data, dataset.core) if dataset.core else mask.foreground

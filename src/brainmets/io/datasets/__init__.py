@@ -16,6 +16,7 @@ from brainmets.io.datasets import (
     csv_manifest,
     generic_glob,
     lgg,
+    masks_only,
     motum,
     nnunet,
     nyumets,
@@ -64,6 +65,7 @@ ADAPTERS: Mapping[str, Adapter] = {
     "brats-glioma": brats_glioma,
     "openbtai": openbtai,
     "folders": generic_glob,
+    "masks": masks_only,
 }
 """By name, the most telling layout first: the first that recognises a folder reads it."""
 
