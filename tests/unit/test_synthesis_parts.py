@@ -106,8 +106,7 @@ def test_real_shapes_keep_their_volume() -> None:
         .model_copy(update={"from_library": True, "diameter_mm": 16.0, "roughness": 0.0})
     )
     line = np.arange(-20, 21, dtype=np.float32)
-    position = np.stack(np.meshgrid(line, line, line, indexing="ij"), axis=-1)
-    level = level_set(lesion, position, generator(1), library)
+    level = level_set(lesion, (line, line, line), generator(1), library)
     wanted = np.pi / 6 * 16.0**3
     assert np.count_nonzero(level < 0) == pytest.approx(wanted, rel=0.15)
     assert level[0, 0, 0] > 0

@@ -38,7 +38,8 @@ Amounts = dict[str, float]
 class Scene:
     """The bent head being painted: channels and image on the output box, changed in place.
 
-    `normal` marks (0…255) how much of a voxel is normal enhancement.
+    `normal` marks (0…255) how much of a voxel is sinus, dura, plexus or gland: where no lesion
+    grows.
     """
 
     channels: Mapping[str, NDArray[np.uint8]]
@@ -90,11 +91,17 @@ class Scene:
         index: NDArray[np.int64],
         share: NDArray[np.float32],
         value: float | np.floating | NDArray[np.float32],
+        *,
+        firm: bool = True,
     ) -> None:
-        """Mix `value` into the image by `share` 0…1, and note it as normal enhancement."""
+        """Mix `value` into the image by `share` 0…1.
+
+        Where it is `firm` no lesion grows; vessels yield to one.
+        """
         flat, normal = self.image.reshape(-1), self.normal.reshape(-1)
         flat[index] += share * (value - flat[index])
-        normal[index] = np.maximum(normal[index], (share * 255).astype(np.uint8))
+        if firm:
+            normal[index] = np.maximum(normal[index], (share * 255).astype(np.uint8))
 
 
 class Waves:
@@ -309,4 +316,4 @@ def _paint_vessels(
         index, share = draw_tubes(scene.image.shape, points, radii)
         if name == "medullary":
             share = share * np.float32(0.7)
-        scene.blend(index, share, np.float32(level(name)))
+        scene.blend(index, share, np.float32(level(name)), firm=False)

@@ -272,7 +272,11 @@ class ScanHost:
 
     def allowed(self, box: tuple[slice, ...]) -> NDArray[np.bool_]:
         """Parenchyma by its brightness, small gaps closed: not fluid, not vessel, not air."""
-        return closed(self.scan.tissue[box]) & (self.scan.depth_mm[box] > 0)
+        return (
+            closed(self.scan.tissue[box], 2)
+            & (self.scan.depth_mm[box] > 0)
+            & (self.scan.depth_mm[box] > 0)
+        )
 
     def halo(self, box: tuple[slice, ...]) -> NDArray[np.float32]:
         """Brighter parenchyma is white matter, where T1 tells them apart at all."""

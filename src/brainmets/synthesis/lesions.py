@@ -194,7 +194,9 @@ class _Canvas:
     ) -> _Spot | None:
         spacing = np.array(self.host.spacing_mm, dtype=np.float32)
         halo_mm = min(MOST_HALO_MM, 1.8 * lesion.oedema_mm)
-        reach = lesion.diameter_mm * (1.0 if lesion.diameter_mm > 4 else 1.4) + halo_mm + 2.0
+        simple = lesion.lobes == 1 and not lesion.from_library
+        widest = max(lesion.axes) + 2.5 * lesion.roughness if simple else 2.0
+        reach = lesion.diameter_mm / 2 * widest + halo_mm + 3.0
         low = np.maximum(np.floor(centre - reach / spacing).astype(int), 0)
         high = np.minimum(np.ceil(centre + reach / spacing).astype(int) + 1, self.ids.shape)
         if np.any(high - low < 3):
@@ -203,12 +205,11 @@ class _Canvas:
         # Small lesions and thick slices are drawn on a finer grid, for the share of each voxel.
         every = 3 if lesion.diameter_mm < 8 else 1
         fine = tuple(max(1, min(8, round(every * step))) for step in spacing.tolist())
-        lines = [
-            ((np.arange((b - a) * n, dtype=np.float32) + 0.5) / n - 0.5 + a - c) * step
+        x, y, z = (
+            (((np.arange((b - a) * n) + 0.5) / n - 0.5 + a - c) * step).astype(np.float32)
             for a, b, c, step, n in zip(low, high, centre, spacing, fine, strict=True)
-        ]
-        position = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).astype(np.float32)
-        level = level_set(lesion, position, rng, self.library)
+        )
+        level = level_set(lesion, (x, y, z), rng, self.library)
         room = self.host.allowed(box) & ~self.blocked[box]
         voxels = np.pi / 6 * lesion.diameter_mm**3 / float(spacing.prod())
         fill, level = _fill(level, room, voxels, fine, spacing)

@@ -46,11 +46,13 @@ def grown(mask: NDArray[np.bool_], voxels: int) -> NDArray[np.bool_]:
     return np.asarray(found, dtype=bool)
 
 
-def closed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Close gaps of one voxel."""
+def closed(mask: NDArray[np.bool_], voxels: int) -> NDArray[np.bool_]:
+    """Close gaps of up to twice `voxels`."""
     from scipy import ndimage
 
-    return np.asarray(ndimage.binary_closing(mask, np.ones((3, 3, 3))), dtype=bool)
+    return np.asarray(
+        ndimage.binary_closing(mask, np.ones((3, 3, 3)), iterations=voxels), dtype=bool
+    )
 
 
 def sample_at(

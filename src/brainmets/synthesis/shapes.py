@@ -57,14 +57,12 @@ class ShapeLibrary:
         """Return how far, in radii, a kept shape reaches."""
         return 2.6
 
-    def level(self, index: int, position: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Evaluate shape `index` at positions (…, 3) in radii; negative inside."""
+    def level(self, index: int, position: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Evaluate shape `index` at positions (3, …) in radii; negative inside."""
         grid = self.levels[index % len(self.levels)]
-        at = (position / self.half_width + 1) * (len(grid) - 1) / 2
-        beyond = np.linalg.norm(
-            position - np.clip(position, -self.half_width, self.half_width), axis=-1
-        )
-        return sample_at(grid, np.moveaxis(at, -1, 0)) + beyond.astype(np.float32)
+        within = np.clip(position, -self.half_width, self.half_width)
+        at = (within / self.half_width + 1) * ((len(grid) - 1) / 2)
+        return sample_at(grid, at) + _length(position - within)
 
 
 def _level_of(
@@ -101,33 +99,57 @@ def random_rotation(rng: np.random.Generator) -> NDArray[np.float32]:
 
 def level_set(
     lesion: LesionParameters,
-    position_mm: NDArray[np.float32],
+    lines_mm: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
     rng: np.random.Generator,
     library: ShapeLibrary | None,
 ) -> NDArray[np.float32]:
     """Return about the distance in mm to the lesion's surface (X, Y, Z), negative inside.
 
-    `position_mm` (X, Y, Z, 3) is relative to the lesion's centre. The volume enclosed is only
-    roughly that of the diameter: the caller shifts the level to match it.
+    `lines_mm` are the positions of voxel centres along each axis, relative to the lesion's
+    centre. The volume enclosed is only roughly that of the diameter: the caller shifts the
+    level to match it.
     """
     radius = lesion.diameter_mm / 2
-    turned = position_mm @ random_rotation(rng) / np.float32(radius)
-    shape = position_mm.shape[:3]
-    step = max(float(np.ptp(position_mm[..., 0])) / max(shape[0] - 1, 1), 1e-3)
+    turned = _turned(lines_mm, random_rotation(rng) / np.float32(radius))
+    shape = (len(lines_mm[0]), len(lines_mm[1]), len(lines_mm[2]))
+    step = max(float(np.ptp(lines_mm[0])) / max(shape[0] - 1, 1), 1e-3)
     noise = smooth_noise(rng, shape, max(2.0, lesion.grain * radius / step))
     if lesion.from_library and library is not None and library.levels:
         level = library.level(int(rng.integers(len(library.levels))), turned)
         level += np.float32(0.3 * lesion.roughness) * noise
         return level * np.float32(radius)
-    level = np.linalg.norm(turned / np.array(lesion.axes, dtype=np.float32), axis=-1) - 1
+    axes = np.array(lesion.axes, dtype=np.float32)[:, None, None, None]
+    level = _length(turned / axes) - np.float32(1)
     for _ in range(lesion.lobes - 1):
         size = rng.uniform(0.4, 0.85)
         towards = rng.standard_normal(3)
         towards *= rng.uniform(0.6, 1.1) / np.linalg.norm(towards)
-        other = np.linalg.norm(turned - towards.astype(np.float32), axis=-1) - size
-        level = _soft_minimum(level, other.astype(np.float32), 0.18)
+        other = _length(turned - towards.astype(np.float32)[:, None, None, None])
+        level = _soft_minimum(level, other - np.float32(size), 0.18)
     level += np.float32(lesion.roughness) * noise
-    return (level * radius).astype(np.float32)
+    level *= np.float32(radius)
+    return level
+
+
+def _turned(
+    lines: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+    matrix: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Return positions (3, X, Y, Z) on the grid of `lines`, multiplied by `matrix`."""
+    x, y, z = lines
+    rows = [
+        (a * x)[:, None, None] + (b * y)[None, :, None] + (c * z)[None, None, :]
+        for a, b, c in matrix.T
+    ]
+    return np.stack(rows).astype(np.float32, copy=False)
+
+
+def _length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Euclidean length over the first axis."""
+    total = np.square(vectors[0])
+    total += np.square(vectors[1])
+    total += np.square(vectors[2])
+    return np.sqrt(total, out=total)
 
 
 def _soft_minimum(
