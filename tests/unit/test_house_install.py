@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import resource
 import subprocess
@@ -16,6 +17,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from tests.unit.test_house_layers import SOURCES, imported
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -28,6 +31,17 @@ FLOORS = {
     "pillow": "12.2",
 }
 """Below these lie known holes and faults."""
+
+PLUGINS = {
+    "pylibjpeg",
+    "pylibjpeg-libjpeg",
+    "pylibjpeg-openjpeg",
+    "pyjpegls",
+    "python-multipart",
+    "uvicorn",
+    "onnxscript",
+}
+"""Needed, though never imported by us: pydicom, FastAPI, the shell and torch call them."""
 
 IMPORT_S = 0.3
 HELP_S = 0.7
@@ -99,6 +113,32 @@ def test_constraints_meet_every_declared_version() -> None:
     for name, requirement in declared().items():
         assert name.lower() in pinned, f"{name} is not in constraints.txt: make lock"
         assert Version(pinned[name.lower()]) in requirement.specifier
+
+
+def test_every_import_is_declared_and_nothing_else_is() -> None:
+    development = {
+        Requirement(line).name
+        for line in (REPOSITORY / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
+        if line and line[0].isalpha()
+    }
+
+    assert distributions("src", "app") <= set(declared())
+    assert distributions("tests", "benchmarks") <= set(declared()) | development
+    assert set(declared()) <= distributions("src", "app") | PLUGINS
+
+
+def distributions(*folders: str) -> set[str]:
+    """What the sources below these folders import from outside, by its name on PyPI."""
+    modules = {
+        module
+        for source in SOURCES
+        if source.relative_to(REPOSITORY).parts[0] in folders
+        for module in imported(ast.parse(source.read_text(encoding="utf-8")))
+    }
+    ours = {"brainmets", "tests", "app", "benchmarks"}
+    foreign = modules - set(sys.stdlib_module_names) - ours
+    known = metadata.packages_distributions()
+    return {known[module][0] for module in foreign}
 
 
 def test_dependencies_without_extras_have_no_torch_and_no_server() -> None:
