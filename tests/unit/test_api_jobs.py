@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -278,6 +279,46 @@ def test_a_nearly_full_disk_answers_507(
     service = open_service(min_free_bytes=10**18)
     response = service.post("/v1/jobs", files=[("files", ("a.nii", nifti))])
     assert (response.status_code, response.json()["code"]) == (507, "E_DISK")
+
+
+def test_lesions_are_found_again_and_reviewed(service: httpx.Client, nifti: bytes) -> None:
+    job = wait(service, submit(service, nifti)["id"])
+    path = f"/v1/jobs/{job['id']}"
+    few = service.get(f"{path}/lesions", params={"threshold": 0.5, "peak": 0.9}).json()
+    many = service.get(f"{path}/lesions", params={"threshold": 0.4}).json()
+    assert len(few["lesions"]) <= len(many["lesions"])
+    labels = np.frombuffer(gzip.decompress(base64.b64decode(many["labels"])), np.uint8)
+    assert labels.size == np.prod(job["result"]["view"]["shape"])
+    assert set(np.unique(labels)) == {0, *(lesion["id"] for lesion in many["lesions"])}
+    unclear = service.get(f"{path}/lesions", params={"threshold": 0.8, "peak": 0.2})
+    assert (unclear.status_code, unclear.json()["code"]) == (422, "E_OPTION")
+
+    verdict = {"rejected": [1], "threshold": 0.4}
+    reviewed = service.put(f"{path}/review", json=verdict).json()
+    assert reviewed["review"]["rejected"] == [1]
+    names = {file["name"] for file in reviewed["files"]}
+    assert {"mask-reviewed.nii.gz", "lesions-reviewed.csv", "review.json"} <= names
+    table = service.get(f"{path}/files/lesions-reviewed.csv").text.splitlines()
+    assert [line.split(",")[0] for line in table[1:3]] == ["rejected", "kept"]
+    nobody = service.put(f"{path}/review", json={"rejected": [99]})
+    assert (nobody.status_code, nobody.json()["code"]) == (422, "E_OPTION")
+
+
+def test_the_same_images_can_be_computed_otherwise(service: httpx.Client, nifti: bytes) -> None:
+    job = wait(service, submit(service, nifti, "head.nii")["id"])
+    again = service.post(f"/v1/jobs/{job['id']}/again", json={"threshold": 0.3}).json()
+    assert again["id"] != job["id"]
+    assert wait(service, again["id"])["label"] == "head.nii"
+    service.delete(f"/v1/jobs/{job['id']}")
+    assert service.get(f"/v1/jobs/{again['id']}").json()["state"] == "done"
+    unknown = service.post(f"/v1/jobs/{again['id']}/again", json={"model": "../../etc"})
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "E_MODEL_UNKNOWN")
+
+
+def test_metrics_count_jobs(open_service: Callable[..., httpx.Client], nifti: bytes) -> None:
+    service = open_service(workers=0)
+    submit(service, nifti)
+    assert 'brainmets_jobs{state="queued"} 1' in service.get("/metrics").text
 
 
 def test_the_sample_is_a_head(open_service: Callable[..., httpx.Client], tmp_path: Path) -> None:

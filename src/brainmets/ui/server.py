@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 import time
@@ -42,8 +43,11 @@ def serve(
     The service's routes lie under `/api`. With `demo` the sample is segmented at once, and the
     page opens on its result.
 
+    Port 0 takes any free one.
+
     Raises:
-        OptionError: the host is beyond this computer and no API key is configured.
+        OptionError: the host is beyond this computer and no API key is configured, or the port
+            is taken.
     """
     settings = settings or Settings()
     local = host in {"127.0.0.1", "localhost", "::1"}
@@ -53,7 +57,9 @@ def serve(
             expected="127.0.0.1, or keys in BRAINMETS_API_KEYS_SHA256",
             remedy="leave --host out, or configure keys first",
         )
-    os.environ["BRAINMETS_API_URL"] = f"http://127.0.0.1:{port}{API_PATH}"
+    port = _free_port(host, port)
+    near = "127.0.0.1" if local or host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
+    os.environ["BRAINMETS_API_URL"] = f"http://{near}:{port}{API_PATH}"
     os.environ["BRAINMETS_BROWSER_API"] = API_PATH
     app = _page_and_service(settings)
     if demo:
@@ -67,6 +73,21 @@ def serve(
             "browser.gatherUsageStats": False,
         }
     )
+
+
+def _free_port(host: str, port: int) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as uvicorn does
+            trial.bind((host, port))
+            return int(trial.getsockname()[1])
+    except OSError as error:
+        raise OptionError(
+            f"port {port} at {host}, which cannot be listened at",
+            expected="a free port at an address of this computer",
+            remedy="stop the program that has it, or choose another with --port",
+        ) from error
 
 
 def _page_and_service(settings: Settings) -> Any:

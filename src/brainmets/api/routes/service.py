@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, cast, get_args
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
 import brainmets
 from brainmets.api.routes.dependencies import Store, refusals
-from brainmets.api.schemas import ModelView, ServiceView
+from brainmets.api.schemas import JobState, ModelView, ServiceView
 from brainmets.domain.errors import BrainmetsError
 
 if TYPE_CHECKING:
@@ -51,6 +52,20 @@ async def readiness(request: Request, response: Response, store: Store) -> Servi
         waiting=counts.get("queued", 0),
         running=counts.get("running", 0),
     )
+
+
+@router.get(
+    "/metrics",
+    operation_id="get_metrics",
+    response_class=PlainTextResponse,
+    responses=refusals(),
+)
+def metrics(store: Store) -> PlainTextResponse:
+    """Count jobs by state, in Prometheus' text format; nothing names a patient or a file."""
+    counts = store.counts()
+    lines = ["# HELP brainmets_jobs Jobs by state.", "# TYPE brainmets_jobs gauge"]
+    lines += [f'brainmets_jobs{{state="{s}"}} {counts.get(s, 0)}' for s in get_args(JobState)]
+    return PlainTextResponse("\n".join(lines) + "\n")
 
 
 @router.get("/v1/models", operation_id="list_models", responses=refusals())

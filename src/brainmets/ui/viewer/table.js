@@ -160,7 +160,7 @@ class LesionTable {
     const pixels = bench.slices && bench.data.pixels;
     this.button.hidden = Boolean(bench.data.other) || !bench.lesions.length;
     this.foot.textContent = bench.lesions.length
-      ? `${kept.length} kept · ${pixels ? `${Math.round(total)} px` : `${volume(total)} ml`} in all`
+      ? `${kept.length} ${bench.data.other ? "marked" : "kept"} · ${pixels ? `${Math.round(total)} px` : `${volume(total)} ml`} in all`
       : "Nothing reached the threshold. Move the sensitivity to look further.";
   }
 }
