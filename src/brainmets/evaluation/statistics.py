@@ -8,6 +8,7 @@ method), seeded.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,12 +73,18 @@ class PairedTest:
     worse: int
 
 
+@lru_cache(maxsize=4)
 def bootstrap_counts(n: int, *, resamples: int = RESAMPLES, seed: int = 0) -> NDArray[np.float64]:
-    """Return how often each of n patients is drawn in each resample: (resamples, n)."""
+    """Return how often each of n patients is drawn in each resample: (resamples, n), read-only.
+
+    Every figure of a cohort is resampled in the same way, so the counts are kept.
+    """
     if n == 0:
         return np.zeros((resamples, 0))
     rng = np.random.default_rng(seed)
-    return rng.multinomial(n, np.full(n, 1.0 / n), size=resamples).astype(np.float64)
+    counts = rng.multinomial(n, np.full(n, 1.0 / n), size=resamples).astype(np.float64)
+    counts.setflags(write=False)
+    return counts
 
 
 def mean_interval(
