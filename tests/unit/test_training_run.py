@@ -12,7 +12,7 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from brainmets.domain.errors import CheckpointMismatch, DatasetLayout, OutputExists  # noqa: E402
+from brainmets.domain.errors import CheckpointMismatch, DatasetLayout, OutputExists, RecipeError  # noqa: E402
 from brainmets.inference import Bundle  # noqa: E402
 from brainmets.training.train import run_recipe  # noqa: E402
 
@@ -121,6 +121,20 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(data: Path, tmp_path: P
         run_recipe(path, tmp_path / "killed")
     with pytest.raises(CheckpointMismatch):
         run_recipe(recipe(tmp_path, steps=13), tmp_path / "killed", resume=True)
+
+
+def test_a_run_can_start_from_a_bundle(data: Path, tmp_path: Path) -> None:
+    path = recipe(tmp_path, steps=30)
+    first = run_recipe(path, tmp_path / "first")
+    text = path.read_text().replace("steps = 30", "steps = 2")
+    start = f'start_from = "{first.bundle.root}"\n'
+    path.write_text(start + text)
+    second = run_recipe(path, tmp_path / "second")
+    assert float(losses(tmp_path / "second")[0]) < 0.7 * float(losses(tmp_path / "first")[0])
+    assert "started from the weights of `tiny-2d`" in second.bundle.card
+    path.write_text(start + text.replace("widths = [4, 8, 8]", "widths = [4, 8]"))
+    with pytest.raises(RecipeError, match="start_from"):
+        run_recipe(path, tmp_path / "third")
 
 
 @pytest.mark.parametrize("network", ["attention-unet", "unet-plus-plus"])

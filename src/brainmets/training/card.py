@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainmets.domain.prediction import RESEARCH_USE_ONLY
@@ -51,6 +52,8 @@ def write_card(
         f"{history.seconds / 60:.0f} minutes on two shared CPU cores; best validation Dice "
         f"{history.best:.3f} at step {history.best_step}."
     )
+    if recipe.start_from is not None:
+        how += f" It started from the weights of `{Path(recipe.start_from).name}`."
     lines = [
         f"# {recipe.name}",
         "",

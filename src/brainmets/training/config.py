@@ -141,6 +141,9 @@ class Recipe(_Settings):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="name of the bundle it makes")
     seed: int = Field(default=0, description="of everything drawn at random")
+    start_from: str | None = Field(
+        default=None, description="bundle, by name or folder, whose weights training starts from"
+    )
     network: Architecture
     plan: Plan
     sources: tuple[Source, ...] = Field(min_length=1)

@@ -35,6 +35,7 @@ def train(
     *,
     recipe_sha256: str,
     validate: Callable[[dict[str, Tensor]], dict[str, float]],
+    start: dict[str, Tensor] | None = None,
     resume: bool = False,
     progress: Progress = silent,
 ) -> tuple[dict[str, Tensor], History]:
@@ -50,6 +51,8 @@ def train(
     settings = recipe.optimiser
     layout = torch.channels_last if recipe.network.dims == 2 else torch.channels_last_3d
     network = build(recipe.network).to(memory_format=layout).train()  # pyright: ignore[reportCallIssue]
+    if start is not None:
+        network.load_state_dict(start, strict=False)  # counters of normalisation are not shipped
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )

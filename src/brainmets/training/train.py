@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brainmets.domain.errors import OutputExists
+from brainmets.domain.errors import OutputExists, RecipeError
 from brainmets.domain.progress import Progress, silent
 from brainmets.inference import Bundle, OperatingPoint
 from brainmets.training.batches import Batches
@@ -84,12 +84,29 @@ def run_recipe(
             out,
             recipe_sha256=hashlib.sha256(effective.encode()).hexdigest(),
             validate=look,
+            start=_start(recipe),
             resume=resume,
             progress=progress,
         )
     finally:
         batches.close()
     return _finish(recipe, best, history, recipe_name=path.name, out=out, root=root)
+
+
+def _start(recipe: Recipe) -> dict[str, Tensor] | None:
+    """Read the weights that a recipe starts from."""
+    if recipe.start_from is None:
+        return None
+    from safetensors.torch import load_file
+
+    bundle = Bundle.load(recipe.start_from)
+    if bundle.architecture != recipe.network:
+        raise RecipeError(
+            f"start_from names {bundle.name}, whose network is another",
+            expected="a bundle of the very network that the recipe trains",
+            remedy="copy its [network] table, or start afresh",
+        )
+    return {name: value.float() for name, value in load_file(bundle.weights_path).items()}
 
 
 def _finish(
