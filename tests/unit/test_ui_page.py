@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from brainmets.api.settings import Settings
 from brainmets.domain import RESEARCH_USE_ONLY
+from brainmets.domain.errors import OptionError
 from brainmets.ui import connection
 from brainmets.ui.progress import overall
+from brainmets.ui.server import page_config, serve
 from brainmets.ui.start import DEMO_VARIABLE
 
 if TYPE_CHECKING:
@@ -232,6 +236,27 @@ def test_the_bar_only_moves_forward() -> None:
     shares = [overall(stage, done) for stage, done in stages]
     assert shares == sorted(shares)
     assert (shares[0], round(shares[-1], 6)) == (0, 1)
+
+
+def test_one_process_keeps_the_look_and_the_limits() -> None:
+    config = page_config()
+    assert config["theme.dark.primaryColor"].startswith("#")
+    assert config["server.maxUploadSize"] == 2048
+    assert config["browser.gatherUsageStats"] is False
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "example.org"])
+def test_others_are_not_served_without_keys(host: str, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="no API key"):
+        serve(host, 0, settings=Settings(state_dir=tmp_path))
+
+
+def test_a_taken_port_is_said_in_words(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(OptionError, match="--port"):
+            serve(port=taken.getsockname()[1], settings=Settings(state_dir=tmp_path))
 
 
 def test_both_front_doors_have_the_same_look(repository: Path) -> None:

@@ -29,7 +29,9 @@ _STYLE = """<style>
 .headline { display: flex; align-items: baseline; gap: 0.9rem; flex-wrap: wrap; }
 .headline b { font-size: 1.35rem; letter-spacing: -0.01em; font-weight: 650; }
 .headline span { opacity: 0.72; font-size: 0.95rem; }
-.stages { list-style: none; margin: 0.4rem 0 0; padding: 0; display: grid; gap: 0.35rem; }
+ul.stages {
+  list-style: none; margin: 0.4rem 0 0; padding: 0 !important; display: grid; gap: 0.35rem;
+}
 .stages li { display: flex; gap: 0.65rem; align-items: center; opacity: 0.55; margin: 0; }
 .stages li::before {
   content: ""; width: 0.7rem; height: 0.7rem; border-radius: 50%;

@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import time
+import tomllib
 import webbrowser
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from brainmets.domain.errors import BrainmetsError, OptionError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "serve"]
+__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "page_config", "serve"]
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8501
@@ -65,14 +66,25 @@ def serve(
     if demo:
         os.environ[DEMO_VARIABLE] = "1"
         threading.Thread(target=_open_demo, args=(host, port), daemon=True).start()
-    app.run(
-        config={
-            "server.address": host,
-            "server.port": port,
-            "server.headless": True,
-            "browser.gatherUsageStats": False,
-        }
-    )
+    app.run(config=page_config() | {"server.address": host, "server.port": port})
+
+
+def page_config() -> dict[str, Any]:
+    """Return the page's own settings by dotted name.
+
+    Streamlit looks for them beside the program that was started, which is not ours.
+    """
+    with (PAGE.parent / ".streamlit" / "config.toml").open("rb") as file:
+        return _flat(tomllib.load(file))
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= (
+            _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        )
+    return flat
 
 
 def _free_port(host: str, port: int) -> int:

@@ -343,7 +343,7 @@ class Bench {
       const chance = Math.round((this.scan.probability[this.scan.index(this.at)] / 255) * 100);
       this.readout.textContent = this.slices
         ? `value ${value} · lesion probability ${chance} %`
-        : `${side(mm[0])} ${front(mm[1])} ${up(mm[2])} mm · value ${value} · lesion probability ${chance} %`
+        : `x ${mm[0].toFixed(1)}  y ${mm[1].toFixed(1)}  z ${mm[2].toFixed(1)} mm (RAS) · value ${value} · lesion probability ${chance} %`
           + ` · ${this.look.mirrored ? "neurological" : "radiological"} display`;
     });
   }
@@ -355,7 +355,3 @@ class Bench {
     this.scan = null;
   }
 }
-
-const side = (mm) => `${mm < 0 ? "L" : "R"} ${Math.abs(mm).toFixed(1)}`;
-const front = (mm) => `${mm < 0 ? "P" : "A"} ${Math.abs(mm).toFixed(1)}`;
-const up = (mm) => `${mm < 0 ? "I" : "S"} ${Math.abs(mm).toFixed(1)}`;
