@@ -7,19 +7,26 @@ digitised ball its true diameter.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from brainmets.domain import Geometry
 
 __all__ = ["Diameters", "Ruler"]
 
-HULL_FROM = 64
-"""With fewer points every pair is compared outright, which is quicker than a convex hull."""
+LATTICE = tuple(
+    direction
+    for direction in itertools.product((-1, 0, 1), (-1, 0, 1), (-1, 0, 1))
+    if direction > (0, 0, 0)
+)
+"""The 13 directions to a voxel's 26 neighbours, each once."""
 
 PAIRS_AT_ONCE = 2**20
 
@@ -44,6 +51,8 @@ class Ruler:
         """Prepare for a grid whose acquired slices lie across `slice_axis`."""
         self.voxel_mm3 = geometry.voxel_volume_mm3
         self._axis = slice_axis
+        self._in_plane = [d for d in LATTICE if d[slice_axis] == 0]
+        self._across = [d for d in LATTICE if d[slice_axis] != 0]
         self._plane_axes = [axis for axis in range(3) if axis != slice_axis]
         self._steps = geometry.affine[:3, :3]
         self._plane = _in_plane_matrix(self._steps[:, self._plane_axes])
@@ -66,9 +75,9 @@ class Ruler:
         """
         if len(voxels) == 1:
             return self._single._replace(slice_index=int(voxels[0, self._axis]))
-        lines = _line_ends(voxels, axis=self._plane_axes[1])
-        in_space, _ = _longest(_extreme_points(lines @ self._steps.T), self._steps)
-        slices = self._slices(lines)
+        rims = _line_ends(voxels, self._in_plane)
+        in_space, _ = _longest(_line_ends(rims, self._across) @ self._steps.T, self._steps)
+        slices = self._slices(rims)
         middle = float(voxels[:, self._axis].mean())
         bounds = np.array([np.linalg.norm(np.ptp(points, axis=0)) for _, points in slices])
         best = Diameters(in_space, -1.0, -1.0, -1)
@@ -77,9 +86,8 @@ class Ruler:
             if bounds[index] + self._single.in_plane < best_key[0]:
                 break  # this slice's box is smaller than the best diameter: so are all others'
             number, points = slices[index]
-            corners = _extreme_points(points)
-            longest, directions = _longest(corners, self._plane)
-            across = max(_perpendicular(corners, d, self._plane) for d in directions)
+            longest, directions = _longest(points, self._plane)
+            across = max(_perpendicular(points, d, self._plane) for d in directions)
             key = (
                 round(longest, TIE_DECIMALS),
                 round(across, TIE_DECIMALS),
@@ -90,9 +98,9 @@ class Ruler:
                 best, best_key = Diameters(in_space, longest, across, number), key
         return best
 
-    def _slices(self, lines: NDArray[np.int64]) -> list[tuple[int, NDArray[np.float64]]]:
+    def _slices(self, rims: NDArray[np.int64]) -> list[tuple[int, NDArray[np.float64]]]:
         """Split voxels by slice: its number, and their places in its plane in mm."""
-        ordered = lines[np.argsort(lines[:, self._axis], kind="stable")]
+        ordered = rims[np.argsort(rims[:, self._axis], kind="stable")]
         starts = np.flatnonzero(np.diff(ordered[:, self._axis], prepend=-1))
         return [
             (int(rows[0, self._axis]), rows[:, self._plane_axes] @ self._plane.T)
@@ -106,27 +114,30 @@ def _in_plane_matrix(columns: NDArray[np.float64]) -> NDArray[np.float64]:
     return triangle
 
 
-def _line_ends(voxels: NDArray[np.int64], *, axis: int) -> NDArray[np.int64]:
-    """Keep the two end voxels of each line along `axis`: no other can be extreme."""
-    others = [a for a in range(3) if a != axis]
-    order = np.lexsort((voxels[:, axis], voxels[:, others[0]], voxels[:, others[1]]))
-    ordered = voxels[order]
-    new_line = np.any(np.diff(ordered[:, others], axis=0) != 0, axis=1)
-    first = np.concatenate(([True], new_line))
-    last = np.concatenate((new_line, [True]))
-    return ordered[first | last]
+def _line_ends(
+    voxels: NDArray[np.int64], directions: Iterable[tuple[int, int, int]]
+) -> NDArray[np.int64]:
+    """Keep the voxels that end a line of voxels along every direction.
 
-
-def _extreme_points(points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the corners of the convex hull; all points where they are few or flat."""
-    if len(points_mm) < HULL_FROM:
-        return points_mm
-    from scipy.spatial import ConvexHull, QhullError
-
-    try:
-        return points_mm[ConvexHull(points_mm).vertices]
-    except QhullError:  # all in one plane or on one line
-        return points_mm
+    A corner of the convex hull ends every line it lies on, so all corners are kept, and of the
+    other voxels few: no general hull is needed.
+    """
+    low = voxels.min(axis=0)
+    size = int(np.ptp(voxels, axis=0).max()) + 1
+    spread = 3 * size  # room for coordinates that a slanted direction shifts by up to `size`
+    for direction in directions:
+        axis = next(a for a in range(3) if direction[a])
+        first, second = (a for a in range(3) if a != axis)
+        offset = voxels - low
+        along = offset[:, axis] * direction[axis]
+        one = offset[:, first] - along * direction[first] + size
+        two = offset[:, second] - along * direction[second] + size
+        line = one * spread + two
+        order = np.argsort(line * spread + along + size, kind="stable")
+        starts = np.diff(line[order], prepend=-1) != 0
+        ends = np.append(starts[1:], True)
+        voxels = voxels[order[starts | ends]]
+    return voxels
 
 
 def _longest(
