@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from brainmets.domain.errors import EngineMissing, OptionError
-from brainmets.inference import ENGINES, Bundle, make_engine
+from brainmets.inference import ENGINES, Bundle, list_bundles, make_engine
 from tests.bundles import random_bundle
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from brainmets.domain import Case
     from brainmets.models import ArchitectureName
 
 KINDS: tuple[tuple[ArchitectureName, int], ...] = (
@@ -142,3 +143,21 @@ def test_an_unknown_engine_is_refused(bundle: Bundle) -> None:
         make_engine("tensorflow", bundle)
     with pytest.raises(OptionError, match="at least 1"):
         make_engine("openvino", bundle, threads=0)
+
+
+@pytest.mark.parametrize("name", list_bundles())
+def test_engines_agree_on_every_shipped_model(name: str, phantom_case: Case) -> None:
+    bundle = Bundle.load(name)
+    ready = bundle.plan.model_copy(update={"spacing_mm": 3.0}).apply(phantom_case).data
+    edge = bundle.architecture.stride * (2 if bundle.plan.dims == 2 else 4)
+    start = [(n - edge) // 2 for n in ready.shape[1:]]
+    if bundle.plan.dims == 2:
+        x = ready[:, :edge, :edge, start[2] : start[2] + 2].transpose(3, 0, 1, 2)
+    else:
+        x = ready[(slice(None), *(slice(s, s + edge) for s in start))][None]
+    found = {
+        engine: probability(make_engine(engine, bundle, precision="float32").run(x))
+        for engine in ENGINES
+    }
+    for engine, answer in found.items():
+        np.testing.assert_allclose(answer, found["pytorch"], atol=1e-3, err_msg=engine)
