@@ -37,13 +37,14 @@ class Bench {
     }
     this.look.window = [...data.view.window];
     this.lesions = data.lesions;
-    this.rejected = new Set(data.review?.rejected ?? []);
-    this.point = data.review?.operating_point ?? data.point;
+    const review = data.other ? null : data.review; // two models are compared as they answered
+    this.rejected = new Set(review?.rejected ?? []);
+    this.point = review?.operating_point ?? data.point;
     this.#build();
     const first = this.lesions[0];
     if (first) this.goTo(first);
     else this.moveTo(this.scan.shape.map((n) => Math.floor(n / 2)));
-    if (data.review) await this.#again(this.point.peak, this.point.threshold, data.review.rejected);
+    if (review) await this.#again(this.point.peak, this.point.threshold, review.rejected);
     this.root.setAttribute("aria-busy", "false");
     this.root.dataset.ready = "yes";
   }
