@@ -105,7 +105,7 @@ def nearest_distances(
     if not len(goal):
         return np.full(len(start), np.inf)
     spacing = np.asarray(spacing_mm, dtype=np.float64)
-    tree = KDTree(goal * spacing, balanced_tree=False)
+    tree = KDTree(goal * spacing, leafsize=32, balanced_tree=False, compact_nodes=False)
     _, nearest = tree.query(start * spacing)
     offset = (start - goal[nearest]).astype(np.float64) * spacing
     return np.sqrt(np.square(offset).sum(axis=1))

@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from brainmets.evaluation.borders import border_distances, bounding_box
+from brainmets.evaluation.borders import border_distances
 from brainmets.evaluation.dilated import component_boxes
 from brainmets.evaluation.matching import Matching, match_lesions
-from brainmets.evaluation.overlap import labelled
+from brainmets.evaluation.overlap import labelled_box
 from brainmets.evaluation.regions import region_mask
 from brainmets.evaluation.scores import EmptyPolicy, LesionScore, RegionScore, empty_scores
 
@@ -85,7 +85,12 @@ def score_brats_2026(
     """Score one case by the 2026 definition; arrays (i, j, k) of labels as stored in the file."""
     if spacing_order == "official":
         spacing_mm = (spacing_mm[2], spacing_mm[1], spacing_mm[0])
-    near = bounding_box(labelled(reference, prediction))
+    if (
+        reference.flags.f_contiguous and not reference.flags.c_contiguous
+    ):  # as NIfTI lies in memory: turn views, not voxels
+        reference, prediction = reference.T, prediction.T
+        spacing_mm = (spacing_mm[2], spacing_mm[1], spacing_mm[0])
+    near = labelled_box(reference, prediction)
     reference = np.ascontiguousarray(reference[near])
     prediction = np.ascontiguousarray(prediction[near])
     return tuple(

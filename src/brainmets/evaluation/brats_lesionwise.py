@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brainmets.evaluation.borders import border_distances, bounding_box
+from brainmets.evaluation.borders import border_distances
 from brainmets.evaluation.dilated import combine_by_growth, component_boxes, touching_pairs
 from brainmets.evaluation.matching import label_components
-from brainmets.evaluation.overlap import dice, labelled
+from brainmets.evaluation.overlap import dice, labelled_box
 from brainmets.evaluation.regions import region_mask
 from brainmets.evaluation.scores import EmptyPolicy, LesionScore, RegionScore, empty_scores
 from brainmets.evaluation.surfaces import surface_distances
@@ -126,8 +126,7 @@ def _around_both(
 ) -> tuple[slice, ...]:
     """Return the box of everything labelled and the two voxels that growing can reach."""
     return tuple(
-        slice(max(side.start - 2, 0), side.stop + 2)
-        for side in bounding_box(labelled(reference, prediction))
+        slice(max(side.start - 2, 0), side.stop + 2) for side in labelled_box(reference, prediction)
     )
 
 

@@ -67,7 +67,7 @@ def component_boxes(
     boxes: dict[int, tuple[slice, ...]] = {}
     if not labels.any():
         return boxes
-    for number, box in enumerate(find_objects(labels.astype(np.int32)), start=1):
+    for number, box in enumerate(find_objects(labels), start=1):
         if box is not None:
             boxes[number] = tuple(
                 slice(max(side.start - margin, 0), min(side.stop + margin, size))

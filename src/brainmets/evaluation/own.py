@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brainmets.evaluation.borders import bounding_box
 from brainmets.evaluation.dilated import component_boxes
 from brainmets.evaluation.matching import Matching, match_lesions
 from brainmets.evaluation.measure import Extent, measure_extent, sphericity
-from brainmets.evaluation.overlap import dice, labelled
+from brainmets.evaluation.overlap import dice, labelled_box
 from brainmets.evaluation.regions import region_mask
 from brainmets.evaluation.scores import EmptyPolicy, LesionScore, RegionScore, empty_scores
 from brainmets.evaluation.surfaces import SurfaceDistances, surface_distances
@@ -116,7 +115,7 @@ def score_brainmets(
         single_slice=reference.shape[2] == 1,
         diagonal_mm=float(np.linalg.norm(np.multiply(reference.shape, spacing_mm))),
     )
-    near = bounding_box(labelled(reference, prediction))
+    near = labelled_box(reference, prediction)
     reference = np.ascontiguousarray(reference[near])
     prediction = np.ascontiguousarray(prediction[near])
     confidence = None if probability is None else probability[near]
