@@ -97,14 +97,11 @@ def acquire(
 
 
 def _power(image: NDArray[np.float32], gamma: float) -> NDArray[np.float32]:
-    """Raise to a power by a table: twenty times faster than `**`, exact to 1e-4."""
-    knots = np.arange(6001, dtype=np.float32) / np.float32(1000)
-    table = np.asarray(knots**gamma, dtype=np.float32)
-    place = np.clip(image * 1000.0 + 0.5, 0, 6000).astype(np.int16)
-    slope = np.asarray(gamma * np.maximum(knots, 1e-3) ** (gamma - 1), dtype=np.float32)
-    powered = table[place]
-    powered += (image - knots[place]) * slope[place]
-    return powered
+    """Raise to a power by logarithm and exponential: each is vectorised, `**` is not."""
+    out = np.maximum(image, np.float32(1e-6))
+    np.log(out, out=out)
+    out *= np.float32(gamma)
+    return np.exp(out, out=out)
 
 
 def _bias(

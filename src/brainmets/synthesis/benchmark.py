@@ -23,7 +23,7 @@ def benchmark_seeds(heads: int, *, first: int = 0) -> tuple[int, ...]:
 def benchmark_config(seed: int) -> SynthesisConfig:
     """Return the config of one benchmark head: nine lesions, two or three of each size bin.
 
-    Odd seeds are skull-stripped. Contrasts are the two real families, never fully random.
+    Odd seeds are skull-stripped, a quarter has slices of 1.5 to 3 mm. Contrasts are the two real families, never fully random.
     """
     rng = generator(seed, 99)
     sizes = [
@@ -36,4 +36,5 @@ def benchmark_config(seed: int) -> SynthesisConfig:
         diameters_mm=tuple(sizes),
         stripped_share=float(seed % 2),
         thick_share=0.25,
+        slice_mm=(1.5, 3.0),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from brainmets.synthesis.fields import generator, smooth_noise
-from brainmets.synthesis.morphology import components, grown
+from brainmets.synthesis.morphology import closed, components, filled, grown
 from brainmets.synthesis.shapes import level_set
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ NECROSIS, OEDEMA, ENHANCING = 1, 2, 3
 
 ATTEMPTS = 12
 MOST_HALO_MM = 30.0
+DISPLACING_MM = 6.0
+"""From this diameter on a lesion closes sulci and displaces vessels within it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +212,10 @@ class _Canvas:
             for a, b, c, step, n in zip(low, high, centre, spacing, fine, strict=True)
         )
         level = level_set(lesion, (x, y, z), rng, self.library)
-        room = self.host.allowed(box) & ~self.blocked[box]
+        room = self.host.allowed(box)
+        if lesion.diameter_mm >= DISPLACING_MM:
+            room = filled(closed(room, 2))
+        room = room & ~self.blocked[box]
         voxels = np.pi / 6 * lesion.diameter_mm**3 / float(spacing.prod())
         fill, level = _fill(level, room, voxels, fine, spacing)
         count = max(1, round(voxels))

@@ -141,10 +141,7 @@ def sample_parameters(config: SynthesisConfig, seed: int) -> SynthesisParameters
     tissues, blood, enhancement, texture = draw_contrast(contrast, rng)
     stripped = bool(rng.uniform() < config.stripped_share)
     lesions = () if clear else draw_lesions(config, generator(seed, 2))
-    if contrast == "free":
-        lesions = tuple(
-            each.model_copy(update={"enhancement": max(0.7, each.enhancement)}) for each in lesions
-        )
+    lesions = tuple(_made_visible(lesion, tissues, blood) for lesion in lesions)
     return SynthesisParameters(
         seed=seed,
         contrast=contrast,
@@ -162,6 +159,19 @@ def sample_parameters(config: SynthesisConfig, seed: int) -> SynthesisParameters
         acquisition=_draw_acquisition(config, rng),
         lesions=lesions,
     )
+
+
+# Above the brightest tissue beside it, or no reader would have outlined it.
+VISIBLE, VISIBLE_FAINT = 1.2, 1.08
+
+
+def _made_visible(
+    lesion: LesionParameters, tissues: dict[str, float], blood: float
+) -> LesionParameters:
+    brightest = max(tissues["white"], tissues["grey"])
+    wanted = brightest * (VISIBLE_FAINT if lesion.kind == "faint" else VISIBLE)
+    least = (wanted - tissues["white"]) / (blood - tissues["white"])
+    return lesion.model_copy(update={"enhancement": max(lesion.enhancement, least)})
 
 
 def _between(rng: np.random.Generator, ends: tuple[float, float]) -> float:
@@ -255,13 +265,14 @@ def _draw_lesion(
     kind: LesionKind = (
         "ring" if look < ring_share
         else "haemorrhagic" if look > 0.97
-        else "faint" if look > (0.88 if diameter < 15 else 0.95)
+        else "faint" if diameter > 4 and look > (0.88 if diameter < 15 else 0.95)
         else "solid"
     )  # fmt: skip
     lobes = 1 if diameter < 6 else int(rng.choice([1, 2, 3, 4, 5], p=[0.6, 0.18, 0.11, 0.07, 0.04]))
     large = diameter >= 5.0
     oedema = large and rng.uniform() < config.oedema_share
-    enhancement = rng.uniform(0.12, 0.3) if kind == "faint" else rng.uniform(0.22, 1.05)
+    lowest = 0.4 if diameter < 5 else 0.22  # what is small and faint is not outlined
+    enhancement = rng.uniform(0.12, 0.3) if kind == "faint" else rng.uniform(lowest, 1.1)
     axes = np.exp(rng.normal(0.0, 0.16, 3))
     axes /= axes.prod() ** (1 / 3)
     return LesionParameters(

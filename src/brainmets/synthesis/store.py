@@ -20,7 +20,7 @@ __all__ = ["CACHE_VARIABLE", "anatomy_of", "cache_folder"]
 
 CACHE_VARIABLE = "BRAINMETS_CACHE"
 """Environment variable naming the folder for what can be worked out again; empty for none."""
-FORMAT = 4
+FORMAT = 5
 """Raised whenever an anatomy is worked out otherwise than before."""
 HELD = 4
 """Anatomies kept in memory, about 60 MB each."""
