@@ -23,7 +23,8 @@ def benchmark_seeds(heads: int, *, first: int = 0) -> tuple[int, ...]:
 def benchmark_config(seed: int) -> SynthesisConfig:
     """Return the config of one benchmark head: nine lesions, two or three of each size bin.
 
-    Odd seeds are skull-stripped, a quarter has slices of 1.5 to 3 mm. Contrasts are the two real families, never fully random.
+    Odd seeds are skull-stripped, a quarter has slices of 1.5 to 3 mm. Contrasts are the two
+    real families, never fully random.
     """
     rng = generator(seed, 99)
     sizes = [
