@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from brainmets.evaluation import SCORERS, dice, match_lesions, paired_test, surface_distances
 from brainmets.evaluation.borders import border_distances
+from brainmets.evaluation.boxes import bounding_box, labelled_box
 from brainmets.evaluation.own import score_brainmets
 
 if TYPE_CHECKING:
@@ -174,3 +175,19 @@ def test_paired_test_is_antisymmetric(values, seed) -> None:
     assert there.p_flip == pytest.approx(back.p_flip)
     assert (there.better, there.worse) == (back.worse, back.better)
     assert there.difference.low <= there.difference.value + 1e-12
+
+
+@given(
+    labels(),
+    labels(),
+    st.sampled_from(("C", "F")),
+    st.sampled_from((np.uint8, np.uint16, np.uint32)),
+)
+def test_skimming_misses_no_label(reference, prediction, order, kind) -> None:
+    """The quick box holds the exact one, in any memory layout, and is empty when that is."""
+    arrays = [np.asarray(mask, dtype=kind, order=order) for mask in (reference, prediction)]
+    quick, exact = labelled_box(*arrays), bounding_box((reference | prediction) > 0)
+    for wide, tight in zip(quick, exact, strict=True):
+        assert wide.start <= tight.start or tight.stop == 0
+        assert wide.stop >= tight.stop
+    assert (quick[0].stop == 0) == (exact[0].stop == 0)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from brainmets.evaluation.boxes import bounding_box
 from brainmets.evaluation.overlap import check_same_shape
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ __all__ = [
     "BorderDistances",
     "border_distances",
     "border_voxels",
-    "bounding_box",
     "nearest_distances",
     "true_voxels",
 ]
@@ -52,21 +52,6 @@ class BorderDistances:
             prediction / len(self.from_prediction_mm),
         )
         return float(sum(shares) / 2.0)
-
-
-def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """Return the smallest box that holds every true voxel; empty slices where there is none."""
-    box: list[slice] = []
-    shadow = mask
-    shadows = [mask]
-    for _ in range(mask.ndim - 1):  # each shadow is much smaller than the one before
-        shadow = np.asarray(shadow.any(axis=-1))
-        shadows.append(shadow)
-    for shadow in reversed(shadows):
-        inside = shadow[tuple(box)]
-        line = np.flatnonzero(inside.any(axis=tuple(range(len(box)))))
-        box.append(slice(int(line[0]), int(line[-1]) + 1) if len(line) else slice(0, 0))
-    return tuple(box)
 
 
 def border_voxels(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -27,9 +27,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from brainmets.evaluation.borders import border_distances
-from brainmets.evaluation.dilated import component_boxes
+from brainmets.evaluation.boxes import component_boxes, joint_box, labelled_box
 from brainmets.evaluation.matching import Matching, match_lesions
-from brainmets.evaluation.overlap import labelled_box
 from brainmets.evaluation.regions import region_mask
 from brainmets.evaluation.scores import EmptyPolicy, LesionScore, RegionScore, empty_scores
 
@@ -134,10 +133,7 @@ def _score_lesions(matching: Matching, spacing_mm: tuple[float, ...]) -> tuple[L
     voxel_mm3 = float(np.prod(spacing_mm))
     rows: list[LesionScore] = []
     for (one, other), dice in zip(matching.pairs, matching.dice, strict=True):
-        box = tuple(
-            slice(min(a.start, b.start), max(a.stop, b.stop))
-            for a, b in zip(boxes_r[one], boxes_p[other], strict=True)
-        )
+        box = joint_box(boxes_r[one], boxes_p[other])
         borders = border_distances(
             matching.reference_labels[box] == one,
             matching.prediction_labels[box] == other,

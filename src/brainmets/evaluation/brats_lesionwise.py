@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainmets.evaluation.borders import border_distances
-from brainmets.evaluation.dilated import combine_by_growth, component_boxes, touching_pairs
+from brainmets.evaluation.boxes import component_boxes, joint_box, labelled_box
+from brainmets.evaluation.dilated import combine_by_growth, touching_pairs
 from brainmets.evaluation.matching import label_components
-from brainmets.evaluation.overlap import dice, labelled_box
+from brainmets.evaluation.overlap import dice
 from brainmets.evaluation.regions import region_mask
 from brainmets.evaluation.scores import EmptyPolicy, LesionScore, RegionScore, empty_scores
 from brainmets.evaluation.surfaces import surface_distances
@@ -228,11 +229,7 @@ def _close_up(
     partners: tuple[int, ...],
 ) -> _Pair:
     """Return the pair cropped to one reference lesion and its partners."""
-    near = [boxes[0][number], *(boxes[1][partner] for partner in partners)]
-    box = tuple(
-        slice(min(side.start for side in sides), max(side.stop for side in sides))
-        for sides in zip(*near, strict=True)
-    )
+    box = joint_box(boxes[0][number], *(boxes[1][partner] for partner in partners))
     return replace(pair, reference=pair.reference[box], prediction=pair.prediction[box])
 
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from brainmets.evaluation.boxes import component_boxes
 from brainmets.evaluation.matching import label_components
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Touch", "combine_by_growth", "component_boxes", "grow", "touching_pairs"]
+__all__ = ["Touch", "combine_by_growth", "grow", "touching_pairs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,24 +57,6 @@ def combine_by_growth(mask: NDArray[np.bool_]) -> tuple[NDArray[np.integer], int
     """Number the lesions 1…n, those that touch after growing under one number."""
     grown, count = label_components(grow(mask))
     return np.where(mask, grown, 0), count
-
-
-def component_boxes(
-    labels: NDArray[np.integer], *, margin: int = 0
-) -> dict[int, tuple[slice, ...]]:
-    """Return each label's bounding box, widened by a margin within the array."""
-    from scipy.ndimage import find_objects
-
-    boxes: dict[int, tuple[slice, ...]] = {}
-    if not labels.any():
-        return boxes
-    for number, box in enumerate(find_objects(labels), start=1):
-        if box is not None:
-            boxes[number] = tuple(
-                slice(max(side.start - margin, 0), min(side.stop + margin, size))
-                for side, size in zip(box, labels.shape, strict=True)
-            )
-    return boxes
 
 
 def touching_pairs(reference: NDArray[np.integer], prediction: NDArray[np.integer]) -> Touch:

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brainmets.evaluation.dilated import component_boxes
+from brainmets.evaluation.boxes import component_boxes, joint_box, labelled_box
 from brainmets.evaluation.matching import Matching, match_lesions
 from brainmets.evaluation.measure import Extent, measure_extent, sphericity
-from brainmets.evaluation.overlap import dice, labelled_box
+from brainmets.evaluation.overlap import dice
 from brainmets.evaluation.regions import region_mask
 from brainmets.evaluation.scores import EmptyPolicy, LesionScore, RegionScore, empty_scores
 from brainmets.evaluation.surfaces import SurfaceDistances, surface_distances
@@ -227,10 +227,7 @@ def _score_lesions(
 def _pair_surfaces(
     side_r: _Side, one: int, side_p: _Side, other: int, ruler: _Ruler
 ) -> tuple[float, float]:
-    box = tuple(
-        slice(min(a.start, b.start), max(a.stop, b.stop))
-        for a, b in zip(side_r.boxes[one], side_p.boxes[other], strict=True)
-    )
+    box = joint_box(side_r.boxes[one], side_p.boxes[other])
     distances = ruler.distances(side_r.labels[box] == one, side_p.labels[box] == other)
     return distances.nsd(NSD_TOLERANCE_MM), distances.hd95_mm
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brainmets.evaluation.borders import ROBUST_SHARE, bounding_box, nearest_distances, true_voxels
+from brainmets.evaluation.borders import ROBUST_SHARE, nearest_distances, true_voxels
+from brainmets.evaluation.boxes import bounding_box
 from brainmets.evaluation.overlap import check_same_shape
 
 if TYPE_CHECKING:

@@ -242,7 +242,6 @@ def _run(tasks: Sequence[_Task], jobs: int | None) -> Iterator[tuple[str, CaseSc
         try:
             for future in as_completed(futures):
                 yield future.result()
-                futures.remove(future)  # let its result go
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
