@@ -21,6 +21,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+import brainmets
 from brainmets.api.problems import ServiceError, problem_of
 from brainmets.api.schemas import JobOptions, SeriesView
 from brainmets.domain.errors import BrainmetsError, DiskFull, OutOfMemory, SeveralSeries
@@ -28,7 +29,7 @@ from brainmets.domain.errors import BrainmetsError, DiskFull, OutOfMemory, Sever
 if TYPE_CHECKING:
     from brainmets.api.segmenting import Runner
 
-__all__ = ["main"]
+__all__ = ["main", "worker_environment"]
 
 PROGRESS_EVERY_S = 0.15
 _log = logging.getLogger("brainmets.worker")
@@ -66,6 +67,13 @@ def _answer(task: dict[str, Any], events: TextIO) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback to users
         return {"problem": problem_of(_explained(error)).model_dump(mode="json")}
     return {"result": result.model_dump(mode="json")}
+
+
+def worker_environment() -> dict[str, str]:
+    """Return the environment in which a child process finds this very brainmets."""
+    source = str(Path(brainmets.__file__).parent.parent)
+    path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
+    return os.environ | {"PYTHONPATH": path}
 
 
 class _Reporter:

@@ -121,11 +121,11 @@ def save_view(report: Report, folder: Path) -> ViewMeta:
 
 
 def load_probability(folder: Path) -> Volume:
-    """Return the stored probability on the input's own grid."""
+    """Return the stored probability on the input's own grid, its voxels left on the disk."""
     native = json.loads((folder / "native.json").read_text())
     i, j, k = native["shape"]
     geometry = Geometry(shape=(i, j, k), affine=np.array(native["affine"]), units=native["units"])
-    data = np.load(folder / "probability.npy", allow_pickle=False)
+    data = np.load(folder / "probability.npy", mmap_mode="r", allow_pickle=False)
     return Volume(data=data, geometry=geometry)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from brainmets.domain import Lesion, Mask, Volume
 
 __all__ = ["lesions_at", "operating_point", "rethreshold"]
+
+_one_at_a_time = threading.Lock()
+"""Whole volumes are held only once, however many sliders move."""
 
 MOST_CANDIDATES = 1_500_000
 """Voxels above a threshold beyond which it marks no lesions but the head; bounds the memory."""
@@ -73,8 +77,9 @@ def lesions_at(
 
 def rethreshold(view: Path, point: OperatingPoint, result: JobResult) -> LesionsView:
     """Return the lesions at an operating point with their ids on the display grid."""
-    probability, mask, lesions = lesions_at(view, point, result)
-    packed = pack_labels(mask, DisplayGrid.of(probability.geometry))
+    with _one_at_a_time:
+        probability, mask, lesions = lesions_at(view, point, result)
+        packed = pack_labels(mask, DisplayGrid.of(probability.geometry))
     return LesionsView(
         lesions=tuple(LesionView.model_validate(asdict(lesion)) for lesion in lesions),
         operating_point=point.model_dump(),

@@ -11,10 +11,9 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import brainmets
+from brainmets.api.child import worker_environment
 from brainmets.api.problems import problem_of
 from brainmets.api.schemas import JobResult, Problem, SeriesView
 from brainmets.api.staging import remove
@@ -214,14 +213,12 @@ class _Worker:
     """One child process, its task pipe and its events."""
 
     def __init__(self, memory_bytes: int) -> None:
-        source = str(Path(brainmets.__file__).parent.parent)
-        path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "brainmets.api.child", str(memory_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": path},
+            env=worker_environment(),
         )
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
