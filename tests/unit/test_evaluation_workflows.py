@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,13 @@ from typer.testing import CliRunner
 from brainmets.cli.evaluate import compare as compare_command
 from brainmets.cli.evaluate import evaluate as evaluate_command
 from brainmets.domain import RESEARCH_USE_ONLY
-from brainmets.domain.errors import DatasetLayout, FileMissing, OptionError, OutputExists
+from brainmets.domain.errors import (
+    DatasetLayout,
+    FileMissing,
+    OptionError,
+    OutOfMemory,
+    OutputExists,
+)
 from brainmets.io import write_mask
 from brainmets.workflows.compare import CompareOptions, compare
 from brainmets.workflows.evaluate import (
@@ -24,6 +31,7 @@ from brainmets.workflows.evaluate import (
     read_scores,
     write_scores,
 )
+from brainmets.workflows.pool import map_cases
 from tests.unit.cohort_phantoms import GRID, write_cohort, write_model
 
 if TYPE_CHECKING:
@@ -233,3 +241,18 @@ def test_commands(cohort: Path, tmp_path: Path, commands: typer.Typer) -> None:
     )
     assert compared.exit_code == 0, compared.output
     assert "B minus A" in compared.output
+
+
+def die(_task: int) -> int:
+    os._exit(9)
+
+
+def test_a_killed_process_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(OutOfMemory, match="jobs 1"):
+        list(map_cases(die, [1, 2, 3, 4], 2))
+
+
+def test_results_come_in_order_and_stop_with_the_listener() -> None:
+    assert list(map_cases(abs, [-1, -2, -3, -4, -5], 2)) == [1, 2, 3, 4, 5]
+    few = map_cases(abs, [-1, -2], 2)
+    assert next(few) == 1

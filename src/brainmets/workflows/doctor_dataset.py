@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections import Counter, defaultdict
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +11,7 @@ import numpy as np
 from brainmets.domain import silent
 from brainmets.io.datasets import open_dataset
 from brainmets.workflows.doctor_facts import CaseFacts, Finding, Severity, examine_case
+from brainmets.workflows.pool import map_cases
 from brainmets.workflows.splits import leaks, read_any_splits
 
 if TYPE_CHECKING:
@@ -21,15 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from brainmets.domain import Progress
-    from brainmets.io.datasets import Dataset
+    from brainmets.io.datasets import Dataset, DatasetCase
 
 __all__ = ["DoctorOptions", "DoctorReport", "examine_dataset", "report_document"]
 
 SCHEMA = "brainmets-doctor/1"
 
 ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
-
-WORTH_A_POOL = 8
 
 UNLIKE_THE_REST = 3.0
 """Times the usual spacing that a scan of the same set does not have."""
@@ -101,7 +97,9 @@ def examine_dataset(
     options = options or DoctorOptions()
     dataset = open_dataset(root, layout=options.layout)
     facts: list[CaseFacts] = []
-    for done, one in enumerate(_examined(dataset, options.jobs), start=1):
+    for done, one in enumerate(
+        map_cases(_examine, [(dataset, case) for case in dataset.cases], options.jobs), start=1
+    ):
         facts.append(one)
         progress("examine", done / len(dataset.cases))
     findings = [finding for one in facts for finding in one.findings]
@@ -134,17 +132,8 @@ def report_document(report: DoctorReport) -> dict[str, Any]:
     }
 
 
-def _examined(dataset: Dataset, jobs: int | None) -> Iterator[CaseFacts]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    workers = min(jobs or cores, len(dataset.cases))
-    if workers == 1 or len(dataset.cases) < WORTH_A_POOL:
-        for case in dataset.cases:
-            yield examine_case(dataset, case)
-        return
-    context = multiprocessing.get_context("spawn")  # the caller may hold threads
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        copies = [dataset] * len(dataset.cases)
-        yield from pool.map(examine_case, copies, dataset.cases, chunksize=4)
+def _examine(task: tuple[Dataset, DatasetCase]) -> CaseFacts:
+    return examine_case(*task)
 
 
 def _copies(facts: Sequence[CaseFacts]) -> Iterator[Finding]:

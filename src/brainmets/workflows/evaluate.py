@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import multiprocessing
-import os
 import shutil
 import tempfile
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,9 +32,10 @@ from brainmets.evaluation.scorers import SCORERS, default_regions, score_case
 from brainmets.io import read_mask, read_volume
 from brainmets.io.datasets.identity import patient_of
 from brainmets.io.datasets.pairing import MaskPair, find_masks, pair_masks
+from brainmets.workflows.pool import map_cases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from brainmets.domain import Progress, Volume
     from brainmets.evaluation.brats_2026 import SpacingOrder
@@ -48,9 +46,6 @@ __all__ = ["EvaluateOptions", "MissingPolicy", "evaluate", "read_scores", "write
 
 MissingPolicy = Literal["report", "as-empty"]
 """A reference without a prediction is only reported, or scored against an empty mask."""
-
-WORTH_A_POOL = 4
-"""Below this many cases, starting further processes takes longer than scoring."""
 
 FILES = ("scores.json", "scores.csv", "lesions.csv")
 
@@ -144,7 +139,7 @@ def evaluate(
         for pair in pairs
     ]
     scored: dict[str, CaseScore | str] = {}
-    for done, (case_id, outcome) in enumerate(_run(tasks, options.jobs), start=1):
+    for done, (case_id, outcome) in enumerate(map_cases(_score, tasks, options.jobs), start=1):
         scored[case_id] = outcome
         progress("score", done / len(tasks))
     ordered = [scored[task.pair.case_id] for task in tasks]
@@ -228,26 +223,6 @@ def _beside(prediction: Path | None) -> Path | None:
         return None
     path = prediction.with_name("probability.nii.gz")
     return path if path.is_file() else None
-
-
-def _run(tasks: Sequence[_Task], jobs: int | None) -> Iterator[tuple[str, CaseScore | str]]:
-    """Yield each case's score as it is ready; all work stops when the caller stops listening."""
-    workers = min(jobs or _cores(), len(tasks))
-    if workers == 1 or len(tasks) < WORTH_A_POOL:
-        yield from map(_score, tasks)
-        return
-    context = multiprocessing.get_context("spawn")  # the caller may hold threads
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = [pool.submit(_score, task) for task in tasks]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _score(task: _Task) -> tuple[str, CaseScore | str]:
