@@ -201,7 +201,7 @@ class Bench {
     this.settling = setTimeout(() => this.#again(peak), SETTLE_MS);
   }
 
-  async #again(peak, threshold = Math.min(peak, this.data.point.threshold ?? 0.5), rejected = []) {
+  async #again(peak, threshold = Math.min(peak, this.data.point.threshold ?? 0.5), rejected = null) {
     this.asked = (this.asked ?? 0) + 1;
     const mine = this.asked;
     const answer = await fetch(`${this.job}/lesions?threshold=${threshold.toFixed(3)}&peak=${peak.toFixed(3)}`);
@@ -214,9 +214,12 @@ class Bench {
     const found = await answer.json();
     const labels = await gunzipBase64(found.labels);
     if (mine !== this.asked) return;
+    // What was rejected stays rejected where it lies, whatever its number is now.
+    const met = overlaps(labels, this.scan.labels);
+    const still = (id) => (met.get(id) ?? []).some((old) => this.rejected.has(old));
+    this.rejected = new Set(rejected ?? found.lesions.map((one) => one.id).filter(still));
     this.scan.labels = labels;
     this.lesions = found.lesions;
-    this.rejected = new Set(rejected);
     this.selected = null;
     this.point = found.operating_point;
     this.status.textContent = "";
