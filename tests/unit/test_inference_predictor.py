@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,6 +74,25 @@ def test_a_memory_limit_chooses_windows_and_is_estimated(volumetric: Bundle) -> 
     assert held.tiling.count > 1
     assert held.bytes < free.bytes
     assert held.operations > free.operations
+
+
+def test_work_is_bounded_when_memory_is_short(
+    volumetric: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A halo nearly as wide as the head would need thousands of windows to be exact."""
+    wide = volumetric.architecture.model_copy(update={"widths": (16, 32, 64, 128)})
+    assert wide.halo > 40
+    bundle = replace(volumetric, architecture=wide)
+    shape = (176, 240, 256)
+    whole = math.prod(shape)
+    for share in (0.8, 0.5, 0.3):
+        predictor = Predictor(bundle)
+        monkeypatch.setattr(predictor, "_max_voxels", lambda _, n=share * whole: n)
+        estimate = predictor.estimate(shape)
+        assert math.prod(estimate.tiling.window) <= share * whole
+        assert estimate.tiling.voxels <= 3 * whole
+        assert estimate.tiling.halo >= 24
+        assert estimate.exact == (estimate.tiling.halo == wide.halo)
 
 
 def test_slices_run_in_batches_that_fit_the_cache(planar: Bundle) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from brainmets.domain import Case, Sequence
-    from brainmets.inference import OperatingPoint, Precision
+    from brainmets.inference import Estimate, OperatingPoint, Precision
     from brainmets.preprocessing import Prepared
 
 __all__ = [
@@ -188,11 +188,12 @@ class Segmenter:
                         **point.model_dump(),
                         "precision": predictor.engine.precision,
                         "windows": estimate.tiling.count,
+                        "exact_windows": estimate.exact,
                         "sequence": ",".join(sorted(case.images)),
                     },
                 ),
             ),
-            warnings=_warnings(case, bundle, len(lesions)),
+            warnings=(*_warnings(case, bundle, len(lesions)), *_window_warnings(estimate)),
         )
 
     def _predictor(self, name: str) -> Predictor:
@@ -260,6 +261,16 @@ class _Stages:
     def finished(self) -> dict[str, float]:
         """All stages and the total."""
         return {**self.seconds, "total": time.perf_counter() - self._start}
+
+
+def _window_warnings(estimate: Estimate) -> tuple[str, ...]:
+    if estimate.exact:
+        return ()
+    warning = (
+        f"Memory allowed only windows with {estimate.tiling.halo} voxels of context:"
+        " probabilities may differ by about 0.01 from those of a whole pass."
+    )
+    return (warning,)
 
 
 def _midline_x_mm(prepared: Prepared) -> float:
