@@ -162,9 +162,8 @@ def test_two_models_side_by_side(page: Page, address: str, nifti: Path) -> None:
     page.get_by_role("group", name="Plane").wait_for()
     found = bench(page)
     assert found.locator("figure").count() == 2
-    captions = found.locator("figcaption").all_text_contents()
-    assert "attention-unet-3d" in captions[0]
-    assert "unet-plus-plus-3d" in captions[1]
+    for place, model in enumerate(("attention-unet-3d", "unet-plus-plus-3d")):
+        found.locator("figcaption").nth(place).filter(has_text=model).wait_for()
     assert found.locator("td.missing").count() == 0  # the same weights find the same lesions
     page.get_by_role("button", name="Coronal", exact=True).click()
     shoot(page, "compare")
