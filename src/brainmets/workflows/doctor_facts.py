@@ -169,10 +169,10 @@ class _Examination:
         return mask
 
     def _check_size(self, geometry: Geometry) -> None:
-        spacing = geometry.spacing_mm
-        self._spacing = spacing
         if geometry.units == "px":
             return
+        spacing = geometry.spacing_mm
+        self._spacing = spacing
         field = [n * s for n, s in zip(geometry.shape, spacing, strict=True)]
         in_plane = sorted(field)[1:]  # a slab may be thin along one axis
         if not all(VOXEL_MM[0] <= s <= VOXEL_MM[1] for s in spacing) or not all(
@@ -256,12 +256,14 @@ class _Examination:
                 code = "mirrored" if inside < outside / 4 else "mask-outside-head"
                 self._say(code, "error", f"{outside:.0%} of the mask lies in empty background")
                 return
+        if self._case.kind == "slices":
+            return  # cut in any direction: the columns of a slice need not run left to right
         here, there = _fit(image.data, drawn), _fit(image.data, _mirrored(drawn, image.geometry))
         overlap = np.count_nonzero(drawn & _mirrored(drawn, image.geometry)) / drawn.sum()
         if overlap < MIRROR_AT_MOST and abs(there) > 2 * abs(here) and there - here > MIRROR_MARGIN:
             self._say(
                 "mirrored",
-                "error",
+                "warning",
                 "the mask fits the image's contrast far better when flipped left to right",
             )
 
