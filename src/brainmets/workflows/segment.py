@@ -268,7 +268,7 @@ def _window_warnings(estimate: Estimate) -> tuple[str, ...]:
         return ()
     warning = (
         f"Memory allowed only windows with {estimate.tiling.halo} voxels of context:"
-        " probabilities may differ by about 0.01 from those of a whole pass."
+        " probabilities may differ by a few hundredths from those of a whole pass."
     )
     return (warning,)
 
