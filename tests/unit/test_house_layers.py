@@ -88,8 +88,9 @@ def test_module_says_what_it_is_and_what_it_exports(module: Path) -> None:
     exported = [
         ast.literal_eval(node.value)
         for node in tree.body
-        if isinstance(node, ast.Assign)
-        and any(isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets)
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        and node.value
+        and "__all__" in {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
     ]
     assert len(exported) == 1, "no `__all__`"
     (public,) = exported

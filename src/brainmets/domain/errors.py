@@ -496,6 +496,6 @@ def all_errors() -> dict[str, type[BrainmetsError]]:
     waiting: list[type[BrainmetsError]] = [BrainmetsError]
     while waiting:
         kind = waiting.pop()
-        found[kind.code] = kind
+        found.setdefault(kind.code, kind)
         waiting.extend(kind.__subclasses__())
     return found
