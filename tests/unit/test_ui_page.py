@@ -97,6 +97,8 @@ def open_page(
                 return found
             return httpx.Response(200, json=found) if found is not None else problem("E_JOB", 500)
 
+        for name in (connection.URL_VARIABLE, connection.BROWSER_VARIABLE):
+            monkeypatch.delenv(name, raising=False)  # a server of an earlier test sets them
         monkeypatch.setattr(connection, "transport", httpx.MockTransport(answer))
         page = AppTest.from_file(repository / "app" / "frontend.py", default_timeout=30)
         for name, value in query.items():
