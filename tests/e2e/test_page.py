@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import nibabel
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from brainmets.domain import RESEARCH_USE_ONLY
 from tests.e2e.conftest import LESIONS
@@ -91,7 +92,7 @@ def test_a_dicom_zip_lands_in_the_same_place(page: Page, address: str, dicom: Pa
 def test_two_series_are_asked_about(page: Page, address: str, two_series: Path) -> None:
     upload(page, address, two_series)
     page.get_by_text("Which series?").wait_for()
-    assert page.get_by_role("radio").count() == 2
+    expect(page.get_by_role("radio")).to_have_count(2, timeout=60_000)
     shoot(page, "series")
     page.get_by_role("button", name="Segment this series").click()
     assert bench(page).locator("tbody tr").count() >= 1
