@@ -14,13 +14,13 @@ from starlette.exceptions import HTTPException
 
 import brainmets
 from brainmets.api.limits import ByteCap, Doorkeeper
-from brainmets.api.problems import MEDIA_TYPE, ServiceError, problem_of
+from brainmets.api.problems import MEDIA_TYPE, problem_of
 from brainmets.api.routes import jobs, results, service
 from brainmets.api.settings import Settings
 from brainmets.api.store import RETRY_AFTER_S, JobStore
 from brainmets.api.supervisor import Supervisor
 from brainmets.domain import RESEARCH_USE_ONLY
-from brainmets.domain.errors import BadRequest, BrainmetsError
+from brainmets.domain.errors import BadRequest, BrainmetsError, Unforeseen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -127,7 +127,7 @@ async def _explain_http(_request: Request, error: Exception) -> JSONResponse:
 async def _explain_unforeseen(_request: Request, error: Exception) -> JSONResponse:
     _log.error("a request failed: %s", type(error).__name__)
     return _problem(
-        ServiceError(
+        Unforeseen(
             "a fault that brainmets did not foresee",
             expected="an answer or an explained refusal",
             remedy="please report it with the lines of the service's log",

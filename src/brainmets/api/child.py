@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import brainmets
-from brainmets.api.problems import ServiceError, problem_of
+from brainmets.api.problems import problem_of
 from brainmets.api.schemas import JobOptions, SeriesView
-from brainmets.domain.errors import BrainmetsError, DiskFull, OutOfMemory, SeveralSeries
+from brainmets.domain.errors import BrainmetsError, DiskFull, OutOfMemory, SeveralSeries, Unforeseen
 
 if TYPE_CHECKING:
     from brainmets.api.segmenting import Runner
@@ -161,8 +161,8 @@ def _out_of_memory() -> OutOfMemory:
     )
 
 
-def _unforeseen() -> ServiceError:
-    return ServiceError(
+def _unforeseen() -> Unforeseen:
+    return Unforeseen(
         "a fault that brainmets did not foresee",
         expected="a result or an explained refusal",
         remedy="please report it with the lines of the service's log",

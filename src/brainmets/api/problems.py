@@ -11,7 +11,7 @@ from brainmets.domain import errors
 if TYPE_CHECKING:
     from brainmets.domain.errors import BrainmetsError
 
-__all__ = ["MEDIA_TYPE", "ServiceError", "problem_of", "status_of"]
+__all__ = ["MEDIA_TYPE", "problem_of", "status_of"]
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -24,6 +24,10 @@ _STATUS: dict[type[BrainmetsError], int] = {
     errors.Unauthorised: HTTPStatus.UNAUTHORIZED,
     errors.BadRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ServiceUnreachable: HTTPStatus.BAD_GATEWAY,
+    errors.ServiceStopping: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.UploadStalled: HTTPStatus.REQUEST_TIMEOUT,
+    errors.JobError: HTTPStatus.CONFLICT,
     errors.DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.OutOfMemory: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.UnknownModel: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -33,10 +37,6 @@ _STATUS: dict[type[BrainmetsError], int] = {
     errors.OptionError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.BrainmetsError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-
-
-class ServiceError(errors.BrainmetsError):
-    """A fault that no one foresaw; its cause is in the service's log, never in the answer."""
 
 
 def status_of(error: BrainmetsError) -> int:

@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from brainmets.domain.errors import BrainmetsError, OutOfMemory
+from brainmets.domain.errors import BrainmetsError, OutOfMemory, Unforeseen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +78,7 @@ def _explained(error: Exception) -> BrainmetsError:
             expected="enough free memory",
             remedy="close other programs or set --memory",
         )
-    return BrainmetsError(
+    return Unforeseen(
         f"an unexpected {type(error).__name__}",
         expected="this not to happen",
         remedy=f"please report it with the traceback that {DEBUG_VARIABLE}=1 shows",
@@ -98,7 +98,7 @@ def _tell(error: BrainmetsError, *, as_json: bool) -> int:
         sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
     else:
         sys.stderr.write(f"{error}\n")
-    return EXIT_INTERNAL if type(error) is BrainmetsError else EXIT_REFUSED
+    return EXIT_INTERNAL if isinstance(error, Unforeseen) else EXIT_REFUSED
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

@@ -47,16 +47,20 @@ BrainmetsError
 │   ├── DiskFull                  E_DISK
 │   ├── OutputExists              E_OUTPUT_EXISTS
 │   └── OutputDiffers             E_OUTPUT_DIFFERS
-└── JobError                      the service is at fault or has refused
-    ├── UnknownJob                E_JOB_UNKNOWN
-    ├── JobNotFinished            E_JOB_NOT_FINISHED
-    ├── JobCancelled              E_JOB_CANCELLED
-    ├── QueueFull                 E_QUEUE_FULL
-    ├── PoisonJob                 E_POISON
-    ├── UploadTooLarge            E_UPLOAD_TOO_LARGE
-    ├── Unauthorised              E_UNAUTHORISED
-    ├── BadRequest                E_REQUEST
-    └── ServiceUnreachable        E_SERVICE
+├── JobError                      the service is at fault or has refused
+│   ├── UnknownJob                E_JOB_UNKNOWN
+│   ├── JobNotFinished            E_JOB_NOT_FINISHED
+│   ├── JobCancelled              E_JOB_CANCELLED
+│   ├── QueueFull                 E_QUEUE_FULL
+│   ├── PoisonJob                 E_POISON
+│   ├── UploadTooLarge            E_UPLOAD_TOO_LARGE
+│   ├── Unauthorised              E_UNAUTHORISED
+│   ├── BadRequest                E_REQUEST
+│   ├── ServiceUnreachable        E_SERVICE
+│   ├── ServiceStopping           E_STOPPING
+│   ├── StoreUnavailable          E_STORE
+│   └── UploadStalled             E_STALLED
+└── Unforeseen                    E_INTERNAL      a fault of brainmets itself
 """
 
 from __future__ import annotations
@@ -106,18 +110,22 @@ __all__ = [
     "QueueFull",
     "RecipeError",
     "ResourceError",
+    "ServiceStopping",
     "ServiceUnreachable",
     "SeveralSeries",
     "SingularAffine",
     "Spacing",
+    "StoreUnavailable",
     "TooFewSlices",
     "TooLarge",
     "Truncated",
     "Unauthorised",
+    "Unforeseen",
     "UnknownFormat",
     "UnknownJob",
     "UnknownModel",
     "UnknownSeries",
+    "UploadStalled",
     "UploadTooLarge",
     "VoxelType",
     "WrongModelKind",
@@ -131,7 +139,7 @@ class BrainmetsError(Exception):
     The text never holds patient data: no header field, no path beyond a file's own name.
     """
 
-    code: ClassVar[str] = "E_INTERNAL"
+    code: ClassVar[str] = "E_BRAINMETS"
 
     def __init__(self, found: str, *, expected: str, remedy: str) -> None:
         """Keep the three parts, each a clause without a full stop."""
@@ -488,6 +496,30 @@ class ServiceUnreachable(JobError):
     """The page cannot reach the service."""
 
     code = "E_SERVICE"
+
+
+class ServiceStopping(JobError):
+    """The service is shutting down and takes nothing more in."""
+
+    code = "E_STOPPING"
+
+
+class StoreUnavailable(JobError):
+    """The service's job list cannot be reached for now."""
+
+    code = "E_STORE"
+
+
+class UploadStalled(JobError):
+    """The request's body stopped coming."""
+
+    code = "E_STALLED"
+
+
+class Unforeseen(BrainmetsError):
+    """A fault of brainmets that no one foresaw."""
+
+    code = "E_INTERNAL"
 
 
 def all_errors() -> dict[str, type[BrainmetsError]]:
