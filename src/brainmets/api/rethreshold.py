@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import threading
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import ValidationError
 
 from brainmets.api.display import DisplayGrid, load_probability, pack_labels
-from brainmets.api.schemas import LesionsView, LesionView
+from brainmets.api.schemas import LesionsView
 from brainmets.domain.errors import OptionError
 from brainmets.inference.lesions import find_lesions
 from brainmets.inference.operating_point import OperatingPoint
@@ -81,7 +80,7 @@ def rethreshold(view: Path, point: OperatingPoint, result: JobResult) -> Lesions
         probability, mask, lesions = lesions_at(view, point, result)
         packed = pack_labels(mask, DisplayGrid.of(probability.geometry))
     return LesionsView(
-        lesions=tuple(LesionView.model_validate(asdict(lesion)) for lesion in lesions),
+        lesions=lesions,
         operating_point=point.model_dump(),
         labels=base64.b64encode(packed).decode("ascii"),
     )

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import secrets
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from brainmets.api.rethreshold import lesions_at, operating_point
-from brainmets.api.schemas import LesionView, ReviewView
+from brainmets.api.schemas import ReviewView
 from brainmets.api.staging import remove
-from brainmets.domain import RESEARCH_USE_ONLY, Mask
+from brainmets.domain import RESEARCH_USE_ONLY, Lesion, Mask
 from brainmets.domain.errors import OptionError
 from brainmets.io import write_mask, write_slice_mask
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from brainmets.api.schemas import JobResult, ReviewRequest
-    from brainmets.domain import Lesion
 
 __all__ = ["REVIEW", "save_review"]
 
@@ -79,12 +79,12 @@ def _write_masks(mask: Mask, result: JobResult, folder: Path) -> None:
 
 def _table(lesions: tuple[Lesion, ...], rejected: tuple[int, ...]) -> str:
     rows = io.StringIO()
-    fields = [name for name in LesionView.model_fields if not name.startswith("centroid")]
+    names = [field.name for field in fields(Lesion) if not field.name.startswith("centroid")]
     places = ["centroid_x_ras_mm", "centroid_y_ras_mm", "centroid_z_ras_mm"]
     writer = csv.writer(rows, lineterminator="\n")
-    writer.writerow(["verdict", *fields, *places, "notice"])
+    writer.writerow(["verdict", *names, *places, "notice"])
     for lesion in lesions:
         verdict = "rejected" if lesion.id in rejected else "kept"
-        values = [getattr(lesion, name) for name in fields]
+        values = [getattr(lesion, name) for name in names]
         writer.writerow([verdict, *values, *lesion.centroid_ras_mm, RESEARCH_USE_ONLY])
     return rows.getvalue()

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from brainmets.domain import RESEARCH_USE_ONLY, Sequence
+from brainmets.domain import RESEARCH_USE_ONLY, Lesion, Sequence
 
 __all__ = [
     "FINISHED",
@@ -17,7 +17,6 @@ __all__ = [
     "JobResult",
     "JobState",
     "JobView",
-    "LesionView",
     "LesionsView",
     "ModelView",
     "Problem",
@@ -84,23 +83,6 @@ class SeriesChoice(_Schema):
     series: str = Field(max_length=128, pattern=r"^[0-9A-Za-z.\-_:]+$")
 
 
-class LesionView(_Schema):
-    """One lesion, measured on the input's own grid."""
-
-    id: int
-    voxels: int
-    volume_mm3: float
-    diameter_in_plane_mm: float
-    perpendicular_mm: float
-    diameter_3d_mm: float
-    centroid_ras_mm: tuple[float, float, float]
-    centroid_voxel: tuple[float, float, float]
-    slice_index: int
-    side: str
-    peak_probability: float
-    mean_probability: float
-
-
 class ProvenanceView(_Schema):
     """Who computed a result, from what, with which settings."""
 
@@ -136,7 +118,7 @@ class JobResult(_Schema):
     """What a finished job found."""
 
     kind: Literal["volume", "slices"]
-    lesions: tuple[LesionView, ...]
+    lesions: tuple[Lesion, ...]
     warnings: tuple[str, ...] = ()
     provenance: ProvenanceView
     view: ViewMeta
@@ -148,7 +130,7 @@ class JobResult(_Schema):
 class LesionsView(_Schema):
     """A result's lesions at another operating point."""
 
-    lesions: tuple[LesionView, ...]
+    lesions: tuple[Lesion, ...]
     operating_point: dict[str, float]
     labels: str = Field(description="Lesion ids on the display grid: uint8, gzip, base64.")
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import shutil
-from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from brainmets.api.display import save_view
-from brainmets.api.schemas import JobResult, LesionView, ProvenanceView
+from brainmets.api.schemas import JobResult, ProvenanceView
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,9 +70,7 @@ def run_job(
     settings = {k: v for k, v in provenance.settings.items() if _finite(v)}
     return JobResult(
         kind=report.case.kind,
-        lesions=tuple(
-            LesionView.model_validate(asdict(lesion)) for lesion in report.prediction.lesions
-        ),
+        lesions=report.prediction.lesions,
         warnings=report.warnings,
         provenance=ProvenanceView(
             model=provenance.model,

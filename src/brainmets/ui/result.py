@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +107,7 @@ def workbench_data(job: JobView, result: JobResult, other: JobView | None = None
         beside = {
             "job": other.id,
             "model": other.result.provenance.model,
-            "lesions": [lesion.model_dump(mode="json") for lesion in other.result.lesions],
+            "lesions": [asdict(lesion) for lesion in other.result.lesions],
         }
     return {
         "model": result.provenance.model,
@@ -114,7 +115,7 @@ def workbench_data(job: JobView, result: JobResult, other: JobView | None = None
         "base": browser_base(),
         "job": job.id,
         "view": result.view.model_dump(mode="json"),
-        "lesions": [lesion.model_dump(mode="json") for lesion in result.lesions],
+        "lesions": [asdict(lesion) for lesion in result.lesions],
         "review": None if job.review is None else job.review.model_dump(mode="json"),
         "point": result.operating_point,
         "pixels": result.view.units == "px",
