@@ -32,7 +32,11 @@ BrainmetsError
 │   ├── BrokenImage               E_IMAGE
 │   ├── MissingSequence           E_SEQUENCE
 │   ├── GridMismatch              E_GRID
-│   └── DatasetLayout             E_DATASET
+│   ├── NotAligned                E_REGISTRATION
+│   ├── DatasetLayout             E_DATASET
+│   ├── NotAResult                E_RESULT
+│   ├── SourceDiffers             E_SOURCE
+│   └── NothingToExport           E_NO_LESION
 ├── OptionError                   E_OPTION        an option or setting cannot be used
 │   └── RecipeError               E_RECIPE        a training recipe cannot be used
 ├── ModelError                    a bundle or engine is at fault
@@ -101,7 +105,10 @@ __all__ = [
     "NoDicom",
     "NoOrientation",
     "NonFinite",
+    "NotAResult",
+    "NotAligned",
     "NotNifti",
+    "NothingToExport",
     "OptionError",
     "OutOfMemory",
     "OutputDiffers",
@@ -114,6 +121,7 @@ __all__ = [
     "ServiceUnreachable",
     "SeveralSeries",
     "SingularAffine",
+    "SourceDiffers",
     "Spacing",
     "StoreUnavailable",
     "TooFewSlices",
@@ -348,10 +356,34 @@ class GridMismatch(InputError):
     code = "E_GRID"
 
 
+class NotAligned(InputError):
+    """Two scans cannot be laid over each other: not the same head, or too little of it."""
+
+    code = "E_REGISTRATION"
+
+
 class DatasetLayout(InputError):
     """A data set's folder does not have the named layout."""
 
     code = "E_DATASET"
+
+
+class NotAResult(InputError):
+    """The folder is not what `brainmets segment` writes, or not all of it."""
+
+    code = "E_RESULT"
+
+
+class SourceDiffers(InputError):
+    """The images given along with a result are not those it was made from."""
+
+    code = "E_SOURCE"
+
+
+class NothingToExport(InputError):
+    """No lesion stands, and the format has no way to say so."""
+
+    code = "E_NO_LESION"
 
 
 class OptionError(BrainmetsError):
