@@ -21,7 +21,7 @@ from brainmets.training.config import (  # noqa: E402
     OptimiserSettings,
     Recipe,
 )
-from brainmets.training.loop import learning_rate  # noqa: E402
+from brainmets.training.loop import freeze_norm, learning_rate  # noqa: E402
 from brainmets.training.losses import IGNORE, dice_cross_entropy, supervised_loss  # noqa: E402
 from brainmets.training.samples import Sample  # noqa: E402
 
@@ -208,3 +208,34 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
                 path, network=again, average={}, best={}, optimiser=its_optimiser,
                 recipe_sha256=sha,
             )  # fmt: skip
+
+
+def test_the_hardest_voxels_alone_can_make_the_cross_entropy() -> None:
+    target = torch.zeros(1, 1, 10, 10, dtype=torch.uint8)
+    logits = torch.full((1, 1, 10, 10), -9.0)
+    logits[0, 0, 0, :5] = 4.0  # five false alarms in a hundred voxels
+    only = {"dice_weight": 0.0}
+    mean = float(dice_cross_entropy(logits, target, **only))
+    hardest = float(dice_cross_entropy(logits, target, top_share=0.05, **only))
+    assert hardest == pytest.approx(20 * mean, rel=0.01)
+    target[0, 0, 0, :5] = IGNORE
+    assert float(dice_cross_entropy(logits, target, top_share=0.05, **only)) < 0.01
+
+
+def test_frozen_normalisation_keeps_the_averaged_statistics_and_still_learns_scale() -> None:
+    network = build(Architecture(name="unet-plus-plus", dims=2, in_channels=1, widths=(4, 8)))
+    average = {name: value.clone() for name, value in network.state_dict().items()}
+    for name in average:
+        if name.endswith("running_mean"):
+            average[name] += 0.25
+    network.train()
+    freeze_norm(network, average)
+    network(torch.randn(2, 1, 16, 16))[0].sum().backward()
+    state = network.state_dict()
+    means = [name for name in state if name.endswith("running_mean")]
+    assert means
+    assert all(torch.equal(state[name], average[name]) for name in means)
+    norms = [p for n, p in network.named_parameters() if "layers.1" in n]
+    assert norms
+    assert all(p.grad is not None for p in norms)
+    assert isinstance(network(torch.randn(2, 1, 16, 16)), tuple)  # all heads still train

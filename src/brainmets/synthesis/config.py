@@ -22,7 +22,7 @@ class SynthesisConfig(BaseModel):
     Shares are probabilities 0…1, ranges are drawn from uniformly, weights need not sum to 1.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     contrast_weights: dict[Contrast, float] = {
         "mprage": 0.4,

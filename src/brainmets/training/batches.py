@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +13,7 @@ from brainmets.domain.progress import Progress, silent
 from brainmets.training.augmentation import augment, draw_parameters
 from brainmets.training.config import SliceSource, SyntheticSource, VolumeSource
 from brainmets.training.losses import IGNORE
+from brainmets.training.making import InsertionMaker, SyntheticMaker
 from brainmets.training.samples import Sample, read_slices, read_volumes
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from brainmets.training.config import Recipe
 
-__all__ = ["Batches", "Pool", "SyntheticMaker", "crop"]
+__all__ = ["Batches", "Pool", "crop"]
 
 
 class Pool:
@@ -84,28 +84,6 @@ class Pool:
         self._pending[number] = self._worker.submit(self._make, number)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyntheticMaker:
-    """Makes the synthetic training head of a given number; picklable."""
-
-    recipe: Recipe
-    source: SyntheticSource
-    root: Path
-
-    def __call__(self, number: int) -> Sample:
-        """Synthesise, prepare and return head `number`."""
-        from brainmets.io import read_mask
-        from brainmets.synthesis import SynthesisConfig, synthesize_head
-        from brainmets.training.samples import prepare_sample, synthetic_case
-
-        torch.set_num_threads(1)
-        seed = int(np.random.default_rng((self.recipe.seed, number)).integers(2**31))
-        name = self.source.maps[number % len(self.source.maps)]
-        made = synthesize_head(read_mask(self.root / name), SynthesisConfig(), seed)
-        case, lesion = synthetic_case(made.image, made.lesions, name=f"synthetic-{number}")
-        return prepare_sample(case, lesion, self.recipe.plan, name=f"synthetic-{number}")
-
-
 class Batches:
     """Makes the batch of any step: crops centred on lesions or anywhere, augmented."""
 
@@ -151,8 +129,12 @@ class Batches:
 def _open(recipe: Recipe, source: object, data_root: Path, progress: Progress) -> Pool:
     samples: list[Sample] = []
     if isinstance(source, SyntheticSource):
-        maker = SyntheticMaker(recipe=recipe, source=source, root=data_root / source.root)
+        maker = SyntheticMaker(recipe=recipe, source=source, data_root=data_root)
         return Pool(make=maker, size=source.pool, renew_every=source.renew_every)
+    if isinstance(source, VolumeSource) and source.insertion is not None:
+        maker = InsertionMaker(recipe=recipe, source=source, data_root=data_root)
+        settings = source.insertion
+        return Pool(make=maker, size=settings.pool, renew_every=settings.renew_every)
     if isinstance(source, SliceSource):
         reader = read_slices(data_root / source.root, source, recipe.plan, "train")
     elif isinstance(source, VolumeSource):

@@ -10,12 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from brainmets.domain.errors import RecipeError
 from brainmets.models import Architecture  # noqa: TC001 - pydantic reads it at run time
 from brainmets.preprocessing import Plan  # noqa: TC001 - pydantic reads it at run time
+from brainmets.synthesis import SynthesisConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
     "AugmentationSettings",
+    "InsertionSettings",
     "LossSettings",
     "OptimiserSettings",
     "Recipe",
@@ -41,6 +43,24 @@ class SliceSource(_Settings):
     weight: float = Field(default=1.0, gt=0, description="share of the batches, relative")
 
 
+class InsertionSettings(_Settings):
+    """Metastases inserted into the real volumes while training runs.
+
+    One slot of the pool is renewed every `renew_every` steps, the volumes taking turns.
+    """
+
+    share: float = Field(default=0.8, gt=0, le=1, description="volumes that get lesions inserted")
+    pool: int = Field(default=12, ge=1, description="volumes held at a time")
+    renew_every: int = Field(default=12, ge=1, description="steps until one volume is replaced")
+    synthesis: SynthesisConfig = Field(
+        default=SynthesisConfig(), description="number, size and look of the lesions"
+    )
+    shapes: str | None = Field(
+        default=None,
+        description="folder below the data folder with expert masks, whose shapes lesions take",
+    )
+
+
 class VolumeSource(_Settings):
     """Real volumes with masks, a folder a case."""
 
@@ -56,6 +76,9 @@ class VolumeSource(_Settings):
     ignore_lesions_of: tuple[str, ...] = Field(
         default=(), description="cases whose lesions count neither way, such as without enhancement"
     )
+    insertion: InsertionSettings | None = Field(
+        default=None, description="metastases inserted into these volumes; none for as they are"
+    )
     weight: float = Field(default=1.0, gt=0, description="share of the batches, relative")
 
 
@@ -70,6 +93,13 @@ class SyntheticSource(_Settings):
     maps: tuple[str, ...] = Field(description="file names of the label maps to train on")
     pool: int = Field(default=16, ge=1, description="heads held at a time")
     renew_every: int = Field(default=4, ge=1, description="steps until one head is replaced")
+    synthesis: SynthesisConfig = Field(
+        default=SynthesisConfig(), description="what the heads are like"
+    )
+    shapes: str | None = Field(
+        default=None,
+        description="folder below the data folder with expert masks, whose shapes lesions take",
+    )
     weight: float = Field(default=1.0, gt=0, description="share of the batches, relative")
 
 
@@ -101,6 +131,12 @@ class LossSettings(_Settings):
 
     dice_weight: float = Field(default=1.0, description="of the Dice loss")
     cross_entropy_weight: float = Field(default=1.0, description="of the cross-entropy")
+    top_share: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="cross-entropy is the mean over this share of the voxels, the hardest ones",
+    )
     supervision_decay: float = Field(
         default=0.5, description="weight of each further head relative to the one before"
     )
@@ -124,6 +160,12 @@ class OptimiserSettings(_Settings):
         ge=0,
         lt=1,
         description="decay of the averaged weights, which are what is kept",
+    )
+    freeze_norm_at: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="share of the steps after which batch normalisation keeps its statistics",
     )
     bf16: bool = Field(default=True, description="compute in bfloat16, keep weights in float32")
 

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from brainmets.training.batches import Batches
     from brainmets.training.config import OptimiserSettings, Recipe
 
-__all__ = ["CHECKPOINT", "learning_rate", "train"]
+__all__ = ["CHECKPOINT", "freeze_norm", "learning_rate", "train"]
 
 CHECKPOINT = "checkpoint.safetensors"
+NORMS = (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 
 
 def train(
@@ -72,6 +73,8 @@ def train(
 
     for step in range(history.step, settings.steps):
         data, target = batches.at(step)
+        if step >= settings.freeze_norm_at * settings.steps:
+            freeze_norm(network, average)
         loss = _step(
             network, optimiser, data.to(memory_format=layout), target, recipe=recipe, step=step
         )
@@ -129,6 +132,15 @@ def _step(
     torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optimiser.clip_norm)
     optimiser.step()
     return float(loss.detach())
+
+
+def freeze_norm(network: nn.Module, average: dict[str, Tensor]) -> None:
+    """Let batch normalisation use its averaged statistics from here on, as inference does."""
+    for name, module in network.named_modules():
+        if isinstance(module, NORMS) and module.training:
+            module.eval()
+            for buffer in ("running_mean", "running_var"):
+                getattr(module, buffer).copy_(average[f"{name}.{buffer}"])
 
 
 def _floats(network: nn.Module) -> dict[str, Tensor]:

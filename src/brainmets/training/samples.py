@@ -34,6 +34,7 @@ __all__ = [
     "slice_blocks",
     "slice_names",
     "synthetic_case",
+    "volume_folders",
 ]
 
 Part = Literal["train", "validation", "test"]
@@ -108,7 +109,7 @@ def slice_blocks(root: Path) -> dict[str, int]:
 
 def read_volumes(root: Path, source: VolumeSource, plan: Plan, part: Part) -> Iterator[Sample]:
     """Read every case of one part of a folder of volumes, prepared."""
-    for folder in _volume_folders(root, source, part):
+    for folder in volume_folders(root, source, part):
         case, lesion = read_volume_case(folder, source)
         yield prepare_sample(case, lesion, plan, name=folder.name)
 
@@ -132,7 +133,7 @@ def held_out_cases(
 ) -> Iterator[tuple[Case, NDArray[np.uint8], str]]:
     """Yield up to `limit` cases of a part with target and group, spread evenly over it."""
     if source.kind == "volumes":
-        folders = _volume_folders(root, source, part)
+        folders = volume_folders(root, source, part)
         for folder in folders[:: _stride(len(folders), limit)]:
             case, lesion = read_volume_case(folder, source)
             yield replace(case, case_id=folder.name), lesion, folder.name
@@ -154,7 +155,12 @@ def _read_slice(root: Path, name: str) -> tuple[Case, NDArray[np.uint8]]:
     return case, mask.foreground.astype(np.uint8)
 
 
-def _volume_folders(root: Path, source: VolumeSource, part: Part) -> list[Path]:
+def volume_folders(root: Path, source: VolumeSource, part: Part) -> list[Path]:
+    """List the folders of one part's cases, sorted.
+
+    Raises:
+        DatasetLayout: there is no such folder.
+    """
     if not root.is_dir():
         raise DatasetLayout(
             f"no folder {root.name}",

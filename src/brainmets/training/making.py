@@ -1,0 +1,92 @@
+"""Training samples made while training runs: synthetic heads, and real ones with metastases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from brainmets.domain.volume import Mask
+from brainmets.io import read_mask
+from brainmets.synthesis import ShapeLibrary, insert_lesions, synthesize_head
+from brainmets.training.losses import IGNORE
+from brainmets.training.samples import (
+    prepare_sample,
+    read_volume_case,
+    synthetic_case,
+    volume_folders,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from brainmets.training.config import Recipe, SyntheticSource, VolumeSource
+    from brainmets.training.samples import Sample
+
+__all__ = ["InsertionMaker", "SyntheticMaker"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyntheticMaker:
+    """Makes the synthetic training head of a given number; picklable."""
+
+    recipe: Recipe
+    source: SyntheticSource
+    data_root: Path
+
+    def __call__(self, number: int) -> Sample:
+        """Synthesise, prepare and return head `number`."""
+        torch.set_num_threads(1)
+        source = self.source
+        labels = read_mask(self.data_root / source.root / source.maps[number % len(source.maps)])
+        shapes = _shapes(self.data_root, source.shapes)
+        seed = _seed(self.recipe, number)
+        made = synthesize_head(labels, source.synthesis, seed, shapes=shapes)
+        case, lesion = synthetic_case(made.image, made.lesions, name=f"synthetic-{number}")
+        return prepare_sample(case, lesion, self.recipe.plan, name=f"synthetic-{number}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsertionMaker:
+    """Makes the real training volume of a given number, metastases inserted; picklable."""
+
+    recipe: Recipe
+    source: VolumeSource
+    data_root: Path
+
+    def __call__(self, number: int) -> Sample:
+        """Read the volume whose turn it is, insert, prepare and return it."""
+        torch.set_num_threads(1)
+        settings = self.source.insertion
+        if settings is None:
+            raise TypeError("a source without insertion")
+        folders = volume_folders(self.data_root / self.source.root, self.source, "train")
+        folder = folders[number % len(folders)]
+        case, lesion = read_volume_case(folder, self.source)
+        name = f"{folder.name}-{number}"
+        seed = _seed(self.recipe, number)
+        if np.random.default_rng((seed, 1)).random() >= settings.share:
+            return prepare_sample(case, lesion, self.recipe.plan, name=name)
+        (image,) = case.images.values()
+        own = Mask(data=(lesion > 0).astype(np.uint8), geometry=case.geometry)
+        shapes = _shapes(self.data_root, settings.shapes)
+        made = insert_lesions(image, own, settings.synthesis, seed, shapes=shapes)
+        case, target = synthetic_case(made.image, made.lesions, name=name)
+        target[lesion == IGNORE] = IGNORE
+        return prepare_sample(case, target, self.recipe.plan, name=name)
+
+
+def _seed(recipe: Recipe, number: int) -> int:
+    return int(np.random.default_rng((recipe.seed, number)).integers(2**31))
+
+
+def _shapes(data_root: Path, folder: str | None) -> ShapeLibrary | None:
+    return None if folder is None else _shape_library(data_root / folder)
+
+
+@cache
+def _shape_library(folder: Path) -> ShapeLibrary:
+    return ShapeLibrary.of(read_mask(path) for path in sorted(folder.glob("*.nii.gz")))
