@@ -17,7 +17,6 @@ from brainmets.domain.errors import (
     GridMismatch,
     InputError,
     NoDicom,
-    SeveralSeries,
     SourceDiffers,
 )
 from brainmets.domain.regrid import turned_onto

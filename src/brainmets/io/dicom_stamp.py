@@ -1,0 +1,215 @@
+"""What every DICOM object of ours says about itself, its patient and its making."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from brainmets.domain.errors import GridMismatch, NothingToExport, OutputDiffers
+from brainmets.domain.prediction import RESEARCH_USE_ONLY
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+    from pydicom.dataset import FileDataset
+
+    from brainmets.domain.lesion import Lesion
+    from brainmets.domain.prediction import Provenance
+    from brainmets.domain.volume import Mask
+    from brainmets.io.dicom_source import DicomSeriesSource, SourceSlice
+
+__all__ = [
+    "COLOURS",
+    "MANUFACTURER",
+    "Finding",
+    "begun",
+    "coded",
+    "dataset",
+    "decimals",
+    "differs",
+    "encoded",
+    "new_object",
+    "numbered",
+    "reference",
+]
+
+MANUFACTURER = "brainmets"
+UTF_8 = "ISO_IR 192"
+LONG_STRING, SHORT_TEXT = 64, 1024
+"""Characters that the types LO and ST hold."""
+
+REQUIRED = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
+    "AccessionNumber", "StudyID", "ReferringPhysicianName",
+)  # fmt: skip
+"""Attributes that must be there, empty where nothing is known (type 2)."""
+
+OPTIONAL = ("PatientAge", "StudyDescription")
+
+COLOURS = (
+    (255, 196, 0), (0, 214, 255), (255, 104, 158), (126, 230, 88), (186, 140, 255), (255, 138, 72),
+)  # fmt: skip
+"""The outlines' colours, as on the page and in overlay.png."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Finding:
+    """A mask to hand over: lesions by their ids, and who drew them.
+
+    `mask` lies on the grid of the images it will refer to. `reviewed` says that a person
+    has decided which lesions stand.
+
+    Raises:
+        NothingToExport: there is no lesion.
+        GridMismatch: a lesion has no voxel, or a voxel no lesion.
+    """
+
+    mask: Mask
+    lesions: tuple[Lesion, ...]
+    provenance: Provenance
+    reviewed: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that mask and lesions tell the same."""
+        drawn = set(np.unique(self.mask.data[self.mask.data > 0]).tolist())
+        if not drawn:
+            raise NothingToExport(
+                "no lesion in the result",
+                expected="at least one, as a DICOM object without any is not valid",
+                remedy="take the mask as NIfTI, the table or the PDF report",
+            )
+        if drawn != {lesion.id for lesion in self.lesions}:
+            raise GridMismatch(
+                f"a mask of {len(drawn)} lesions with a table of {len(self.lesions)}",
+                expected="a line for every lesion of the mask",
+                remedy="segment again, or restore the files as they were written",
+            )
+
+    def account(self) -> str:
+        """Tell in one text which program found this, in what, and how."""
+        made = self.provenance
+        settings = ", ".join(f"{name} {value}" for name, value in made.settings.items())
+        review = " Lesions reviewed by a person." if self.reviewed else " Not reviewed."
+        text = (
+            f"{RESEARCH_USE_ONLY} Segmented by {MANUFACTURER} {made.code_version}, model"
+            f" {made.model} (sha256 {made.model_sha256}), {made.engine}.{review} Input sha256"
+            f" {made.input_sha256}. Settings: {settings}."
+        )
+        return text[:SHORT_TEXT]
+
+
+def numbered(finding: Finding) -> list[tuple[int, Lesion]]:
+    """Return the lesions with consecutive numbers from 1, in order of their ids.
+
+    Rejected lesions leave gaps between ids; numbers in DICOM may have none.
+    """
+    ordered = sorted(finding.lesions, key=lambda lesion: lesion.id)
+    return list(enumerate(ordered, start=1))
+
+
+def new_object(
+    finding: Finding,
+    source: DicomSeriesSource,
+    sop_class_uid: str,
+    *,
+    modality: str,
+    series_number: int,
+) -> FileDataset:
+    """Begin an object in the patient and study of `source`, a new series of one."""
+    from pydicom.uid import generate_uid
+
+    made = finding.provenance
+    data = begun(source, sop_class_uid, str(generate_uid()))
+    data.Modality = modality
+    data.SeriesInstanceUID, data.SeriesNumber = generate_uid(), series_number
+    data.InstanceNumber = 1
+    data.SeriesDescription = f"{MANUFACTURER} {made.model[:30]} - RESEARCH USE ONLY"[:LONG_STRING]
+    data.ManufacturerModelName = made.model[:LONG_STRING]
+    data.SoftwareVersions = f"{MANUFACTURER} {made.code_version}"[:LONG_STRING]
+    data.DeviceSerialNumber = made.model_sha256[:LONG_STRING] or "unknown"
+    data.ContributingEquipmentSequence = [
+        dataset(
+            PurposeOfReferenceCodeSequence=[coded("109102", "DCM", "Processing Equipment")],
+            Manufacturer=MANUFACTURER,
+            ManufacturerModelName=data.ManufacturerModelName,
+            SoftwareVersions=data.SoftwareVersions,
+            ContributionDescription=finding.account(),
+        )
+    ]
+    now = datetime.now().astimezone()
+    data.ContentDate = data.SeriesDate = data.InstanceCreationDate = f"{now:%Y%m%d}"
+    data.ContentTime = data.SeriesTime = data.InstanceCreationTime = f"{now:%H%M%S}"
+    return data
+
+
+def begun(source: DicomSeriesSource, sop_class_uid: str, uid: str) -> FileDataset:
+    """Begin a file: patient, study and frame of reference of `source`, made by us."""
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class_uid, uid
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    data.SpecificCharacterSet = UTF_8
+    data.SOPClassUID, data.SOPInstanceUID = sop_class_uid, uid
+    data.Manufacturer = MANUFACTURER
+    for keyword in REQUIRED:
+        setattr(data, keyword, source.identity.get(keyword, ""))
+    for keyword in OPTIONAL:
+        if keyword in source.identity:
+            setattr(data, keyword, source.identity[keyword])
+    data.StudyInstanceUID = source.study_uid
+    data.FrameOfReferenceUID = source.frame_of_reference_uid
+    data.PositionReferenceIndicator = ""
+    return data
+
+
+def dataset(**attributes: Any) -> Dataset:
+    """Return a data set of attributes by keyword."""
+    from pydicom import Dataset
+
+    data = Dataset()
+    for keyword, value in attributes.items():
+        setattr(data, keyword, value)
+    return data
+
+
+def coded(value: str, scheme: str, meaning: str) -> Dataset:
+    """Return a code as a sequence item."""
+    return dataset(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
+
+
+def reference(image: SourceSlice) -> dict[str, str | int]:
+    """Return the attributes that name an image, and its frame where it has several."""
+    named: dict[str, str | int] = {
+        "ReferencedSOPClassUID": image.sop_class_uid,
+        "ReferencedSOPInstanceUID": image.sop_instance_uid,
+    }
+    return named if image.frame is None else named | {"ReferencedFrameNumber": image.frame}
+
+
+def decimals(*numbers: float) -> list[str]:
+    """Write numbers as decimal strings of at most 16 characters, as exactly as they hold."""
+    from pydicom.valuerep import format_number_as_ds
+
+    return [format_number_as_ds(float(number)) for number in numbers]
+
+
+def encoded(data: Dataset) -> bytes:
+    """Return the file's bytes."""
+    buffer = BytesIO()
+    data.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def differs(what: str) -> OutputDiffers:
+    """Say that what was written does not read back."""
+    return OutputDiffers(
+        f"a {what} that does not read back as the mask it was made from",
+        expected="the same lesions in the same place",
+        remedy="nothing was written; please report it with the size and spacing of the scan",
+    )
