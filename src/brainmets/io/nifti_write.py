@@ -39,6 +39,9 @@ Encoding = Literal["float32", "uint8"]
 
 HEADER_BYTES = 348
 VOXEL_OFFSET = 352
+EXTENSION_COMMENT = 6
+"""Code of an extension that holds plain text."""
+
 DATATYPES = {"uint8": (2, 8), "uint16": (512, 16), "uint32": (768, 32), "float32": (16, 32)}
 SCANNER_ANATOMICAL = 1
 UNITS_MM_S = 2 | 8
@@ -61,10 +64,11 @@ NO_LIMITS = Limits(
 """What was accepted as input is accepted back."""
 
 
-def write_mask(mask: Mask, path: Path) -> Path:
+def write_mask(mask: Mask, path: Path, *, comment: str = "") -> Path:
     """Write labels as the smallest unsigned integer that holds them, on the mask's own grid.
 
     `path` ends in .nii or .nii.gz; an existing file is replaced at once or not at all.
+    `comment` goes into a header extension, which readers that know none skip.
 
     Raises:
         OptionError: the name is not that of a NIfTI file.
@@ -73,7 +77,14 @@ def write_mask(mask: Mask, path: Path) -> Path:
     """
     highest = int(mask.data.max(initial=0))
     kind = "uint8" if highest < 2**8 else "uint16" if highest < 2**16 else "uint32"
-    return _write(mask.data.astype(kind), mask.geometry, path, slope=1.0, level=LEVEL_LABELS)
+    return _write(
+        mask.data.astype(kind),
+        mask.geometry,
+        path,
+        slope=1.0,
+        level=LEVEL_LABELS,
+        extension=_extension(comment),
+    )
 
 
 def write_volume(volume: Volume, path: Path, *, encoding: Encoding = "float32") -> Path:
@@ -98,7 +109,13 @@ def write_volume(volume: Volume, path: Path, *, encoding: Encoding = "float32") 
 
 
 def _write(
-    data: NDArray[np.generic], geometry: Geometry, path: Path, *, slope: float, level: int
+    data: NDArray[np.generic],
+    geometry: Geometry,
+    path: Path,
+    *,
+    slope: float,
+    level: int,
+    extension: bytes = b"",
 ) -> Path:
     if not path.name.endswith((".nii", ".nii.gz")):
         raise OptionError(
@@ -107,7 +124,7 @@ def _write(
             remedy="choose another name",
         )
     voxels = data.astype(data.dtype.newbyteorder("<"), copy=False).tobytes(order="F")
-    content = _header(data.dtype.name, geometry, slope) + voxels
+    content = _header(data.dtype.name, geometry, slope, extension) + voxels
     if path.name.endswith(".gz"):
         content = _gzipped(content, level)
     temporary = path.with_name(f".brainmets-{secrets.token_hex(8)}-{_suffix(path)}")
@@ -180,7 +197,16 @@ def _compare(path: Path, data: NDArray[np.generic], geometry: Geometry, slope: f
         )
 
 
-def _header(dtype: str, geometry: Geometry, slope: float) -> bytes:
+def _extension(comment: str) -> bytes:
+    """Return a comment as a NIfTI-1 header extension, a multiple of 16 bytes with its frame."""
+    if not comment:
+        return b""
+    text = comment.encode()
+    size = 8 + len(text) + -(8 + len(text)) % 16
+    return struct.pack("<2i", size, EXTENSION_COMMENT) + text.ljust(size - 8, b"\0")
+
+
+def _header(dtype: str, geometry: Geometry, slope: float, extension: bytes = b"") -> bytes:
     code, bits = DATATYPES[dtype]
     affine = geometry.affine
     spacing = geometry.spacing_mm
@@ -193,7 +219,7 @@ def _header(dtype: str, geometry: Geometry, slope: float) -> bytes:
     struct.pack_into("<8h", header, 40, 3, *geometry.shape, 1, 1, 1, 1)
     struct.pack_into("<2h", header, 70, code, bits)
     struct.pack_into("<8f", header, 76, hand, *spacing, 0, 0, 0, 0)
-    struct.pack_into("<3f", header, 108, VOXEL_OFFSET, slope, 0.0)
+    struct.pack_into("<3f", header, 108, VOXEL_OFFSET + len(extension), slope, 0.0)
     struct.pack_into("<B", header, 123, UNITS_MM_S)
     struct.pack_into("<80s", header, 148, RESEARCH_USE_ONLY.encode("ascii"))
     struct.pack_into("<2h", header, 252, SCANNER_ANATOMICAL * orthogonal, SCANNER_ANATOMICAL)
@@ -202,7 +228,8 @@ def _header(dtype: str, geometry: Geometry, slope: float) -> bytes:
         struct.pack_into("<6f", header, 256, *_quaternion(proper), *affine[:3, 3])
     struct.pack_into("<12f", header, 280, *affine[:3].ravel())
     struct.pack_into("<4s", header, 344, b"n+1\0")
-    return bytes(header)
+    header[HEADER_BYTES] = bool(extension)
+    return bytes(header) + extension
 
 
 def _quaternion(rotation: NDArray[np.float64]) -> tuple[float, float, float]:

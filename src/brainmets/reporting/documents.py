@@ -9,11 +9,19 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from brainmets.domain import Lesion, Report
+    from brainmets.domain import Lesion, Provenance, Report, Units
 
-__all__ = ["LESION_COLUMNS", "SCHEMA", "lesions_csv", "report_document", "report_json"]
+__all__ = [
+    "LESION_COLUMNS",
+    "SCHEMA",
+    "lesions_csv",
+    "lesions_document",
+    "lesions_table",
+    "report_document",
+    "report_json",
+]
 
 SCHEMA = "brainmets-report/1"
 """Name and version of the layout of report.json; the number rises when a field changes."""
@@ -74,14 +82,21 @@ def report_document(
             "slice_names": list(case.source.slice_names),
         },
         "provenance": _rounded(asdict(prediction.provenance)),
-        "summary": {
-            "lesions": len(prediction.lesions),
-            "total_volume_mm3": _rounded(sum(v.volume_mm3 for v in prediction.lesions)),
-        },
-        "lesions": [_rounded(asdict(lesion)) for lesion in prediction.lesions],
+        **lesions_document(prediction.lesions),
         "warnings": list(report.warnings),
         "timings_s": _rounded(dict(timings or {})),
         "files": list(files),
+    }
+
+
+def lesions_document(lesions: tuple[Lesion, ...]) -> dict[str, object]:
+    """Return the parts of report.json that tell of the lesions: `summary` and `lesions`."""
+    return {
+        "summary": {
+            "lesions": len(lesions),
+            "total_volume_mm3": _rounded(sum(v.volume_mm3 for v in lesions)),
+        },
+        "lesions": [_rounded(asdict(lesion)) for lesion in lesions],
     }
 
 
@@ -92,30 +107,44 @@ def report_json(document: Mapping[str, object]) -> str:
 
 def lesions_csv(report: Report) -> str:
     """Return one line a lesion, largest first, under `LESION_COLUMNS`."""
+    case, prediction = report.case, report.prediction
+    return lesions_table(
+        prediction.lesions,
+        prediction.provenance,
+        units=case.geometry.units,
+        notice=report.notice,
+        slice_names=case.source.slice_names if case.kind == "slices" else (),
+    )
+
+
+def lesions_table(
+    lesions: Iterable[Lesion],
+    provenance: Provenance,
+    *,
+    units: Units,
+    notice: str,
+    slice_names: tuple[str, ...] = (),
+) -> str:
+    """Return one line a lesion, in the order given, under `LESION_COLUMNS`."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(LESION_COLUMNS)
-    for lesion in report.prediction.lesions:
-        row = _row(lesion, report)
+    for lesion in lesions:
+        x, y, z = lesion.centroid_ras_mm
+        named = lesion.slice_index < len(slice_names)
+        row = {name: _rounded(value) for name, value in asdict(lesion).items()} | {
+            "centroid_x_ras_mm": _rounded(x),
+            "centroid_y_ras_mm": _rounded(y),
+            "centroid_z_ras_mm": _rounded(z),
+            "slice_name": slice_names[lesion.slice_index] if named else "",
+            "unit": units,
+            "model": provenance.model,
+            "model_sha256": provenance.model_sha256,
+            "input_sha256": provenance.input_sha256,
+            "notice": notice,
+        }
         writer.writerow([row[column] for column in LESION_COLUMNS])
     return buffer.getvalue()
-
-
-def _row(lesion: Lesion, report: Report) -> dict[str, object]:
-    x, y, z = lesion.centroid_ras_mm
-    names = report.case.source.slice_names
-    in_slices = report.case.kind == "slices" and lesion.slice_index < len(names)
-    return {name: _rounded(value) for name, value in asdict(lesion).items()} | {
-        "centroid_x_ras_mm": _rounded(x),
-        "centroid_y_ras_mm": _rounded(y),
-        "centroid_z_ras_mm": _rounded(z),
-        "slice_name": names[lesion.slice_index] if in_slices else "",
-        "unit": report.case.geometry.units,
-        "model": report.prediction.provenance.model,
-        "model_sha256": report.prediction.provenance.model_sha256,
-        "input_sha256": report.prediction.provenance.input_sha256,
-        "notice": report.notice,
-    }
 
 
 def _rounded(value: object) -> object:
