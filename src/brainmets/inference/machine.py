@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
 
-__all__ = ["count_processors", "free_memory", "peak_memory", "used_memory"]
+__all__ = ["count_processors", "forget_peak_memory", "free_memory", "peak_memory", "used_memory"]
 
 CGROUP = Path("/sys/fs/cgroup")
 KIBI = 1024
@@ -45,6 +46,12 @@ def peak_memory() -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * KIBI
+
+
+def forget_peak_memory() -> None:
+    """Begin to count `peak_memory` anew, where the system can; a worker serves many jobs."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # man 5 proc
 
 
 def _words(path: Path) -> list[str]:

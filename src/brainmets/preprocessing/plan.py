@@ -85,35 +85,50 @@ class Plan(BaseModel):
             WrongModelKind: a 3-D plan was given slice images.
         """
         self._check(case)
-        native = case.geometry
-        signs = RAS_SIGNS if self.dims == 3 else SLICE_SIGNS
-        axes, flips = _permutation(native, signs)
-        oriented = native.permuted(axes, flips)
-        images = [_turn(case.images[name].data, axes, flips) for name in self.sequences]
-        foregrounds = [find_foreground(image) for image in images]
-        bounds = self._bounds(foregrounds, oriented, case)
-        region = tuple(slice(low, high) for low, high in bounds)
-        cropped = oriented.cropped(
-            (bounds[0][0], bounds[1][0], bounds[2][0]),
-            (
-                bounds[0][1] - bounds[0][0],
-                bounds[1][1] - bounds[1][0],
-                bounds[2][1] - bounds[2][0],
-            ),
-        )
-        centres = self._centres(cropped)
+        box = self._box(case)
+        region = tuple(slice(low, high) for low, high in box.bounds)
+        centres = self._centres(box.cropped)
         channels: list[NDArray[np.float32]] = []
-        for number, (image, foreground) in enumerate(zip(images, foregrounds, strict=True)):
-            progress("prepare", number / len(images))
+        for number, (image, foreground) in enumerate(zip(box.images, box.foregrounds, strict=True)):
+            progress("prepare", number / len(box.images))
             channels += self._channels(image[region], foreground[region], centres, case)
         progress("prepare", 1.0)
         return Prepared(
             data=np.stack(channels),
-            geometry=_resampled_geometry(cropped, centres),
-            native=native,
+            geometry=_resampled_geometry(box.cropped, centres),
+            native=case.geometry,
+            axes=box.axes,
+            flips=box.flips,
+            bounds=box.bounds,
+        )
+
+    def shape_of(self, case: Case) -> tuple[int, int, int]:
+        """Return the grid that `apply` brings a case to, without resampling anything.
+
+        Raises:
+            MissingSequence, WrongModelKind: as `apply`.
+        """
+        self._check(case)
+        x, y, z = (len(c) for c in self._centres(self._box(case).cropped))
+        return x, y, z
+
+    def _box(self, case: Case) -> _Box:
+        """Turn a case to the network's axes and find the head in it."""
+        signs = RAS_SIGNS if self.dims == 3 else SLICE_SIGNS
+        axes, flips = _permutation(case.geometry, signs)
+        oriented = case.geometry.permuted(axes, flips)
+        images = [_turn(case.images[name].data, axes, flips) for name in self.sequences]
+        foregrounds = [find_foreground(image) for image in images]
+        bounds = self._bounds(foregrounds, oriented, case)
+        low = (bounds[0][0], bounds[1][0], bounds[2][0])
+        i, j, k = (high - low for low, high in bounds)
+        return _Box(
+            images=images,
+            foregrounds=foregrounds,
             axes=axes,
             flips=flips,
             bounds=bounds,
+            cropped=oriented.cropped(low, (i, j, k)),
         )
 
     def _check(self, case: Case) -> None:
@@ -223,6 +238,18 @@ class Plan(BaseModel):
                 axis=2,
             )
         return [scaled, equalised]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Box:
+    """A case's images on the network's axes, and the box around the head in them."""
+
+    images: list[NDArray[np.float32]]
+    foregrounds: list[NDArray[np.bool_]]
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+    bounds: Bounds
+    cropped: Geometry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
