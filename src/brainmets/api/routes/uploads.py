@@ -176,3 +176,20 @@ def _by_file(
             remedy="say which image is which, or choose a model that needs fewer",
         )
     return sequences
+
+
+def _note_estimate(
+    image: ImageView, options: JobOptions, job_dir: Folder, settings: Settings
+) -> None:
+    """Keep what was promised beside the job, so that its result can be held against it."""
+    one = next((e for e in image.estimates if e.model == options.model), None)
+    if one is None or one.problem is not None:
+        return
+    known = Speed.of(settings.state_dir)
+    expect(
+        job_dir,
+        model=one.model,
+        guess_s=one.seconds / known.expected_s(one.model, 1.0),
+        expected_s=one.seconds,
+        bytes_=one.bytes,
+    )
