@@ -65,13 +65,14 @@ $(VENV)/.dev: requirements.txt requirements-train.txt requirements-dev.txt $(PRO
 	@$(PIP) --requirement requirements-dev.txt
 	@touch $@ $(VENV)/.demo
 
-browser: # the end-to-end tests drive Debian's Chromium
-	@command -v chromium >/dev/null && exit 0; \
+browser: # the end-to-end tests drive Debian's Chromium, the service's also Debian's PostgreSQL
+	@command -v chromium >/dev/null && compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && exit 0; \
 	if [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then \
-	  echo "Installing Chromium for the end-to-end tests (once) …"; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-	    apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
-	else echo "Chromium is missing: the end-to-end tests need it (Debian: apt install chromium)"; fi
+	  echo "Installing Chromium and PostgreSQL for the tests (once) …"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+	    --no-install-recommends chromium fonts-dejavu-core postgresql >/dev/null; \
+	else echo "Chromium or PostgreSQL is missing: some tests are left out" \
+	  "(Debian: apt install chromium postgresql)"; fi
 
 lock: ## write constraints.txt anew from what pip resolves today
 	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock

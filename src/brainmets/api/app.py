@@ -17,7 +17,7 @@ from brainmets.api.limits import ByteCap, Doorkeeper
 from brainmets.api.problems import MEDIA_TYPE, problem_of
 from brainmets.api.routes import jobs, results, service
 from brainmets.api.settings import Settings
-from brainmets.api.store import RETRY_AFTER_S, JobStore
+from brainmets.api.store import RETRY_AFTER_S, open_store
 from brainmets.api.supervisor import Supervisor
 from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.domain.errors import BadRequest, BrainmetsError, Unforeseen
@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         _hide_file_names()
         for folder in (settings.jobs_dir, settings.staging_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        store = JobStore(settings.database)
+        store = open_store(settings.job_list)
         supervisor = Supervisor(settings, store)
         app.state.settings, app.state.store, app.state.supervisor = settings, store, supervisor
         supervisor.start()

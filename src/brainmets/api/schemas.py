@@ -174,6 +174,7 @@ class JobView(_Schema):
     stage: str = ""
     done: float = 0.0
     created: float = Field(description="Seconds since 1970, UTC.")
+    started: float | None = Field(default=None, description="When the latest attempt began.")
     finished: float | None = None
     attempts: int = 0
     label: str = Field(default="", description="The uploaded files, by name.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from brainmets.api.display import save_view
 from brainmets.api.schemas import JobResult, ProvenanceView
+from brainmets.api.staging import sync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +66,10 @@ def run_job(
     report = segmented.report
     draft.mkdir()
     meta = save_view(report, draft)
+    for path in (*out.rglob("*"), out, *draft.iterdir(), draft):
+        sync(path)  # the job list must not outlive its results in a power cut
     draft.rename(view)
+    sync(job_dir)
     provenance = report.prediction.provenance
     settings = {k: v for k, v in provenance.settings.items() if _finite(v)}
     return JobResult(

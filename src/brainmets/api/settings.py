@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -30,6 +32,21 @@ class Settings(BaseSettings):
     state_dir: Path = Field(
         default_factory=_default_state_dir,
         description="Folder for the job list, uploads and results.",
+    )
+    database_url: str = Field(
+        default="",
+        repr=False,
+        description="Job list: `postgresql://user:password@host/name` for servers on several "
+        "machines; by default an SQLite file in the state folder.",
+    )
+    server_name: str = Field(
+        default_factory=socket.gethostname,
+        description="This server's name among those that share a job list.",
+    )
+    lease_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="A server silent for so long loses its jobs to others.",
     )
     max_upload_bytes: int = Field(
         default=2 * 1024**3, gt=0, description="Largest request body, in bytes."
@@ -61,6 +78,11 @@ class Settings(BaseSettings):
         default="",
         description="Comma-separated `name:sha256-of-key`; with none, only loopback is served.",
     )
+    page_origins: str = Field(
+        default="",
+        description="Comma-separated origins, such as `https://page.example:8501`, of pages that"
+        " run beside the service and not on this computer.",
+    )
     runner: str = Field(
         default=SEGMENT, description="`module:function` that segments one upload; for tests."
     )
@@ -73,6 +95,11 @@ class Settings(BaseSettings):
         return {digest.lower(): name or "key" for name, _, digest in split}
 
     @property
+    def origins(self) -> list[str]:
+        """Origins of pages elsewhere that may read answers."""
+        return [origin.strip() for origin in self.page_origins.split(",") if origin.strip()]
+
+    @property
     def jobs_dir(self) -> Path:
         """One folder per job."""
         return self.state_dir / "jobs"
@@ -83,6 +110,8 @@ class Settings(BaseSettings):
         return self.state_dir / "staging"
 
     @property
-    def database(self) -> Path:
-        """The job list."""
-        return self.state_dir / "jobs.sqlite"
+    def job_list(self) -> str:
+        """The job list's URL."""
+        return (
+            self.database_url or f"sqlite://{quote(str(self.state_dir.resolve() / 'jobs.sqlite'))}"
+        )

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import secrets
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from brainmets.domain.errors import BadRequest, DiskFull, FileMissing
+from brainmets.domain.errors import BadRequest, DiskFull, FileMissing, UnknownJob
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["Staging", "remove", "room_for", "stage"]
+__all__ = ["Staging", "remove", "room_for", "stage", "sync"]
 
 CHUNK_BYTES = 1024 * 1024
 LONGEST_NAME = 80
@@ -33,6 +34,8 @@ class Staging:
     names: list[str] = field(default_factory=list[str])
     shown: list[str] = field(default_factory=list[str])
     digests: list[str] = field(default_factory=list[str])
+    kept: bool = False
+    """Whether the folder outlives its `stage`, to be looked into before it becomes a job."""
 
     @property
     def input(self) -> Path:
@@ -74,38 +77,71 @@ class Staging:
                 self.digests.append(hashlib.file_digest(content, "sha256").hexdigest())
             self.names.append(path.name)
 
+    def take_over(self, upload: Staging) -> None:
+        """Link the files of an upload that was looked into; its names and hashes stand.
+
+        Raises:
+            UnknownJob: it was deleted meanwhile.
+        """
+        try:
+            for name in upload.names:
+                os.link(upload.input / name, self.input / name)
+        except FileNotFoundError as error:
+            raise UnknownJob(
+                "an upload that is no longer there",
+                expected="one that was uploaded within the last hour",
+                remedy="upload the images again",
+            ) from error
+        self.names, self.shown, self.digests = upload.names, upload.shown, upload.digests
+
     def fingerprint(self, *settings: str) -> str:
         """Hash names, contents and settings: equal ones make equal results."""
         parts = (*settings, *(f"{n}\0{d}" for n, d in zip(self.names, self.digests, strict=True)))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
-    def commit(self, jobs_dir: Path) -> str:
-        """Move the folder to its place among the jobs; return the new job's id."""
+    def require_files(self) -> None:
+        """Raise `FileMissing` where nothing was uploaded."""
         if not self.names:
             raise FileMissing(
                 "an upload without a file",
                 expected="one to four NIfTI files, DICOM files or a zip of them, or slice images",
                 remedy="choose the images and send them in the form field `files`",
             )
+
+    def commit(self, jobs_dir: Path) -> str:
+        """Move the folder to its place among the jobs; return the new job's id."""
+        self.require_files()
         job_id = secrets.token_hex(8)
+        sync(self.input)
+        sync(self.root)
         self.root.rename(jobs_dir / job_id)
-        folder = os.open(jobs_dir, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the rename itself, before the job list names it
-        finally:
-            os.close(folder)
+        sync(jobs_dir)  # the rename itself, before the job list names it
         return job_id
 
 
 @contextmanager
 def stage(staging_dir: Path) -> Generator[Staging]:
-    """Open a fresh staging folder; whatever is not committed is removed."""
-    root = staging_dir / secrets.token_hex(8)
-    (root / "input").mkdir(parents=True)
+    """Open a fresh staging folder; whatever is neither committed nor kept is removed."""
+    staging = Staging(root=staging_dir / secrets.token_hex(8))
+    staging.input.mkdir(parents=True)
+    held = os.open(staging.root, os.O_RDONLY)
+    with suppress(OSError):  # some network file systems lock no folders
+        fcntl.flock(held, fcntl.LOCK_EX)  # ends with this process, so a sweep can tell
     try:
-        yield Staging(root=root)
+        yield staging
     finally:
-        remove(root)
+        if not staging.kept:
+            remove(staging.root)
+        os.close(held)
+
+
+def sync(path: Path) -> None:
+    """Bring a file's content, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def room_for(folder: Path, *, min_free_bytes: int) -> None:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
-import queue
-import subprocess
-import sys
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from brainmets.api.child import worker_environment
 from brainmets.api.problems import problem_of
 from brainmets.api.schemas import JobResult, Problem, SeriesView
 from brainmets.api.staging import remove
-from brainmets.domain.errors import BrainmetsError, PoisonJob
+from brainmets.api.sweeping import sweep
+from brainmets.api.worker import Worker
+from brainmets.domain.errors import PoisonJob
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from brainmets.api.settings import Settings
     from brainmets.api.store import JobStore, StoredJob
 
@@ -27,8 +27,8 @@ __all__ = ["Supervisor"]
 
 POLL_S = 0.2
 SWEEP_EVERY_S = 60.0
-ORPHAN_AGE_S = 3600.0
-"""Younger folders may belong to an upload that another process is about to queue."""
+RECOVER_EVERY_S = 5.0
+AGAIN_AFTER_S = 1.0
 
 MOST_SERVER_LOSSES = 10
 """Restarts that a job may sit through before it is taken for their cause."""
@@ -39,8 +39,9 @@ _log = logging.getLogger("brainmets.jobs")
 class Supervisor:
     """The threads that hand jobs to worker processes.
 
-    Of several servers on one state folder, the first supervises and the others wait to take
-    over, so a job is never computed twice at once.
+    Of several servers with one name on one state folder, the first supervises and the others
+    wait to take over. Servers of different names share a job list: each holds its jobs by a
+    lease, and takes over those whose lease is over.
     """
 
     def __init__(self, settings: Settings, store: JobStore) -> None:
@@ -53,7 +54,7 @@ class Supervisor:
         self._lock_file: int | None = None
 
     def start(self) -> None:
-        """Begin to take jobs, as soon as no other server does."""
+        """Begin to take jobs, as soon as no other server of this name does."""
         if self._settings.workers:
             self._begin(self._lead, "brainmets-lead")
 
@@ -65,33 +66,39 @@ class Supervisor:
             thread.join(timeout=20)
         if self._lock_file is not None:
             os.close(self._lock_file)
+            self._lock_file = None
 
     def wake(self) -> None:
         """Look at the queue now."""
         self._wake.set()
 
-    def _begin(self, target: Any, name: str) -> None:
+    def _begin(self, target: Callable[[], None], name: str) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def _lead(self) -> None:
-        while not self._stop.is_set():
-            if self._take_lock():
-                break
-            self._stop.wait(1.0)
-        else:
-            return
-        self._recover()
+        while not self._take_lock():
+            if self._stop.wait(AGAIN_AFTER_S):
+                return
+        while not self._tried(lambda: self._recover(self._settings.server_name)):
+            if self._stop.wait(AGAIN_AFTER_S):
+                return
         for number in range(self._settings.workers):
             self._begin(self._work, f"brainmets-worker-{number}")
+        swept = 0.0
         while not self._stop.is_set():
-            self._sweep()
-            self._stop.wait(SWEEP_EVERY_S)
+            if not swept or time.monotonic() - swept > SWEEP_EVERY_S:
+                self._tried(lambda: sweep(self._settings, self._store))
+                swept = time.monotonic()
+            self._tried(self._recover)
+            self._stop.wait(min(RECOVER_EVERY_S, self._settings.lease_s / 4))
         self._store.close()
 
     def _take_lock(self) -> bool:
-        file = os.open(self._settings.state_dir / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        name = re.sub(r"[^A-Za-z0-9-]", "_", self._settings.server_name)
+        path = self._settings.state_dir / f"supervisor-{name}.lock"
+        file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -100,45 +107,55 @@ class Supervisor:
         self._lock_file = file
         return True
 
-    def _recover(self) -> None:
-        """Queue again what a killed server left running."""
-        for job in self._store.running():
+    def _tried(self, action: Callable[[], object]) -> bool:
+        """Do it; a fault, such as a job list out of reach, is logged and no thread dies of it."""
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - a dead thread would leave every job waiting
+            _log.error("supervising failed with %s; trying again", type(error).__name__)
+            return False
+        return True
+
+    def _recover(self, server: str | None = None) -> None:
+        """Queue again what servers left running that are gone, an earlier `server` at once."""
+        for job in self._store.abandoned(server=server):
             if job.server_losses < MOST_SERVER_LOSSES:  # not the job's fault, most likely
-                self._store.requeue(job.id, refund=True, server_lost=True)
+                self._store.requeue(job, refund=True, server_lost=True)
+                _log.warning("job %s: server lost, queued again", job.id)
             else:
                 self._give_up(job)
 
-    def _sweep(self) -> None:
-        """Delete what has expired, and folders that no job owns."""
-        if self._settings.retention_hours:
-            before = time.time() - 3600.0 * self._settings.retention_hours
-            for job_id in self._store.expired(before=before):
-                self._store.delete(job_id)
-                remove(self._settings.jobs_dir / job_id)
-        known = self._store.ids()
-        for folder in (*self._settings.jobs_dir.iterdir(), *self._settings.staging_dir.iterdir()):
-            old = time.time() - folder.stat().st_mtime > ORPHAN_AGE_S
-            if old and folder.name not in known:
-                remove(folder)
-
     def _work(self) -> None:
-        worker: _Worker | None = None
+        worker: Worker | None = None
         while not self._stop.is_set():
-            job = self._store.claim()
-            if job is None:
-                self._wake.wait(POLL_S)
-                self._wake.clear()
-                continue
-            if worker is None or not worker.fit(self._settings.worker_jobs):
-                if worker is not None:
-                    worker.close()
-                worker = _Worker(self._settings.worker_memory_bytes)
-            self._run(job, worker)
+            try:
+                worker = self._work_once(worker)
+            except Exception as error:  # noqa: BLE001 - as above; the lease frees the job
+                _log.error("a worker's thread failed with %s", type(error).__name__)
+                self._stop.wait(AGAIN_AFTER_S)
         if worker is not None:
             worker.close()
         self._store.close()
 
-    def _run(self, job: StoredJob, worker: _Worker) -> None:
+    def _work_once(self, worker: Worker | None) -> Worker | None:
+        """Claim a job and see it through; return the worker for the next one."""
+        job = self._store.claim(self._settings.server_name, lease_s=self._settings.lease_s)
+        if job is None:
+            self._wake.wait(POLL_S)
+            self._wake.clear()
+            return worker
+        if worker is None or not worker.fit(self._settings.worker_jobs):
+            if worker is not None:
+                worker.close()
+            worker = Worker(self._settings.worker_memory_bytes)
+        try:
+            self._run(job, worker)
+        except BaseException:
+            worker.close()  # it may be at work on a job that is no longer ours
+            raise
+        return worker
+
+    def _run(self, job: StoredJob, worker: Worker) -> None:
         _log.info("job %s: attempt %d", job.id, job.attempts)
         worker.give(
             {
@@ -147,54 +164,63 @@ class Supervisor:
                 "runner": self._settings.runner,
             }
         )
+        claim = _Claim(self._store, job, lease_s=self._settings.lease_s)
         deadline = time.monotonic() + self._settings.job_timeout_s
         while True:
             if self._stop.is_set():
                 worker.close()
-                self._store.requeue(job.id, refund=True)
+                self._store.requeue(job, refund=True)
                 return
             event = worker.next_event(timeout_s=POLL_S)
             if event is None and worker.alive and time.monotonic() < deadline:
-                if self._cancelled(job):
+                stands = claim.stands()
+            else:
+                event = event or worker.next_event(timeout_s=0.0)  # its last words, if any
+                if event is None:
                     worker.close()
+                    self._lost(job)
                     return
-                continue
-            event = event or worker.next_event(timeout_s=0.0)  # its last words, if any
-            if event is None:
+                if "stage" not in event:
+                    self._conclude(job, event)
+                    return
+                stands = claim.stands(stage=event["stage"], done=event["done"])
+            if not stands:  # cancelled, deleted, or taken over by another server
                 worker.close()
-                self._lost(job)
+                self._clear_away(job)
                 return
-            if "stage" in event:
-                if not self._store.progress(job.id, stage=event["stage"], done=event["done"]):
-                    worker.close()  # cancelled or deleted meanwhile
-                    return
-                continue
-            self._conclude(job, event)
-            return
-
-    def _cancelled(self, job: StoredJob) -> bool:
-        try:
-            return self._store.get(job.id).state != "running"
-        except BrainmetsError:
-            return True
 
     def _conclude(self, job: StoredJob, event: dict[str, Any]) -> None:
+        """Record how a job ended, however long the job list takes to be there again."""
+        while not self._tried(lambda: self._record(job, event)):
+            if self._stop.wait(AGAIN_AFTER_S):
+                return  # the lease will end, and the job be computed anew
+
+    def _record(self, job: StoredJob, event: dict[str, Any]) -> None:
         if "result" in event:
-            self._store.finish(job.id, JobResult.model_validate(event["result"]))
-            _log.info("job %s: done", job.id)
+            recorded = self._store.finish(job, JobResult.model_validate(event["result"]))
+            ending = "done"
         elif "series" in event:
             views = [SeriesView.model_validate(view) for view in event["series"]]
-            self._store.ask(job.id, views)
-            _log.info("job %s: needs a choice of series", job.id)
+            recorded = self._store.ask(job, views)
+            ending = "needs a choice of series"
         else:
             problem = Problem.model_validate(event["problem"])
-            self._store.fail(job.id, problem)
-            _log.info("job %s: failed with %s", job.id, problem.code)
+            recorded = self._store.fail(job, problem)
+            ending = f"failed with {problem.code}"
+        if recorded:
+            _log.info("job %s: %s", job.id, ending)
+        else:
+            self._clear_away(job)
+
+    def _clear_away(self, job: StoredJob) -> None:
+        """Remove what a worker wrote for a job while it was being deleted."""
+        if job.id not in self._store.ids():
+            remove(self._settings.jobs_dir / job.id)
 
     def _lost(self, job: StoredJob) -> None:
         """Give a job whose worker died another attempt, unless it has had its share."""
         if job.attempts < self._settings.max_attempts:
-            self._store.requeue(job.id)
+            self._store.requeue(job)
             _log.warning("job %s: worker lost, queued again", job.id)
         else:
             self._give_up(job)
@@ -205,62 +231,28 @@ class Supervisor:
             expected="an image that can be computed in the memory and time there is",
             remedy="try a smaller image, or report it to whoever runs this service",
         )
-        self._store.fail(job.id, problem_of(error))
+        self._store.fail(job, problem_of(error))
         _log.error("job %s: failed with %s", job.id, error.code)
 
 
-class _Worker:
-    """One child process, its task pipe and its events."""
+class _Claim:
+    """A claim that is renewed in time, and given up before others may take the job over."""
 
-    def __init__(self, memory_bytes: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "brainmets.api.child", str(memory_bytes)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=worker_environment(),
-        )
-        self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        self._given = 0
+    def __init__(self, store: JobStore, job: StoredJob, *, lease_s: float) -> None:
+        self._store = store
+        self._job = job
+        self._lease_s = lease_s
+        self._renewed = time.monotonic()
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101 - opened as a pipe above
-        for line in self._process.stdout:
-            try:
-                self._events.put(json.loads(line))
-            except ValueError:  # a line cut short by a kill
-                return
-
-    @property
-    def alive(self) -> bool:
-        return self._process.poll() is None or self._reader.is_alive()
-
-    def fit(self, most_jobs: int) -> bool:
-        """Whether it lives and has jobs left to serve."""
-        return self._process.poll() is None and self._given < most_jobs
-
-    def give(self, task: dict[str, Any]) -> None:
-        assert self._process.stdin is not None  # noqa: S101 - opened as a pipe above
-        self._given += 1
+    def stands(self, *, stage: str | None = None, done: float = 0.0) -> bool:
+        """Renew it where that is due or there is progress to tell; return whether it is ours."""
+        now = time.monotonic()
         try:
-            self._process.stdin.write(json.dumps(task) + "\n")
-            self._process.stdin.flush()
-        except OSError:  # it has just died: `alive` will tell
-            _log.warning("a worker died before its task")
-
-    def next_event(self, *, timeout_s: float) -> dict[str, Any] | None:
-        try:
-            return self._events.get(block=timeout_s > 0, timeout=timeout_s)
-        except queue.Empty:
-            return None
-
-    def close(self) -> None:
-        """Kill it, whatever it is doing."""
-        self._process.kill()
-        self._process.wait()
-        self._reader.join(timeout=5)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+            if stage is None and now - self._renewed < self._lease_s / 4:
+                return self._store.holds(self._job)
+            held = self._store.hold(self._job, lease_s=self._lease_s, stage=stage, done=done)
+        except Exception as error:  # noqa: BLE001 - out of reach: go on while the lease lasts
+            _log.error("job %s: no news to the list: %s", self._job.id, type(error).__name__)
+            return now - self._renewed < self._lease_s / 2
+        self._renewed = now
+        return held

@@ -1,0 +1,77 @@
+"""Folders that no job owns any more, and jobs whose time is over, are deleted."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from brainmets.api.staging import remove
+from brainmets.domain.errors import UnknownJob
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from brainmets.api.settings import Settings
+    from brainmets.api.store import JobStore
+
+__all__ = ["sweep"]
+
+UPLOAD_LIFE_S = 3600.0
+"""How long an upload waits for its owner's word, or for a job to name it."""
+
+
+def sweep(settings: Settings, store: JobStore) -> None:
+    """Delete expired jobs, uploads that nobody came back for and what killed servers left."""
+    if settings.retention_hours:
+        for job_id in store.expired(older_than_s=3600.0 * settings.retention_hours):
+            store.delete(job_id)
+            remove(settings.jobs_dir / job_id)
+    known = store.ids()
+    for folder in settings.jobs_dir.iterdir():
+        if folder.name not in known and _deserted(folder) and not _exists(store, folder.name):
+            remove(folder)
+    for folder in settings.staging_dir.iterdir():
+        waiting = (folder / "upload.json").exists()
+        if _old(folder) or (not waiting and _deserted(folder)):
+            remove(folder)
+
+
+def _exists(store: JobStore, job_id: str) -> bool:
+    """Ask again: the job may have been queued since the list was read."""
+    try:
+        store.get(job_id)
+    except UnknownJob:
+        return False
+    return True
+
+
+def _deserted(folder: Path) -> bool:
+    """Whether no process is filling the folder: each holds a lock on it as long as it does."""
+    try:
+        with _open(folder) as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # gone meanwhile, or a file system without locks on folders
+        return _old(folder)
+    return True
+
+
+def _old(folder: Path) -> bool:
+    try:
+        return time.time() - folder.stat().st_mtime > UPLOAD_LIFE_S
+    except OSError:
+        return False
+
+
+@contextmanager
+def _open(folder: Path) -> Generator[int]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,276 @@
+"""What every job list keeps, whichever database it lies in."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import sqlite3
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from brainmets.api.problems import problem_of
+from brainmets.api.schemas import JobOptions, SeriesView
+from brainmets.api.store import open_store
+from brainmets.domain.errors import (
+    NotNifti,
+    OptionError,
+    QueueFull,
+    StoreUnavailable,
+    UnknownJob,
+)
+from tests.unit.postgres import postgres_binaries, postgres_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from brainmets.api.store import JobStore, StoredJob
+    from tests.unit.postgres import PostgresServer
+
+PROBLEM = problem_of(NotNifti("a text", expected="NIfTI", remedy="export it again"))
+LEASE_S = 60.0
+_number = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    if postgres_binaries() is None or importlib.util.find_spec("psycopg") is None:
+        pytest.skip("no PostgreSQL here: apt-get install postgresql, pip install psycopg[binary]")
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite://{tmp_path}/jobs.sqlite"
+    return request.getfixturevalue("server").database(f"jobs{next(_number)}")
+
+
+@pytest.fixture
+def opened(url: str) -> Iterator[Callable[[], JobStore]]:
+    stores: list[JobStore] = []
+
+    def open_another() -> JobStore:
+        stores.append(open_store(url))
+        return stores[-1]
+
+    yield open_another
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def store(opened: Callable[[], JobStore]) -> JobStore:
+    return opened()
+
+
+def submit(store: JobStore, name: str, *, owner: str = "anna", most: int = 1000) -> str:
+    return store.submit(
+        name,
+        owner=owner,
+        fingerprint=f"content of {name}",
+        label=f"{name}.nii",
+        options=JobOptions(),
+        max_waiting=most,
+    )
+
+
+def claim(store: JobStore, server: str = "one", lease_s: float = LEASE_S) -> StoredJob:
+    job = store.claim(server, lease_s=lease_s)
+    assert job is not None
+    return job
+
+
+def test_jobs_are_claimed_in_their_order_and_once(store: JobStore) -> None:
+    for name in ("a", "b"):
+        submit(store, name)
+    first, second = claim(store), claim(store)
+    assert (first.id, second.id) == ("a", "b")
+    assert (first.state, first.attempts, first.owner) == ("running", 1, "anna")
+    assert first.started is not None
+    assert first.started >= first.created
+    assert store.claim("one", lease_s=LEASE_S) is None
+    assert store.counts() == {"running": 2}
+
+
+def test_the_same_content_is_the_same_job_until_it_fails(store: JobStore) -> None:
+    assert submit(store, "a") == "a"
+    again = {"owner": "anna", "fingerprint": "content of a", "label": "x", "max_waiting": 9}
+    assert store.submit("b", options=JobOptions(), **again) == "a"
+    assert submit(store, "a2", owner="ben") == "a2"
+    store.fail(claim(store), PROBLEM)
+    assert store.get("a").problem == PROBLEM
+    assert store.submit("c", options=JobOptions(threshold=0.3), **again) == "a"
+    job = store.get("a")
+    assert (job.state, job.problem, job.finished, job.attempts) == ("queued", None, None, 0)
+    assert job.options.threshold == 0.3
+
+
+def test_the_queue_is_bounded_however_many_submit_at_once(opened: Callable[[], JobStore]) -> None:
+    refused: list[str] = []
+
+    def hand_in(store: JobStore, numbers: range) -> None:
+        for number in numbers:
+            try:
+                submit(store, f"job-{number}", most=5)
+            except QueueFull:
+                refused.append(f"job-{number}")
+        store.close()
+
+    threads = [
+        threading.Thread(target=hand_in, args=(opened(), range(n * 10, n * 10 + 10)))
+        for n in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    store = opened()
+    assert store.counts() == {"queued": 5}
+    assert len(refused) == 35
+    with pytest.raises(QueueFull):
+        store.refuse_when_full(5)
+    store.refuse_when_full(6)
+
+
+def test_many_workers_on_one_queue_share_each_job_once(opened: Callable[[], JobStore]) -> None:
+    first = opened()
+    names = {submit(first, f"job-{n}") for n in range(60)}
+    claimed: list[str] = []
+
+    def work(store: JobStore, server: str) -> None:
+        while job := store.claim(server, lease_s=LEASE_S):
+            claimed.append(job.id)
+            assert store.fail(job, PROBLEM)
+        store.close()
+
+    threads = [threading.Thread(target=work, args=(opened(), f"s{n}")) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claimed) == sorted(names)
+    assert first.counts() == {"failed": 60}
+
+
+def test_a_claim_is_held_by_its_token_only(store: JobStore) -> None:
+    submit(store, "a")
+    old = claim(store, "one", lease_s=-1.0)  # silent for too long
+    assert [job.id for job in store.abandoned()] == ["a"]
+    assert store.requeue(old, refund=True, server_lost=True)
+    new = claim(store, "two")
+    assert (new.attempts, new.server_losses) == (1, 1)
+    assert not store.holds(old)
+    assert not store.hold(old, lease_s=LEASE_S, stage="segment", done=0.9)
+    assert not store.fail(old, PROBLEM)
+    assert not store.requeue(old)
+    assert store.get("a").stage == "start"
+    assert store.holds(new)
+    assert store.hold(new, lease_s=LEASE_S, stage="segment", done=0.5)
+    job = store.get("a")
+    assert (job.state, job.stage, job.done) == ("running", "segment", 0.5)
+
+
+def test_a_lease_is_renewed_by_holding(store: JobStore) -> None:
+    submit(store, "a")
+    job = claim(store, lease_s=-1.0)
+    assert store.abandoned() == (store.get("a"),)
+    store.hold(job, lease_s=LEASE_S)
+    assert store.abandoned() == ()
+    assert store.abandoned(server="one") == (store.get("a"),)
+    assert store.abandoned(server="two") == ()
+
+
+def test_a_choice_cancelling_and_deleting_take_the_claim_away(store: JobStore) -> None:
+    for name in ("a", "b", "c"):
+        submit(store, name)
+    asking, cancelled, deleted = claim(store), claim(store), claim(store)
+    assert store.ask(asking, [SeriesView(uid="1.2")])
+    assert store.get("a").series == (SeriesView(uid="1.2"),)
+    assert store.choose("a", JobOptions(series="1.2"))
+    assert not store.choose("a", JobOptions(series="1.2"))
+    assert (store.get("a").state, store.get("a").attempts) == ("queued", 0)
+    assert store.cancel("b")
+    assert not store.cancel("b")
+    assert not store.holds(cancelled)
+    assert store.get("b").finished is not None
+    store.delete("c")
+    assert not store.holds(deleted)
+    with pytest.raises(UnknownJob):
+        store.get("c")
+    assert store.ids() == {"a", "b"}
+
+
+def test_jobs_are_listed_newest_first_by_owner_name_and_state(store: JobStore) -> None:
+    for name in ("anna_1", "anna%2", "ANNA_3"):
+        submit(store, name)
+    submit(store, "b", owner="ben")
+    listed = store.jobs(owner="anna")
+    assert [job.id for job in listed] == ["ANNA_3", "anna%2", "anna_1"]
+    assert [job.id for job in store.jobs(owner="anna", search="a_")] == ["ANNA_3", "anna_1"]
+    assert [job.id for job in store.jobs(owner="anna", search="%")] == ["anna%2"]
+    assert [job.id for job in store.jobs(owner="anna", limit=1)] == ["ANNA_3"]
+    later = store.jobs(owner="anna", before=listed[0].created)
+    assert [job.id for job in later] == ["anna%2", "anna_1"]
+    store.cancel("anna_1")
+    assert [job.id for job in store.jobs(owner="anna", state="cancelled")] == ["anna_1"]
+    assert store.jobs(owner="nobody") == ()
+
+
+def test_only_long_finished_jobs_expire(store: JobStore) -> None:
+    for name in ("a", "b"):
+        submit(store, name)
+    store.cancel("a")
+    assert store.expired(older_than_s=-1) == ("a",)
+    assert store.expired(older_than_s=60) == ()
+
+
+def test_another_users_job_is_unknown(store: JobStore) -> None:
+    submit(store, "a")
+    assert store.get("a", owner="anna").id == "a"
+    with pytest.raises(UnknownJob):
+        store.get("a", owner="ben")
+
+
+def test_a_list_made_by_a_later_version_is_left_alone(url: str, store: JobStore) -> None:
+    with store._transaction() as run:
+        run("INSERT INTO brainmets_schema (version) VALUES (999)")
+    with pytest.raises(OptionError, match="later brainmets"):
+        open_store(url)
+
+
+def test_a_list_made_by_the_first_version_is_upgraded(tmp_path: Path) -> None:
+    from brainmets.api.store.schema import _STEPS
+
+    with sqlite3.connect(tmp_path / "old.sqlite") as old:
+        for statement in _STEPS[0]:
+            old.execute(statement)
+        old.execute(
+            "INSERT INTO jobs (id, owner, fingerprint, state, created, queued, label, options)"
+            " VALUES ('a', 'anna', 'f', 'queued', 1, 1, 'x', '{}')"
+        )
+    old.close()
+    store = open_store(f"sqlite://{tmp_path}/old.sqlite")
+    assert claim(store).id == "a"
+    store.close()
+
+
+def test_a_database_that_goes_away_is_named_and_found_again(server: PostgresServer) -> None:
+    store = open_store(server.database("away"))
+    submit(store, "a")
+    server.stop()
+    with pytest.raises(StoreUnavailable, match="E_STORE"):
+        store.get("a")
+    server.start()
+    assert store.get("a").state == "queued"
+    assert claim(store).id == "a"
+    store.close()
+
+
+def test_an_address_of_another_kind_is_refused() -> None:
+    for address in ("mysql://somewhere/jobs", "jobs.sqlite", ""):
+        with pytest.raises(OptionError, match="E_OPTION"):
+            open_store(address)
