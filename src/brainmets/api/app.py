@@ -15,10 +15,12 @@ from starlette.exceptions import HTTPException
 import brainmets
 from brainmets.api.limits import ByteCap, Doorkeeper
 from brainmets.api.problems import MEDIA_TYPE, problem_of
-from brainmets.api.routes import jobs, results, service
+from brainmets.api.routes import jobs, results, service, session, uploads
+from brainmets.api.sessions import Sessions
 from brainmets.api.settings import Settings
 from brainmets.api.store import RETRY_AFTER_S, open_store
 from brainmets.api.supervisor import Supervisor
+from brainmets.api.uploads import Uploads
 from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.domain.errors import BadRequest, BrainmetsError, Unforeseen
 
@@ -52,6 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         store = open_store(settings.job_list)
         supervisor = Supervisor(settings, store)
+        app.state.uploads = Uploads(settings)
         app.state.settings, app.state.store, app.state.supervisor = settings, store, supervisor
         supervisor.start()
         try:
@@ -72,15 +75,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(service.router)
     app.include_router(jobs.router)
     app.include_router(results.router)
+    app.include_router(uploads.router)
+    app.include_router(session.router)
     app.add_exception_handler(BrainmetsError, _explain)
     app.add_exception_handler(RequestValidationError, _explain_validation)
     app.add_exception_handler(HTTPException, _explain_http)
     app.add_exception_handler(Exception, _explain_unforeseen)
     app.add_middleware(ByteCap, limit_bytes=settings.max_upload_bytes)
-    app.add_middleware(Doorkeeper, keys=settings.keys)
+    sessions = Sessions.of(settings.state_dir, settings.keys) if settings.keys else None
+    app.state.sessions = sessions
+    app.add_middleware(Doorkeeper, keys=settings.keys, sessions=sessions)
     app.add_middleware(
         CORSMiddleware,
         allow_origin_regex=LOOPBACK_ORIGINS,
+        allow_origins=settings.origins,
+        allow_credentials=True,  # the cookie of `POST /v1/session`; SameSite keeps it at home
         allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=["Authorization", "Content-Type"],
     )

@@ -29,7 +29,7 @@ from brainmets.domain.errors import BrainmetsError, DiskFull, OutOfMemory, Sever
 if TYPE_CHECKING:
     from brainmets.api.segmenting import Runner
 
-__all__ = ["main", "worker_environment"]
+__all__ = ["explained", "limit_memory", "main", "worker_environment"]
 
 PROGRESS_EVERY_S = 0.15
 _log = logging.getLogger("brainmets.worker")
@@ -39,7 +39,7 @@ def main() -> None:
     """Serve tasks until standard input closes."""
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a chatty library must not write events
-    _limit_memory(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+    limit_memory(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     tasks: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
     while True:
@@ -65,7 +65,7 @@ def _answer(task: dict[str, Any], events: TextIO) -> dict[str, Any]:
             return {"series": [view.model_dump(mode="json") for view in series]}
         return {"problem": problem_of(choice).model_dump(mode="json")}
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback to users
-        return {"problem": problem_of(_explained(error)).model_dump(mode="json")}
+        return {"problem": problem_of(explained(error)).model_dump(mode="json")}
     return {"result": result.model_dump(mode="json")}
 
 
@@ -121,7 +121,8 @@ def _series_view(info: object) -> SeriesView:
     )
 
 
-def _limit_memory(limit_bytes: int) -> None:
+def limit_memory(limit_bytes: int) -> None:
+    """Bound this process's address space; 0 sets no bound."""
     if limit_bytes:
         import resource
 
@@ -138,7 +139,8 @@ def _place(error: BaseException) -> str:
     return f"{Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno}"
 
 
-def _explained(error: Exception) -> BrainmetsError:
+def explained(error: Exception) -> BrainmetsError:
+    """Return an error as one that may be shown; where it was raised goes to the log."""
     if isinstance(error, BrainmetsError):
         return error
     _log.error("job failed: %s at %s", type(error).__name__, _place(error))

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from brainmets.api.problems import MEDIA_TYPE, problem_of
+from brainmets.api.sessions import session_of, sound_origin
 from brainmets.domain.errors import BrainmetsError, Unauthorised, UploadTooLarge
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from brainmets.api.sessions import Sessions
 
 __all__ = ["LOCAL_OWNER", "ByteCap", "Doorkeeper"]
 
@@ -88,13 +91,17 @@ class Doorkeeper:
 
     Without keys only this computer is served, and only when asked by a local name, so that a
     web page elsewhere cannot reach the service through the user's browser. With keys, callers
-    show one as `Authorization: Bearer …` and see their own jobs only.
+    show one as `Authorization: Bearer …`, or the token that signing in gave them, there or as a
+    cookie, and see their own jobs only.
     """
 
-    def __init__(self, app: ASGIApp, *, keys: dict[str, str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, keys: dict[str, str], sessions: Sessions | None = None
+    ) -> None:
         """Guard `app`; `keys` maps the SHA-256 of each key to its caller's name."""
         self._app = app
         self._keys = keys
+        self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Set `scope["brainmets.owner"]`."""
@@ -115,10 +122,18 @@ class Doorkeeper:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
         shown = hashlib.sha256(key.strip()).hexdigest()
+        token = ""
         if scheme.lower() == b"bearer":
             for digest, name in self._keys.items():
                 if hmac.compare_digest(digest, shown):
+                    scope["brainmets.key"] = digest
                     return name
+            token = key.strip().decode("latin-1")
+        elif sound_origin(scope["method"], headers):
+            token = session_of(headers)
+        owner = self._sessions.owner(token) if self._sessions and token else None
+        if owner is not None:
+            return owner
         return Unauthorised(
             "no valid API key with the request",
             expected="the header `Authorization: Bearer <key>`",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainmets.api.rethreshold import lesions_at, operating_point
-from brainmets.api.schemas import ReviewView
+from brainmets.api.schemas import LEFT_OUT, ReviewView
 from brainmets.api.staging import remove
 from brainmets.domain import RESEARCH_USE_ONLY, Lesion, Mask
 from brainmets.domain.errors import OptionError
@@ -34,7 +34,7 @@ def save_review(job_dir: Path, result: JobResult, request: ReviewRequest) -> Rev
     The kept lesions keep their ids, so mask, table and what the reader saw agree.
 
     Raises:
-        OptionError: a rejected lesion does not exist at the operating point.
+        OptionError: a judged lesion does not exist at the operating point.
     """
     point = operating_point(
         result,
@@ -43,20 +43,25 @@ def save_review(job_dir: Path, result: JobResult, request: ReviewRequest) -> Rev
         min_volume_mm3=request.min_volume_mm3,
     )
     _, mask, lesions = lesions_at(job_dir / "view", point, result)
-    unknown = set(request.rejected) - {lesion.id for lesion in lesions}
+    unknown = {*request.rejected, *request.readings} - {lesion.id for lesion in lesions}
     if unknown:
         raise OptionError(
-            f"{len(unknown)} rejected lesions that are not there at this operating point",
+            f"{len(unknown)} judged lesions that are not there at this operating point",
             expected="ids of the lesions found",
             remedy="find the lesions again and choose among them",
         )
-    kept = np.where(np.isin(mask.data, request.rejected), 0, mask.data).astype(mask.data.dtype)
-    review = ReviewView(rejected=request.rejected, operating_point=point.model_dump())
+    left_out = {n for n, reading in request.readings.items() if reading.label in LEFT_OUT}
+    review = ReviewView(
+        rejected=tuple(sorted({*request.rejected, *left_out})),
+        readings=request.readings,
+        operating_point=point.model_dump(),
+    )
+    kept = np.where(np.isin(mask.data, review.rejected), 0, mask.data).astype(mask.data.dtype)
     draft = job_dir / f"review.draft-{secrets.token_hex(4)}"
     draft.mkdir()
     try:
         _write_masks(Mask(data=kept, geometry=mask.geometry), result, draft)
-        (draft / "lesions-reviewed.csv").write_text(_table(lesions, request.rejected))
+        (draft / "lesions-reviewed.csv").write_text(_table(lesions, review), "utf-8")
         (draft / REVIEW).write_text(review.model_dump_json(indent=1))
         remove(job_dir / "review")
         draft.rename(job_dir / "review")
@@ -77,14 +82,22 @@ def _write_masks(mask: Mask, result: JobResult, folder: Path) -> None:
         write_slice_mask(mask.data[:, :, k], folder / name)
 
 
-def _table(lesions: tuple[Lesion, ...], rejected: tuple[int, ...]) -> str:
+def _table(lesions: tuple[Lesion, ...], review: ReviewView) -> str:
     rows = io.StringIO()
     names = [field.name for field in fields(Lesion) if not field.name.startswith("centroid")]
     places = ["centroid_x_ras_mm", "centroid_y_ras_mm", "centroid_z_ras_mm"]
     writer = csv.writer(rows, lineterminator="\n")
-    writer.writerow(["verdict", *names, *places, "notice"])
+    writer.writerow(["verdict", *names, *places, "label", "comment", "notice"])
     for lesion in lesions:
-        verdict = "rejected" if lesion.id in rejected else "kept"
+        verdict = "rejected" if lesion.id in review.rejected else "kept"
+        reading = review.readings.get(lesion.id)
+        said = ("", "") if reading is None else (reading.label, _harmless(reading.comment))
         values = [getattr(lesion, name) for name in names]
-        writer.writerow([verdict, *values, *lesion.centroid_ras_mm, RESEARCH_USE_ONLY])
+        writer.writerow([verdict, *values, *lesion.centroid_ras_mm, *said, RESEARCH_USE_ONLY])
     return rows.getvalue()
+
+
+def _harmless(comment: str) -> str:
+    """One line that no spreadsheet takes for a formula."""
+    line = " ".join(comment.split())
+    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line

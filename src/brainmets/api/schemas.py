@@ -10,17 +10,21 @@ from brainmets.domain import RESEARCH_USE_ONLY, Lesion, Sequence
 
 __all__ = [
     "FINISHED",
+    "LEFT_OUT",
     "AgainRequest",
+    "CostView",
     "FileView",
     "JobList",
     "JobOptions",
     "JobResult",
     "JobState",
     "JobView",
+    "Label",
     "LesionsView",
     "ModelView",
     "Problem",
     "ProvenanceView",
+    "Reading",
     "ReviewRequest",
     "ReviewView",
     "SeriesChoice",
@@ -114,6 +118,15 @@ class ViewMeta(_Schema):
     slice_names: tuple[str, ...] = ()
 
 
+class CostView(_Schema):
+    """What a job took, beside what its owner was told to expect."""
+
+    seconds: float = Field(description="From start to result, without waiting for its turn.")
+    peak_bytes: int = Field(description="Most memory of the worker; 0 where unknown.")
+    expected_s: float | None = None
+    expected_bytes: int | None = None
+
+
 class JobResult(_Schema):
     """What a finished job found."""
 
@@ -123,6 +136,7 @@ class JobResult(_Schema):
     provenance: ProvenanceView
     view: ViewMeta
     timings: dict[str, float] = {}
+    cost: CostView | None = None
     operating_point: dict[str, float] = {}
     notice: str = RESEARCH_USE_ONLY
 
@@ -142,10 +156,33 @@ class AgainRequest(_Schema):
     threshold: float | None = Field(default=None, ge=0.0, le=1.0)
 
 
+Label = Literal["metastasis", "uncertain", "other", "not_a_lesion"]
+
+LEFT_OUT: frozenset[Label] = frozenset({"other", "not_a_lesion"})
+"""Labels that take a lesion out of the corrected mask, which holds metastases and doubts."""
+
+
+class Reading(_Schema):
+    """What a reader says that one lesion is."""
+
+    label: Label
+    comment: str = Field(default="", max_length=200, examples=["meningioma"])
+
+
 class ReviewRequest(_Schema):
-    """A reader's verdict: the lesions they reject, at the operating point they looked at."""
+    """A reader's verdict on the lesions at the operating point they looked at.
+
+    A lesion without a reading stands. `other` (a lesion, but no metastasis) and `not_a_lesion`
+    are left out of the corrected mask, as are those in `rejected`; all stay in the table.
+    """
 
     rejected: tuple[int, ...] = Field(default=(), max_length=10_000)
+    readings: dict[int, Reading] = Field(
+        default={},
+        max_length=10_000,
+        description="By lesion id.",
+        examples=[{2: {"label": "other"}}],
+    )
     threshold: float | None = Field(default=None, gt=0, le=1)
     peak: float | None = Field(default=None, gt=0, le=1)
     min_volume_mm3: float | None = Field(default=None, ge=0, le=1e9)
@@ -155,6 +192,7 @@ class ReviewView(_Schema):
     """A saved verdict."""
 
     rejected: tuple[int, ...]
+    readings: dict[int, Reading] = {}
     operating_point: dict[str, float]
 
 

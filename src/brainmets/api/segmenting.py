@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import shutil
+import time
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from brainmets.api.display import save_view
-from brainmets.api.schemas import JobResult, ProvenanceView
+from brainmets.api.schemas import CostView, JobResult, ProvenanceView
+from brainmets.api.speed import expected, record
 from brainmets.api.staging import sync
+from brainmets.inference.machine import forget_peak_memory, peak_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +65,8 @@ def run_job(
     out, view, draft = job_dir / "out", job_dir / "view", job_dir / "view.draft"
     for left_over in (*job_dir.glob("out*"), *job_dir.glob(".out*"), view, draft):
         shutil.rmtree(left_over, ignore_errors=True)  # of an attempt that was killed
+    forget_peak_memory()
+    started = time.perf_counter()
     segmented = runner(job_dir / "input", out, options, progress)
     report = segmented.report
     draft.mkdir()
@@ -70,6 +75,12 @@ def run_job(
         sync(path)  # the job list must not outlive its results in a power cut
     draft.rename(view)
     sync(job_dir)
+    cost = CostView(
+        seconds=round(time.perf_counter() - started, 2),
+        peak_bytes=peak_memory(),
+        **expected(job_dir),
+    )
+    record(job_dir, job_dir.parent.parent, cost.seconds)
     provenance = report.prediction.provenance
     settings = {k: v for k, v in provenance.settings.items() if _finite(v)}
     return JobResult(
@@ -85,6 +96,7 @@ def run_job(
             settings=settings,
         ),
         view=meta,
+        cost=cost,
         timings={name: round(seconds, 3) for name, seconds in segmented.timings.items()},
         operating_point={
             name: float(settings[name])

@@ -34,7 +34,14 @@ if TYPE_CHECKING:
     from brainmets.api.settings import Settings
     from brainmets.api.store import JobStore
 
-__all__ = ["router"]
+__all__ = [
+    "UPLOAD_FORM",
+    "add_files",
+    "check_model",
+    "queue",
+    "read_form",
+    "router",
+]
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -42,7 +49,7 @@ EVENT_EVERY_S = 0.2
 EVENT_KEEP_ALIVE_S = 15.0
 MOST_FIELDS = 32
 
-_FORM: dict[str, Any] = {
+UPLOAD_FORM: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -78,7 +85,7 @@ _FORM: dict[str, Any] = {
     "",
     status_code=202,
     operation_id="submit_job",
-    openapi_extra=_FORM,
+    openapi_extra=UPLOAD_FORM,
     responses=refusals(
         _413="Body too large",
         _422="Not a usable request",
@@ -98,10 +105,7 @@ async def submit(
     """Take images in and queue them; the same images again are the same job."""
     await run_in_threadpool(store.refuse_when_full, settings.max_waiting)
     room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)
-    try:
-        form = await request.form(max_files=settings.max_files, max_fields=MOST_FIELDS)
-    except (HTTPException, UnicodeDecodeError, KeyError, ValueError) as error:
-        raise _bad_form(settings.max_files) from error
+    form = await read_form(request, settings)
     try:
         job = await run_in_threadpool(_take_in, form, caller, store, settings)
     finally:
@@ -111,19 +115,36 @@ async def submit(
     return job
 
 
+async def read_form(request: Request, settings: Settings) -> FormData:
+    """Take a form in, large files on disk.
+
+    Raises:
+        BadRequest: the body is no such form.
+    """
+    try:
+        return await request.form(max_files=settings.max_files, max_fields=MOST_FIELDS)
+    except (HTTPException, UnicodeDecodeError, KeyError, ValueError) as error:
+        raise _bad_form(settings.max_files) from error
+
+
+def add_files(staging: Staging, form: FormData, settings: Settings) -> None:
+    """Stage the files of a form."""
+    for upload in form.getlist("files"):
+        if not isinstance(upload, UploadFile):
+            raise _bad_form(settings.max_files)
+        if upload.filename or upload.size:
+            staging.add(upload.filename or "file", upload.file)
+
+
 def _take_in(form: FormData, caller: str, store: JobStore, settings: Settings) -> JobView:
     options = _options(form)
-    _check_model(options.model)
+    check_model(options.model)
     with stage(settings.staging_dir) as staging:
-        for upload in form.getlist("files"):
-            if not isinstance(upload, UploadFile):
-                raise _bad_form(settings.max_files)
-            if upload.filename or upload.size:
-                staging.add(upload.filename or "file", upload.file)
-        return _queue(staging, options, caller, store, settings)
+        add_files(staging, form, settings)
+        return queue(staging, options, caller, store, settings)
 
 
-def _queue(
+def queue(
     staging: Staging,
     options: JobOptions,
     caller: str,
@@ -132,6 +153,7 @@ def _queue(
     *,
     label: str = "",
 ) -> JobView:
+    """Make a job of what is staged; equal content and settings are the job that is there."""
     fingerprint = staging.fingerprint(options.model_dump_json(), brainmets.__version__)
     new_id = staging.commit(settings.jobs_dir)
     try:
@@ -198,7 +220,7 @@ def submit_sample(
     sample = sample_file(settings.state_dir / "sample")
     with stage(settings.staging_dir) as staging, sample.open("rb") as content:
         staging.add(sample.name, content)
-        job = _queue(staging, JobOptions(sample=True), caller, store, settings)
+        job = queue(staging, JobOptions(sample=True), caller, store, settings)
     workers.wake()
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/jobs/{job.id}"
     return job
@@ -284,12 +306,12 @@ def submit_again(
     job: OwnJob, request: AgainRequest, store: Store, settings: ServiceSettings, workers: Workers
 ) -> JobView:
     """Queue the images of an earlier job with another model or threshold."""
-    _check_model(request.model)
+    check_model(request.model)
     room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)
     options = job.options.model_copy(update=request.model_dump())
     with stage(settings.staging_dir) as staging:
         staging.adopt(settings.jobs_dir / job.id / "input")
-        new = _queue(staging, options, job.owner, store, settings, label=job.label)
+        new = queue(staging, options, job.owner, store, settings, label=job.label)
     workers.wake()
     return new
 
@@ -320,7 +342,7 @@ def delete_job(
     remove(settings.jobs_dir / job_id)
 
 
-def _check_model(name: str | None) -> None:
+def check_model(name: str | None) -> None:
     """Take installed models only: a bundle may also be named by a path, but not from outside."""
     from brainmets.inference import list_bundles
 
