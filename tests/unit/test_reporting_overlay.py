@@ -79,7 +79,7 @@ def middle(box: tuple[int, int, int, int]) -> tuple[float, float]:
 @pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
 def test_planes_lie_as_their_letters_say(plane: Plane) -> None:
     """The lesion is to the patient's right, front and top: so must it be in the picture."""
-    head = Head(report())
+    head = Head.of(report())
     index = round(float(head.geometry.to_voxel(LESION.centre_ras_mm)[AXES[plane][0]]))
     picture = head.cut(plane, index, px_per_mm=2.0)
     x, y = middle(picture.boxes[1])
@@ -96,7 +96,7 @@ def test_planes_lie_as_their_letters_say(plane: Plane) -> None:
 def test_thick_slices_are_drawn_at_their_true_height() -> None:
     affine = np.diag([2.0, 2.0, 6.0, 1.0])
     affine[:3, 3] = (-92, -112, -105)
-    head = Head(report(Geometry(shape=(93, 113, 36), affine=affine)))
+    head = Head.of(report(Geometry(shape=(93, 113, 36), affine=affine)))
     width, height = head.cut("coronal", 70, px_per_mm=1.5).image.size
     real_width, real_height = head.extent_mm("coronal")
     assert width / height == pytest.approx(real_width / real_height, rel=0.02)
@@ -129,7 +129,7 @@ def test_the_picture_does_not_depend_on_how_the_scan_is_stored(
 
 
 def test_the_outline_surrounds_the_lesion_and_leaves_it_visible() -> None:
-    head = Head(report())
+    head = Head.of(report())
     index = round(float(head.geometry.to_voxel(LESION.centre_ras_mm)[2]))
     picture = head.cut("axial", index, px_per_mm=3.0)
     pixels = np.asarray(picture.image)

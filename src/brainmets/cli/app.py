@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from brainmets import __version__
-from brainmets.cli import doctor, evaluate, models, segment, service, training
+from brainmets.cli import doctor, evaluate, export, models, segment, service, training
 from brainmets.cli.helptext import help_of
 
 __all__ = ["app"]
@@ -53,6 +53,8 @@ _COMMANDS = (
     segment.segment,
     segment.series,
     segment.sample,
+    export.export,
+    export.report,
     service.serve,
     doctor.doctor,
     training.train,

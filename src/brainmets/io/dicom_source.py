@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from brainmets.io.entries import Entry
     from brainmets.io.series import DicomSeries
 
-__all__ = ["DicomSeriesSource", "SourceSlice", "find_source"]
+__all__ = ["DicomSeriesSource", "SourceSlice", "find_source", "holds_dicom"]
 
 TEXTS = {
     "PatientName": 64,
@@ -101,6 +101,16 @@ class DicomSeriesSource:
         """Unit vectors (2, 3) of increasing column and row index."""
         steps = (LPS_TO_RAS @ self.geometry.affine[:3, :2]).T
         return steps / np.linalg.norm(steps, axis=1, keepdims=True)
+
+
+def holds_dicom(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bool:
+    """Say whether a file, folder or zip holds any DICOM file.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    with entries_of(path, limits) as entries:
+        return any(entry.kind == "dicom" for entry in entries)
 
 
 def find_source(

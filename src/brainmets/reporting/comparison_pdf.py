@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainmets import __version__
 from brainmets.domain import RESEARCH_USE_ONLY
-from brainmets.domain.errors import OptionError
 from brainmets.reporting.comparison import comparison_tables, methods_text
+from brainmets.reporting.typeset import typeset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,14 +71,6 @@ def comparison_pdf(
     Raises:
         OptionError: typst is not installed.
     """
-    try:
-        import typst
-    except ImportError as fault:
-        raise OptionError(
-            "no typst, which typesets the PDF",
-            expected="the extra `report`",
-            remedy="pip install 'brainmets[report]'",
-        ) from fault
     with tempfile.TemporaryDirectory(prefix="brainmets-report-") as scratch:
         folder = Path(scratch)
         figures: list[dict[str, object]] = []
@@ -107,6 +98,4 @@ def comparison_pdf(
             "cases": cases,
             "methods": methods_text(comparison),
         }
-        (folder / "data.json").write_text(json.dumps(data), encoding="utf-8")
-        (folder / "report.typ").write_text(TEMPLATE, encoding="utf-8")
-        return typst.compile(str(folder / "report.typ"), root=str(folder))
+        return typeset(TEMPLATE, data, folder)

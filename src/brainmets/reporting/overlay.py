@@ -5,9 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from brainmets.reporting.views import AXES, EDGES, Head, Picture, Plane, colour_of
+from brainmets.reporting.lettering import (
+    PANEL,
+    TEXT,
+    draw_edges,
+    draw_number,
+    fitted,
+    font,
+    shortened,
+)
+from brainmets.reporting.views import (
+    AXES,
+    EDGES,
+    Head,
+    Picture,
+    Plane,
+    colour_of,
+    key_slices,
+    level_of,
+    nearest_slice_with,
+)
 
 if TYPE_CHECKING:
     from brainmets.domain import Lesion, Report
@@ -23,8 +42,6 @@ LARGEST_SHOWN = 3
 SLICES_SHOWN = 12
 
 BACKGROUND = (10, 11, 14)
-PANEL = (0, 0, 0)
-TEXT = (232, 234, 237)
 FAINT = (150, 156, 166)
 NOTICE = (255, 190, 92)
 
@@ -46,7 +63,7 @@ def draw_overlay(report: Report) -> Image.Image:
     Slice images are shown as they are, the ones with the largest lesions first chosen. Pixels
     are square in millimetres, radiological convention, sides marked, the notice below.
     """
-    head = Head(report)
+    head = Head.of(report)
     rows = _slice_rows(report, head) if head.is_slices else _volume_rows(report, head)
     heights = [max(c.picture.image.height for c in row) + 26 for row in rows]
     header, footer = 74, 34 + 20 * len(report.warnings[:3])
@@ -58,9 +75,9 @@ def draw_overlay(report: Report) -> Image.Image:
         _draw_row(canvas, pen, row, y, height)
         y += height + GAP
     for warning in report.warnings[:3]:
-        pen.text((MARGIN, y), f"! {_shortened(warning, 190)}", fill=NOTICE, font=_font(14))
+        pen.text((MARGIN, y), f"! {shortened(warning, 190)}", fill=NOTICE, font=font(14))
         y += 20
-    pen.text((MARGIN, y + 6), report.notice, fill=NOTICE, font=_font(15))
+    pen.text((MARGIN, y + 6), report.notice, fill=NOTICE, font=font(15))
     return canvas
 
 
@@ -74,10 +91,10 @@ def _draw_header(pen: ImageDraw.ImageDraw, report: Report, head: Head) -> None:
         )
     else:
         found = _nothing(report)
-    pen.text((MARGIN, 14), found, fill=TEXT, font=_font(24))
+    pen.text((MARGIN, 14), found, fill=TEXT, font=font(24))
     place = "as stored" if head.is_slices else "radiological: patient's right is on the left"
-    text = f"{_shortened(report.case.case_id, 40)}  -  {model}  -  {place}"
-    pen.text((MARGIN, 46), text, fill=FAINT, font=_font(15))
+    text = f"{shortened(report.case.case_id, 40)}  -  {model}  -  {place}"
+    pen.text((MARGIN, 46), text, fill=FAINT, font=font(15))
 
 
 def _nothing(report: Report) -> str:
@@ -100,8 +117,8 @@ def _volume_rows(report: Report, head: Head) -> list[list[_Cell]]:
     width, _ = head.extent_mm("axial")
     strip_scale = (WIDTH - 2 * MARGIN - GAP * (STRIP_COLUMNS - 1)) / STRIP_COLUMNS / width
     cells = [
-        _Cell(head.cut("axial", k, px_per_mm=strip_scale), _level(head, k), None)
-        for k in _key_slices(head, 2 * STRIP_COLUMNS)
+        _Cell(head.cut("axial", k, px_per_mm=strip_scale), level_of(head, k), None)
+        for k in key_slices(head, 2 * STRIP_COLUMNS)
     ]
     rows += [cells[n : n + STRIP_COLUMNS] for n in range(0, len(cells), STRIP_COLUMNS)]
     return rows
@@ -115,19 +132,12 @@ def _three_planes(
         across = AXES[plane][0]
         index = int(np.clip(at[across], 0, head.grey.shape[across] - 1))
         if id_:
-            index = _nearest_slice_with(head, id_, across, index)
+            index = nearest_slice_with(head, id_, across, index)
         colour = colour_of(id_) if id_ and plane == "axial" else FAINT
         text = caption if id_ and plane == "axial" else plane
         picture = head.cut(plane, index, px_per_mm=scale)
         cells.append(_Cell(picture, text, EDGES[plane], colour))
     return cells
-
-
-def _nearest_slice_with(head: Head, lesion: int, axis: int, wanted: int) -> int:
-    """Slice with the lesion that is nearest its centroid: a curved one may miss its own."""
-    others = tuple(a for a in range(3) if a != axis)
-    present = np.flatnonzero((head.ids == lesion).any(axis=others))
-    return int(present[np.argmin(np.abs(present - wanted))])
 
 
 def _row_scale(head: Head) -> float:
@@ -137,30 +147,6 @@ def _row_scale(head: Head) -> float:
     return min(
         (WIDTH - 2 * MARGIN - 2 * GAP) / width, ROW_HEIGHT / max(height for _, height in extents)
     )
-
-
-def _key_slices(head: Head, count: int) -> list[int]:
-    """Axial slices spread over the head, from the top, each moved to lesions nearby."""
-    low, high = head.box[2]
-    ends = round(0.04 * (high - low))  # nothing but scalp lies there
-    low, high = low + ends, high - ends
-    count = min(count, high - low)
-    step = (high - low) / count
-    burden = np.count_nonzero(head.ids, axis=(0, 1))
-    chosen: list[int] = []
-    for number in range(count):
-        top = high - number * step
-        last = int(min(top, chosen[-1] - step / 2 if chosen else top))
-        first = min(int(top - step), last - 1)
-        part = burden[first:last]
-        chosen.append(first + (int(np.argmax(part)) if part.any() else len(part) // 2))
-    return chosen
-
-
-def _level(head: Head, k: int) -> str:
-    middle = [(n - 1) / 2 for n in head.grey.shape]
-    z = float(head.geometry.to_ras_mm((middle[0], middle[1], k))[2])
-    return f"z {z:.0f} mm"
 
 
 def _slice_rows(report: Report, head: Head) -> list[list[_Cell]]:
@@ -176,20 +162,13 @@ def _slice_rows(report: Report, head: Head) -> list[list[_Cell]]:
     cells: list[_Cell] = []
     for k in chosen:
         picture = head.cut("axial", k, px_per_mm=scale)
-        caption = _shortened(names[k], 36) if k < len(names) else f"slice {k}"
+        caption = shortened(names[k], 36) if k < len(names) else f"slice {k}"
         if len(chosen) == 1:
-            cells.append(_Cell(_plain(head, k, scale), caption, None))
+            plain = head.cut("axial", k, px_per_mm=scale, outlined=False)
+            cells.append(_Cell(plain, caption, None))
             caption = "   ".join(_caption(v, report, head) for v in report.prediction.lesions[:3])
         cells.append(_Cell(picture, caption, None))
     return [cells[n : n + columns] for n in range(0, len(cells), columns)]
-
-
-def _plain(head: Head, k: int, scale: float) -> Picture:
-    """Draw the slice without outlines, to compare."""
-    ids, head.ids = head.ids, np.zeros_like(head.ids)
-    picture = head.cut("axial", k, px_per_mm=scale)
-    head.ids = ids
-    return picture
 
 
 def _caption(lesion: Lesion, report: Report, head: Head) -> str:
@@ -223,67 +202,10 @@ def _draw_row(
         y = top + 24 + (height - 26 - image.height) // 2
         pen.rectangle((x, top + 24, x + image.width - 1, top + height - 3), fill=PANEL)
         canvas.paste(image, (x, y))
-        caption, font = _fitted(pen, cell.caption, image.width - 4)
-        pen.text((x + 2, top + 3), caption, fill=cell.caption_colour, font=font)
+        caption, face = fitted(pen, cell.caption, image.width - 4)
+        pen.text((x + 2, top + 3), caption, fill=cell.caption_colour, font=face)
         for lesion, box in cell.picture.boxes.items():
-            _draw_number(pen, lesion, (x, y), box, image.size)
+            draw_number(pen, lesion, (x, y), box, image.size)
         if cell.edges:
-            _draw_edges(pen, cell.edges, (x, y, x + image.width, y + image.height))
+            draw_edges(pen, cell.edges, (x, y, x + image.width, y + image.height))
         x += image.width + GAP
-
-
-def _draw_number(
-    pen: ImageDraw.ImageDraw,
-    lesion: int,
-    corner: tuple[int, int],
-    box: tuple[int, int, int, int],
-    size: tuple[int, int],
-) -> None:
-    """Put the lesion's number beside its outline, inside the picture."""
-    text, font = str(lesion), _font(17)
-    wide = pen.textlength(text, font=font)
-    x = box[2] + 5 if box[2] + 8 + wide < size[0] else box[0] - 5 - wide
-    y = min(max(box[1] - 12, 1), size[1] - 18)
-    place = (corner[0] + x, corner[1] + y)
-    pen.text(place, text, fill=colour_of(lesion), font=font, stroke_width=1, stroke_fill=PANEL)
-
-
-def _draw_edges(
-    pen: ImageDraw.ImageDraw,
-    edges: tuple[str, str, str, str],
-    box: tuple[int, int, int, int],
-) -> None:
-    left, top, right, bottom = box
-    middle_x, middle_y = (left + right) // 2, (top + bottom) // 2
-    places = (
-        (left + 5, middle_y, "lm"),
-        (right - 5, middle_y, "rm"),
-        (middle_x, top + 4, "ma"),
-        (middle_x, bottom - 4, "md"),
-    )
-    for letter, (x, y, anchor) in zip(edges, places, strict=True):
-        pen.text(
-            (x, y), letter, fill=TEXT, font=_font(16), anchor=anchor, stroke_width=2,
-            stroke_fill=PANEL,
-        )  # fmt: skip
-
-
-def _fitted(
-    pen: ImageDraw.ImageDraw, text: str, width: int
-) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
-    """Return the text and a font it fits the width in, shortened at the last resort."""
-    for size in (15, 14, 13, 12):
-        if pen.textlength(text, font=_font(size)) <= width:
-            return text, _font(size)
-    while text and pen.textlength(f"{text}…", font=_font(12)) > width:
-        text = text[:-1]
-    return f"{text}…", _font(12)
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font: no file of the system's is looked for."""
-    return ImageFont.load_default(size)
-
-
-def _shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from brainmets.domain import CaseKind, InputFormat
 
-__all__ = ["StoredResult", "read_result"]
+__all__ = ["REPORT", "StoredResult", "read_result"]
 
 REPORT, REVIEW, REVIEWED_TABLE = "report.json", "review.json", "lesions-reviewed.csv"
 REJECTED = "rejected"

@@ -15,9 +15,20 @@ from PIL import Image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from brainmets.domain import Geometry, Report
+    from brainmets.domain import Geometry, Mask, Report, Volume
 
-__all__ = ["COLOURS", "Head", "Picture", "Plane", "colour_of"]
+__all__ = [
+    "AXES",
+    "COLOURS",
+    "EDGES",
+    "Head",
+    "Picture",
+    "Plane",
+    "colour_of",
+    "key_slices",
+    "level_of",
+    "nearest_slice_with",
+]
 
 Plane = Literal["axial", "coronal", "sagittal"]
 
@@ -63,11 +74,16 @@ class Picture:
 class Head:
     """An image and its lesion ids, turned to RAS+ axes or, for slices, as they are displayed."""
 
-    def __init__(self, report: Report) -> None:
-        """Turn, find the head, choose black and white."""
-        name = "t1c" if "t1c" in report.case.images else min(report.case.images)
-        image, ids = report.case.images[name], report.prediction.mask
-        self.is_slices = report.case.kind == "slices"
+    @classmethod
+    def of(cls, report: Report) -> Head:
+        """Take the image that shows metastases best, and the lesions found in it."""
+        images = report.case.images
+        image = images["t1c" if "t1c" in images else min(images)]
+        return cls(image, report.prediction.mask, is_slices=report.case.kind == "slices")
+
+    def __init__(self, image: Volume, ids: Mask, *, is_slices: bool = False) -> None:
+        """Turn, find the head, choose black and white; both lie on one grid."""
+        self.is_slices = is_slices
         axes, flips = (
             ((0, 1, 2), (False, False, False)) if self.is_slices else _to_ras(image.geometry)
         )
@@ -86,19 +102,46 @@ class Head:
         sizes = [(high - low) * s for (low, high), s in zip(self.box, self.spacing_mm, strict=True)]
         return sizes[column], sizes[row]
 
-    def cut(self, plane: Plane, index: int, *, px_per_mm: float) -> Picture:
+    def cut(self, plane: Plane, index: int, *, px_per_mm: float, outlined: bool = True) -> Picture:
         """Draw the plane at `index` of its axis, pixels square in millimetres."""
         across = AXES[plane][0]
-        keep: list[slice | int] = [slice(low, high) for low, high in self.box]
-        keep[across] = index
-        grey, ids = self.grey[tuple(keep)], self.ids[tuple(keep)]
+        ids = self.ids.take(index, axis=across)
+        return self._drawn(
+            plane, index, ids if outlined else np.zeros_like(ids), px_per_mm=px_per_mm
+        )
+
+    def project(self, plane: Plane, *, px_per_mm: float, dimmed: float) -> Picture:
+        """Draw the middle plane, dimmed, and every lesion as it is seen through it."""
+        across = AXES[plane][0]
+        highest = np.iinfo(self.ids.dtype).max
+        seen = np.where(self.ids > 0, self.ids, highest).min(axis=across)
+        ids = np.where(seen == highest, 0, seen).astype(self.ids.dtype)
+        low, high = self.box[across]
+        return self._drawn(
+            plane, (low + high) // 2, ids, px_per_mm=px_per_mm, dimmed=dimmed, filled=0.45
+        )
+
+    def _drawn(
+        self,
+        plane: Plane,
+        index: int,
+        ids: NDArray[np.unsignedinteger],
+        *,
+        px_per_mm: float,
+        dimmed: float = 1.0,
+        filled: float = 0.0,
+    ) -> Picture:
+        across = AXES[plane][0]
+        kept = tuple(slice(*bounds) for axis, bounds in enumerate(self.box) if axis != across)
+        grey, ids = self.grey.take(index, axis=across)[kept], ids[kept]
         if not self.is_slices:  # rows from the top of the head, columns from the right or front
             turn = np.s_[::-1, ::-1]
             grey, ids = grey[turn], ids[turn]
         width, height = self.extent_mm(plane)
         size = (max(1, round(width * px_per_mm)), max(1, round(height * px_per_mm)))
         thickness = 2 if px_per_mm > BOLD_ABOVE else 1
-        return _draw(grey.T, ids.T, size, (self.low, self.high), thickness)
+        window = (self.low, self.low + (self.high - self.low) / dimmed)
+        return _draw(grey.T, ids.T, size, window, thickness, filled=filled)
 
     def _bounds(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
         """Box around the head; slices keep their frame."""
@@ -118,6 +161,38 @@ class Head:
 def colour_of(lesion: int) -> tuple[int, int, int]:
     """Return the colour of a lesion's outline."""
     return COLOURS[(lesion - 1) % len(COLOURS)]
+
+
+def nearest_slice_with(head: Head, lesion: int, axis: int, wanted: int) -> int:
+    """Slice with the lesion that is nearest its centroid: a curved one may miss its own."""
+    others = tuple(a for a in range(3) if a != axis)
+    present = np.flatnonzero((head.ids == lesion).any(axis=others))
+    return int(present[np.argmin(np.abs(present - wanted))])
+
+
+def key_slices(head: Head, count: int) -> list[int]:
+    """Axial slices spread over the head, from the top, each moved to lesions nearby."""
+    low, high = head.box[2]
+    ends = round(0.04 * (high - low))  # nothing but scalp lies there
+    low, high = low + ends, high - ends
+    count = min(count, high - low)
+    step = (high - low) / count
+    burden = np.count_nonzero(head.ids, axis=(0, 1))
+    chosen: list[int] = []
+    for number in range(count):
+        top = high - number * step
+        last = int(min(top, chosen[-1] - step / 2 if chosen else top))
+        first = min(int(top - step), last - 1)
+        part = burden[first:last]
+        chosen.append(first + (int(np.argmax(part)) if part.any() else len(part) // 2))
+    return chosen
+
+
+def level_of(head: Head, k: int) -> str:
+    """Name an axial slice by its height."""
+    middle = [(n - 1) / 2 for n in head.grey.shape]
+    z = float(head.geometry.to_ras_mm((middle[0], middle[1], k))[2])
+    return f"z {z:.0f} mm"
 
 
 def _to_ras(
@@ -145,8 +220,13 @@ def _draw(
     size: tuple[int, int],
     window: tuple[float, float],
     thickness: int,
+    *,
+    filled: float = 0.0,
 ) -> Picture:
-    """Grey values (row, column) scaled to `size`, each lesion outlined in its colour."""
+    """Grey values (row, column) scaled to `size`, each lesion outlined in its colour.
+
+    `filled` is how much of that colour lies over the lesion itself.
+    """
     low, high = window
     shade = np.clip((grey - low) / (high - low), 0.0, 1.0) ** 0.9 * 255
     base = Image.fromarray(np.rint(shade).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
@@ -157,6 +237,9 @@ def _draw(
         rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
         boxes[lesion] = (int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1]))
         canvas[_outline(inside, thickness)] = colour_of(lesion)
+        if filled:
+            colour = filled * np.array(colour_of(lesion))
+            canvas[inside] = np.rint((1 - filled) * canvas[inside] + colour).astype(np.uint8)
     return Picture(image=Image.fromarray(canvas), boxes=boxes)
 
 

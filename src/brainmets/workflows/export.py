@@ -1,0 +1,203 @@
+"""A result taken away in the formats that other systems read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from brainmets.domain.errors import OptionError, SourceDiffers
+from brainmets.domain.regrid import turned_onto
+from brainmets.io import write_mask
+from brainmets.io.dicom_images import derived_series, images_of
+from brainmets.io.dicom_seg import segmentation
+from brainmets.io.dicom_source import find_source, holds_dicom
+from brainmets.io.dicom_stamp import Finding
+from brainmets.io.rtstruct import structure_set
+from brainmets.reporting.documents import lesions_document, lesions_table, report_json
+from brainmets.reporting.staging import check_output, staged
+from brainmets.reporting.stored import REPORT, read_result
+from brainmets.workflows.segmented_image import read_segmented
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from brainmets.io.dicom_source import DicomSeriesSource
+    from brainmets.reporting.stored import StoredResult
+
+__all__ = ["FORMATS", "ExportFormat", "ExportOptions", "ExportResult", "export"]
+
+ExportFormat = Literal["dicom-seg", "rtstruct", "nifti", "csv", "json"]
+
+FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
+
+DICOM: frozenset[ExportFormat] = frozenset({"dicom-seg", "rtstruct"})
+
+NAMES: dict[ExportFormat, str] = {
+    "dicom-seg": "segmentation.dcm",
+    "rtstruct": "structures.dcm",
+    "nifti": "lesions.nii.gz",
+    "csv": "lesions.csv",
+    "json": "report.json",
+}
+"""What each format's file is called."""
+
+IMAGES = "images"
+"""Folder of the DICOM images made of a NIfTI scan."""
+
+OURS = frozenset({*NAMES.values(), IMAGES})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """What to write.
+
+    `source` is what was segmented, or the DICOM series it was converted from: DICOM objects
+    refer to its images. `series` chooses among several. `original` leaves a reader's corrections
+    aside. `review` is the folder of a saved review, by default the result's own.
+    """
+
+    formats: tuple[ExportFormat, ...]
+    source: Path | None = None
+    series: str | None = None
+    original: bool = False
+    review: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportResult:
+    """What was written: paths by format, and `images` where images were made along.
+
+    `notes` are sentences for the user.
+    """
+
+    files: dict[str, Path]
+    lesions: int
+    notes: tuple[str, ...] = ()
+
+
+def export(folder: Path, out: Path, options: ExportOptions) -> ExportResult:
+    """Write a result that `segment` left in `folder` into `out`, every format or none.
+
+    Files that an earlier export left in `out` under other names stay.
+
+    Raises:
+        NotAResult: `folder` holds no result.
+        OptionError: a format cannot hold this result, or needs `source`.
+        NothingToExport: there is no lesion, and the format needs one.
+        InputError: `source` cannot be used, or is not what was segmented.
+        OutputExists, DiskFull, OutputDiffers: `out` does not take the files.
+    """
+    result = read_result(folder, review=options.review, original=options.original)
+    _check(result, options)
+    check_output(out, may_replace=lambda there: {p.name for p in there.iterdir()} <= OURS)
+    with staged(out, owned=frozenset()) as draft:
+        notes = _write(result, folder, draft, options)
+        names = {kind: NAMES[kind] for kind in options.formats}
+        if (draft / IMAGES).is_dir():
+            names |= {IMAGES: IMAGES}
+    return ExportResult(
+        files={kind: out / name for kind, name in names.items()},
+        lesions=len(result.lesions),
+        notes=tuple(notes),
+    )
+
+
+def _check(result: StoredResult, options: ExportOptions) -> None:
+    """Refuse what no work can bring about."""
+    wanted = [kind for kind in options.formats if kind in DICOM or kind == "nifti"]
+    if wanted and result.kind == "slices":
+        raise OptionError(
+            f"slice images for {' and '.join(wanted)}",
+            expected="a scan that says where its voxels lie in the patient",
+            remedy="take the PNG masks from the result folder, or csv, json and the PDF report",
+        )
+    if DICOM & set(options.formats) and options.source is None:
+        raise OptionError(
+            "no source images",
+            expected="the images that the DICOM object is to refer to",
+            remedy="name the DICOM folder or zip that was segmented (or the NIfTI file, to get"
+            " DICOM images made along) with --source",
+        )
+
+
+def _write(result: StoredResult, folder: Path, draft: Path, options: ExportOptions) -> list[str]:
+    notes: list[str] = []
+    if result.reviewed:
+        notes.append(f"As reviewed: {result.rejected} of the lesions found were rejected.")
+    if DICOM & set(options.formats) and options.source is not None:
+        source, finding, made = _finding(result, options.source, options.series, draft)
+        notes += made
+        if "dicom-seg" in options.formats:
+            (draft / NAMES["dicom-seg"]).write_bytes(segmentation(finding, source))
+        if "rtstruct" in options.formats:
+            (draft / NAMES["rtstruct"]).write_bytes(structure_set(finding, source))
+    if "nifti" in options.formats:
+        write_mask(result.mask, draft / NAMES["nifti"], comment=_comment(result))
+    if "csv" in options.formats:
+        table = lesions_table(
+            result.lesions,
+            result.provenance,
+            units=result.mask.geometry.units,
+            notice=result.notice,
+            slice_names=result.slice_names,
+        )
+        (draft / NAMES["csv"]).write_text(table, encoding="utf-8")
+    if "json" in options.formats:
+        (draft / NAMES["json"]).write_text(_document(result, folder), encoding="utf-8")
+    return notes
+
+
+def _finding(
+    result: StoredResult, source: Path, series: str | None, draft: Path
+) -> tuple[DicomSeriesSource, Finding, list[str]]:
+    """Find the images to refer to, or make some; lay the mask on them."""
+    notes: list[str] = []
+    if holds_dicom(source):
+        content = result.input_sha256 if result.format == "dicom" else None
+        found, mask = find_source(source, result.mask, series=series, sha256=content)
+        if content is None:
+            notes.append("The DICOM series was recognised by where it lies, not by its content.")
+    elif result.format == "dicom":
+        raise SourceDiffers(
+            f"no DICOM in {source.name}",
+            expected="the DICOM series that was segmented",
+            remedy="give its folder or zip",
+        )
+    else:
+        image = read_segmented(result, source, series=series)
+        found = derived_series(image.geometry, result.provenance.input_sha256)
+        mask = turned_onto(result.mask, found.geometry)
+        (draft / IMAGES).mkdir()
+        for name, content in images_of(image, found):
+            (draft / IMAGES / name).write_bytes(content)
+        notes.append(
+            f"{IMAGES}/ holds the scan as {len(found.slices)} DICOM images of an unknown patient:"
+            " the object refers to them, send both."
+        )
+    finding = Finding(
+        mask=mask,
+        lesions=result.lesions,
+        provenance=result.provenance,
+        reviewed=result.reviewed,
+    )
+    return found, finding, notes
+
+
+def _comment(result: StoredResult) -> str:
+    """What the NIfTI file says of itself, in a header extension."""
+    told = {
+        "notice": result.notice,
+        "provenance": asdict(result.provenance),
+        "reviewed": result.reviewed,
+    }
+    return json.dumps(told)
+
+
+def _document(result: StoredResult, folder: Path) -> str:
+    """The report as it was written, with the lesions that stand."""
+    document = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    document["provenance"] = asdict(result.provenance)
+    document |= lesions_document(result.lesions)
+    document["review"] = {"reviewed": result.reviewed, "rejected": result.rejected}
+    return report_json(document)
