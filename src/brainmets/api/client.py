@@ -80,6 +80,10 @@ class Client:
         """Ask whether the service answers."""
         return ServiceView.model_validate(self._json("GET", "/healthz"))
 
+    def sign_in(self) -> str:
+        """Exchange the key for a token that ends by itself; empty where none is needed."""
+        return str(self._json("POST", "/v1/session")["token"])
+
     def models(self) -> tuple[ModelView, ...]:
         """List the models that a job may name."""
         return tuple(ModelView.model_validate(item) for item in self._json("GET", "/v1/models"))

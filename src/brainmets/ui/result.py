@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from brainmets.domain.errors import BrainmetsError, UnknownJob
-from brainmets.ui.connection import browser_base, make_client
+from brainmets.ui.connection import browser_access, make_client
 from brainmets.ui.progress import show_other_progress
 from brainmets.ui.texts import explain, plain, size, when
 from brainmets.ui.viewer import workbench
@@ -109,10 +109,9 @@ def workbench_data(job: JobView, result: JobResult, other: JobView | None = None
             "model": other.result.provenance.model,
             "lesions": [asdict(lesion) for lesion in other.result.lesions],
         }
-    return {
+    return browser_access() | {
         "model": result.provenance.model,
         "other": beside,
-        "base": browser_base(),
         "job": job.id,
         "view": result.view.model_dump(mode="json"),
         "lesions": [asdict(lesion) for lesion in result.lesions],

@@ -3,136 +3,95 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from brainmets.domain import Sequence
 from brainmets.domain.errors import BrainmetsError
-from brainmets.io.sequences import guess_from_name
-from brainmets.ui.texts import explain, plain
+from brainmets.inference.machine import free_memory
+from brainmets.ui.connection import browser_access
+from brainmets.ui.intake import intake
+from brainmets.ui.texts import explain, quality
 
 if TYPE_CHECKING:
     from brainmets.api.client import Client
     from brainmets.api.schemas import ModelView
 
-__all__ = ["DEMO_VARIABLE", "show_start"]
+__all__ = ["DEMO_VARIABLE", "intake_data", "show_start"]
 
-SEQUENCE_NAMES: dict[str, str] = {
-    "t1c": "T1 with contrast",
-    "t1n": "T1 without contrast",
-    "t2w": "T2",
-    "t2f": "T2 FLAIR",
-}
-MOST_NIFTI = 4
-DEFAULT_MODEL = "Best for the image"
+MOST_FILES = 4000
+"""As the service's own limit, `BRAINMETS_MAX_FILES`, unless that was changed."""
+
+NO_UPLOAD = "-"
+"""What the drop zone says when no upload waits any more."""
+
 DEMO_VARIABLE = "BRAINMETS_DEMO"
 """Set by `brainmets serve --demo`: a new visitor lands on the sample's result."""
 
 
 def show_start(client: Client) -> None:
-    """Offer the upload, the sample and the settings; go to the job once it is queued."""
+    """Offer the drop zone and the sample; go to the job once it is queued."""
     if os.environ.get(DEMO_VARIABLE) and "demo" not in st.session_state:
         st.session_state["demo"] = "shown"
         _go(client.submit_sample().id)
     models = client.models()
     st.html(
         '<div class="headline"><b>Find brain metastases</b>'
-        "<span>Give one examination; see, measure and take away its lesions. "
-        "Images stay on this computer.</span></div>"
+        "<span>Give one examination; see, measure and take away its lesions.</span></div>"
     )
-    left, right = st.columns([5, 3], gap="large")
-    with left:
-        files = _ask_for_files()
-        sequences = _confirm_sequences(files)
-        model, threshold = _settings(models)
-        if st.button("Segment", type="primary", disabled=not files, width="stretch", key="segment"):
-            with st.spinner("Handing the images over…"):
-                _submit(client, files, sequences, model, threshold)
-    with right:
-        st.markdown("##### No image at hand?")
-        st.markdown("A synthetic head with lesions of known size shows how everything works.")
-        if st.button("Open the sample", width="stretch", key="sample"):
-            _go(client.submit_sample().id)
-        st.markdown("##### What can be given")
-        st.markdown(
-            "- **NIfTI** `.nii`, `.nii.gz`: T1 with contrast\n"
-            "- **DICOM**: a zip, or the files of a series, in any order\n"
-            "- **Slices**: PNG, JPEG or TIFF; several make a stack"
-        )
-
-
-def _ask_for_files() -> list[Any]:
-    whole_folder = st.toggle("Choose a whole folder", key="folder", value=False)
-    files: Any = st.file_uploader(
-        "Drop the images here",
-        accept_multiple_files="directory" if whole_folder else True,
-        key="files-folder" if whole_folder else "files",
-        help="NIfTI, DICOM, a zip of DICOM, PNG, JPEG or TIFF.",
-    )
-    return list(files or [])
-
-
-def _confirm_sequences(files: list[Any]) -> list[str]:
-    """Ask which image is which where several NIfTI files are given."""
-    names = [str(file.name) for file in files]
-    nifti = [name for name in names if name.lower().endswith((".nii", ".nii.gz"))]
-    if not 1 < len(nifti) <= MOST_NIFTI or len(nifti) != len(names):
-        return []
-    st.markdown("**Which image is which?** Guessed from the names; please confirm.")
-    known = list(get_args(Sequence))
-    chosen: list[str] = []
-    for row, name in enumerate(names):
-        guess = guess_from_name(name) or next((s for s in known if s not in chosen), known[0])
-        choice = st.selectbox(
-            plain(name),
-            known,
-            index=known.index(guess),
-            format_func=lambda code: SEQUENCE_NAMES[code],
-            key=f"sequence-{row}-{name}",
-        )
-        chosen.append(str(choice))
-    if len(set(chosen)) < len(chosen):
-        st.warning("Two images have the same sequence: only one of each can be used.")
-    return chosen
-
-
-def _settings(models: tuple[ModelView, ...]) -> tuple[str | None, float | None]:
-    with st.expander("Settings"):
-        names = [DEFAULT_MODEL, *(model.name for model in models)]
-        by_name = {model.name: model for model in models}
-        name = st.selectbox(
-            "Model", names, key="model", format_func=lambda n: _model_label(n, by_name)
-        )
-        own = st.checkbox("Own threshold", key="own-threshold")
-        threshold = st.slider("Threshold", 0.05, 0.95, 0.5, 0.05, key="threshold", disabled=not own)
-        st.caption("The result page can move the sensitivity afterwards, without computing again.")
-    return (None if name == DEFAULT_MODEL else name), (threshold if own else None)
-
-
-def _model_label(name: str, models: dict[str, ModelView]) -> str:
-    model = models.get(name)
-    return f"{name} ({model.dims}-D)" if model else name
-
-
-def _submit(
-    client: Client,
-    files: list[Any],
-    sequences: list[str],
-    model: str | None,
-    threshold: float | None,
-) -> None:
-    try:
-        job = client.submit(
-            [(file.name, file) for file in files],
-            model=model,
-            threshold=threshold,
-            sequences=sequences,
-        )
-    except BrainmetsError as error:
-        explain(error)
+    waiting = st.query_params.get("upload")
+    said = intake(intake_data(models, waiting), key="intake")
+    if said.started:
+        st.query_params.pop("upload", None)
+        _go(said.started)
+    if said.uploaded == NO_UPLOAD:
+        st.query_params.pop("upload", None)
+    elif said.uploaded:
+        st.query_params["upload"] = said.uploaded
+        waiting = said.uploaded
+    if said.unreachable or "plain-form" in st.session_state:
+        _plain_form(client)
+    if waiting and said.uploaded != NO_UPLOAD:
         return
-    _go(job.id)
+    text, act = st.columns([5, 2], vertical_alignment="center")
+    text.markdown(
+        "**No image at hand?** A synthetic head with lesions of known size shows how it all works."
+    )
+    if act.button("Open the sample", width="stretch", key="sample"):
+        _go(client.submit_sample().id)
+
+
+def intake_data(models: tuple[ModelView, ...], upload: str | None) -> dict[str, Any]:
+    """Return what the drop zone needs: addresses, and each model's own words on its quality."""
+    return browser_access() | {
+        "upload": upload,
+        "max_files": int(os.environ.get("BRAINMETS_MAX_FILES", MOST_FILES)),
+        "free_bytes": free_memory() or 2**53,
+        "models": [
+            {
+                "name": model.name,
+                "dims": model.dims,
+                "sequences": list(model.sequences),
+                "quality": quality(model.card),
+            }
+            for model in models
+        ],
+    }
+
+
+def _plain_form(client: Client) -> None:
+    """Take files through the page itself, where the browser cannot reach the service."""
+    st.session_state["plain-form"] = "shown"
+    st.markdown("Your browser does not reach the service; the page can hand the files on.")
+    files: Any = st.file_uploader("Images", accept_multiple_files=True, key="files")
+    if st.button("Segment", type="primary", disabled=not files, key="segment"):
+        try:
+            with st.spinner("Handing the images over…"):
+                job = client.submit([(file.name, file) for file in files])
+        except BrainmetsError as error:
+            explain(error)
+        else:
+            _go(job.id)
 
 
 def _go(job_id: str) -> None:

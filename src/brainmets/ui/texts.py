@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,16 @@ if TYPE_CHECKING:
     from brainmets.api.schemas import Problem
     from brainmets.domain.errors import BrainmetsError
 
-__all__ = ["STAGE_NAMES", "STATE_NAMES", "explain", "explain_problem", "plain", "size", "when"]
+__all__ = [
+    "STAGE_NAMES",
+    "STATE_NAMES",
+    "explain",
+    "explain_problem",
+    "plain",
+    "quality",
+    "size",
+    "when",
+]
 
 STAGE_NAMES = {
     "read": "Reading the images",
@@ -62,6 +72,14 @@ def plain(text: str) -> str:
 def when(seconds: float) -> str:
     """Return a moment in this computer's own time."""
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def quality(card: str) -> str:
+    """Return the sentence of a model card that says how good the model is, without markup."""
+    _, _, after = card.partition("\n## Held-out test")
+    lines = (line.strip() for line in after.partition("\n## ")[0].splitlines()[1:])
+    first = next((line for line in lines if line and not line.startswith("|")), "")
+    return re.sub(r"[*`_]", "", first).partition("; threshold")[0].rstrip(".")
 
 
 def size(number_of_bytes: int) -> str:

@@ -28,10 +28,11 @@ class Bench {
     this.root.replaceChildren(element("p", "waiting", "Loading the images…"));
     this.root.setAttribute("aria-busy", "true");
     try {
-      const other = data.other && `${data.base}/v1/jobs/${data.other.job}`;
-      this.scan = await Scan.load(this.job, data.view, other);
+      const other = data.other && `/v1/jobs/${data.other.job}`;
+      this.service = new Service(data);
+      this.scan = await Scan.load(this.service, this.job, data.view, other);
     } catch (error) {
-      const text = error.message.startsWith("E_") ? error.message : `E_SERVICE: ${error.message}`;
+      const text = error.text ?? `E_SERVICE: ${error.message}`;
       this.root.replaceChildren(element("p", "failure", text));
       return;
     }
@@ -50,7 +51,7 @@ class Bench {
   }
 
   get job() {
-    return `${this.data.base}/v1/jobs/${this.data.job}`;
+    return `/v1/jobs/${this.data.job}`;
   }
 
   get slices() {
@@ -204,15 +205,14 @@ class Bench {
   async #again(peak, threshold = Math.min(peak, this.data.point.threshold ?? 0.5), rejected = null) {
     this.asked = (this.asked ?? 0) + 1;
     const mine = this.asked;
-    const answer = await fetch(`${this.job}/lesions?threshold=${threshold.toFixed(3)}&peak=${peak.toFixed(3)}`);
-    if (mine !== this.asked) return; // the slider has moved on
-    if (!answer.ok) {
-      const problem = await answer.json().catch(() => ({ code: "E_SERVICE", detail: "no answer" }));
-      this.status.textContent = `${problem.code}: ${problem.detail}`;
+    let found;
+    try {
+      found = await this.service.ask(`${this.job}/lesions?threshold=${threshold.toFixed(3)}&peak=${peak.toFixed(3)}`);
+    } catch (error) {
+      if (mine === this.asked) this.status.textContent = error.text ?? String(error);
       return;
     }
-    const found = await answer.json();
-    const labels = await gunzipBase64(found.labels);
+    const labels = Uint16Array.from(await gunzipBase64(found.labels));
     if (mine !== this.asked) return;
     // What was rejected stays rejected where it lies, whatever its number is now.
     const met = overlaps(labels, this.scan.labels);
@@ -230,19 +230,16 @@ class Bench {
   async save() {
     const { threshold, peak, min_volume_mm3 } = this.point;
     this.table.saving(true);
-    const answer = await fetch(`${this.job}/review`, {
-      method: "PUT",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ rejected: [...this.rejected], threshold, peak, min_volume_mm3 }),
-    }).catch(() => null);
-    this.table.saving(false);
-    if (answer?.ok) {
+    const json = { rejected: [...this.rejected], threshold, peak, min_volume_mm3 };
+    try {
+      await this.service.ask(`${this.job}/review`, { method: "PUT", json });
       this.table.note("Saved: the corrected mask is among the downloads.");
       this.hooks.saved(Date.now());
-      return;
+    } catch (error) {
+      this.table.note(error.text ?? String(error));
+    } finally {
+      this.table.saving(false);
     }
-    const problem = (await answer?.json().catch(() => null)) ?? { code: "E_SERVICE", detail: "no answer" };
-    this.table.note(`${problem.code}: ${problem.detail}`);
   }
 
   promote(plane) {

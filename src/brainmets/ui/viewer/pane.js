@@ -266,10 +266,3 @@ function heat(gray, chance, opacity) {
   const mix = opacity * Math.min(1, chance * 1.6);
   return colour.map((c) => gray + (c - gray) * mix);
 }
-
-function element(name, className = "", text = "") {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  if (text) made.textContent = text;
-  return made;
-}

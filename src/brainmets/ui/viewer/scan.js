@@ -10,12 +10,6 @@ const PLANES = {
   sagittal: { across: [1, -1], down: [2, -1], through: 0, name: "Sagittal", ends: ["A", "P", "S", "I"] },
 };
 
-async function fetchBytes(url) {
-  const answer = await fetch(url);
-  if (!answer.ok) throw new Error(`E_SERVICE: the viewer's data did not arrive (${answer.status})`);
-  return answer.arrayBuffer();
-}
-
 async function gunzipBase64(text) {
   const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
@@ -30,13 +24,13 @@ class Scan {
     this.inverse = invertAffine(meta.affine);
   }
 
-  static async load(job, meta, other) {
-    const urls = ["image.u16", "probability.u8", "labels.u8"].map((part) => `${job}/view/${part}`);
-    if (other) urls.push(`${other}/view/labels.u8`);
-    const [image, probability, ...labels] = await Promise.all(urls.map(fetchBytes));
-    const bytes = labels.map((part) => new Uint8Array(part));
-    const scan = new Scan(meta, new Uint16Array(image), new Uint8Array(probability), bytes[0]);
-    scan.others = bytes[1] ?? null;
+  static async load(service, job, meta, other) {
+    const parts = ["image.u16", "probability.u8", "labels.u8"].map((part) => `${job}/view/${part}`);
+    if (other) parts.push(`${other}/view/labels.u8`);
+    const [image, probability, ...labels] = await Promise.all(parts.map((path) => service.bytes(path)));
+    const ids = labels.map((part) => Uint16Array.from(new Uint8Array(part)));
+    const scan = new Scan(meta, new Uint16Array(image), new Uint8Array(probability), ids[0]);
+    scan.others = ids[1] ?? null;
     return scan;
   }
 
@@ -79,8 +73,8 @@ class Scan {
     const direction = mirrored && across[0] === 0 ? -across[1] : across[1];
     const gray = new Uint16Array(columns * rows);
     const chance = new Uint8Array(columns * rows);
-    const ids = new Uint8Array(columns * rows);
-    const others = this.others && new Uint8Array(columns * rows);
+    const ids = new Uint16Array(columns * rows);
+    const others = this.others && new Uint16Array(columns * rows);
     for (let row = 0, at = 0; row < rows; row++) {
       const v = down[1] < 0 ? rows - 1 - row : row;
       const base = position * stride[through] + v * stride[down[0]];
