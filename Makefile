@@ -65,14 +65,16 @@ $(VENV)/.dev: requirements.txt requirements-train.txt requirements-dev.txt $(PRO
 	@$(PIP) --requirement requirements-dev.txt
 	@touch $@ $(VENV)/.demo
 
-browser: # the end-to-end tests drive Debian's Chromium, the service's also Debian's PostgreSQL
-	@command -v chromium >/dev/null && compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && exit 0; \
+browser: # end-to-end tests drive Chromium, the service's PostgreSQL, DICOM's foreign readers
+	@command -v chromium dciodvfy plastimatch | wc -l | grep -q 3 \
+	  && compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && exit 0; \
 	if [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then \
-	  echo "Installing Chromium and PostgreSQL for the tests (once) …"; \
+	  echo "Installing Chromium, PostgreSQL and DICOM readers for the tests (once) …"; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-	    --no-install-recommends chromium fonts-dejavu-core postgresql >/dev/null; \
-	else echo "Chromium or PostgreSQL is missing: some tests are left out" \
-	  "(Debian: apt install chromium postgresql)"; fi
+	    --no-install-recommends chromium fonts-dejavu-core postgresql \
+	    dicom3tools plastimatch >/dev/null; \
+	else echo "Chromium, PostgreSQL or a DICOM reader is missing: some tests are left out" \
+	  "(Debian: apt install chromium postgresql dicom3tools plastimatch)"; fi
 
 lock: ## write constraints.txt anew from what pip resolves today
 	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
