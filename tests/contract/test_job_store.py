@@ -160,18 +160,29 @@ def test_a_claim_is_held_by_its_token_only(store: JobStore) -> None:
     submit(store, "a")
     old = claim(store, "one", lease_s=-1.0)  # silent for too long
     assert [job.id for job in store.abandoned()] == ["a"]
-    assert store.requeue(old, refund=True, server_lost=True)
+    assert store.retry(old, innocent=True)
     new = claim(store, "two")
     assert (new.attempts, new.server_losses) == (1, 1)
     assert not store.holds(old)
     assert not store.hold(old, lease_s=LEASE_S, stage="segment", done=0.9)
     assert not store.fail(old, PROBLEM)
-    assert not store.requeue(old)
+    assert not store.retry(old)
     assert store.get("a").stage == "start"
     assert store.holds(new)
     assert store.hold(new, lease_s=LEASE_S, stage="segment", done=0.5)
     job = store.get("a")
     assert (job.state, job.stage, job.done) == ("running", "segment", 0.5)
+
+
+def test_a_lost_job_waits_behind_its_neighbours_and_a_returned_one_does_not(
+    store: JobStore,
+) -> None:
+    for name in ("a", "b"):
+        submit(store, name)
+    assert store.give_back(claim(store))
+    assert (store.get("a").attempts, store.get("a").state) == (0, "queued")
+    assert store.retry(claim(store))
+    assert [(job.id, job.attempts) for job in (claim(store), claim(store))] == [("b", 1), ("a", 2)]
 
 
 def test_a_lease_is_renewed_by_holding(store: JobStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -48,6 +49,12 @@ class Series:
 
 def segment(folder: Path, out: Path, options: JobOptions, progress: Progress) -> Segmented:
     path = min(folder.iterdir())
+    attempt = f"{folder.parent.name} {os.getpid()}-{time.monotonic()}"
+    note_down("start", attempt)
+    if pause := re.search(r"pause-(\d+)", path.name):
+        for step in range(10):
+            progress("segment", step / 10)
+            time.sleep(int(pause[1]) / 10_000)
     if "kill" in path.name:
         os._exit(9)
     if "slow" in path.name:
@@ -97,7 +104,17 @@ def segment(folder: Path, out: Path, options: JobOptions, progress: Progress) ->
     )
     (draft / "report.json").write_text("{}")
     draft.rename(out)
+    note_down("end", attempt)
     return Segmented(Report(case=case, prediction=prediction, warnings=("a stand-in",)))
+
+
+def note_down(what: str, attempt: str) -> None:
+    """Keep a diary of the attempts, where a trial asks for one."""
+    if diary := os.environ.get("BRAINMETS_TRIAL_DIARY"):
+        line = f"{what} {attempt} {time.monotonic()}\n"
+        descriptor = os.open(diary, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(descriptor, line.encode())
+        os.close(descriptor)
 
 
 def _lesion(inside: np.ndarray, number: int, geometry: Geometry, probability: np.ndarray) -> Lesion:

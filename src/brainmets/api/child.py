@@ -56,6 +56,7 @@ def _answer(task: dict[str, Any], events: TextIO) -> dict[str, Any]:
     from brainmets.api.segmenting import run_job
 
     job_dir = Path(task["job_dir"])
+    _send(events, {"stage": "start", "done": 0.0})  # from here on a death is held against the job
     try:
         options = JobOptions.model_validate(task["options"])
         result = run_job(job_dir, options, _runner(task["runner"]), _Reporter(events))

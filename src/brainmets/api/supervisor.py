@@ -30,8 +30,8 @@ SWEEP_EVERY_S = 60.0
 RECOVER_EVERY_S = 5.0
 AGAIN_AFTER_S = 1.0
 
-MOST_SERVER_LOSSES = 10
-"""Restarts that a job may sit through before it is taken for their cause."""
+MOST_INNOCENT_LOSSES = 10
+"""How often a job may lose its server, or a worker that had not begun with it."""
 
 _log = logging.getLogger("brainmets.jobs")
 
@@ -119,11 +119,7 @@ class Supervisor:
     def _recover(self, server: str | None = None) -> None:
         """Queue again what servers left running that are gone, an earlier `server` at once."""
         for job in self._store.abandoned(server=server):
-            if job.server_losses < MOST_SERVER_LOSSES:  # not the job's fault, most likely
-                self._store.requeue(job, refund=True, server_lost=True)
-                _log.warning("job %s: server lost, queued again", job.id)
-            else:
-                self._give_up(job)
+            self._lost(job, whose="server", innocent=True)
 
     def _work(self) -> None:
         worker: Worker | None = None
@@ -166,10 +162,11 @@ class Supervisor:
         )
         claim = _Claim(self._store, job, lease_s=self._settings.lease_s)
         deadline = time.monotonic() + self._settings.job_timeout_s
+        begun = False
         while True:
             if self._stop.is_set():
                 worker.close()
-                self._store.requeue(job, refund=True)
+                self._store.give_back(job)
                 return
             event = worker.next_event(timeout_s=POLL_S)
             if event is None and worker.alive and time.monotonic() < deadline:
@@ -178,8 +175,9 @@ class Supervisor:
                 event = event or worker.next_event(timeout_s=0.0)  # its last words, if any
                 if event is None:
                     worker.close()
-                    self._lost(job)
+                    self._lost(job, whose="worker", innocent=not begun)
                     return
+                begun = True
                 if "stage" not in event:
                     self._conclude(job, event)
                     return
@@ -217,11 +215,15 @@ class Supervisor:
         if job.id not in self._store.ids():
             remove(self._settings.jobs_dir / job.id)
 
-    def _lost(self, job: StoredJob) -> None:
-        """Give a job whose worker died another attempt, unless it has had its share."""
-        if job.attempts < self._settings.max_attempts:
-            self._store.requeue(job)
-            _log.warning("job %s: worker lost, queued again", job.id)
+    def _lost(self, job: StoredJob, *, whose: str, innocent: bool) -> None:
+        """Give a job whose worker or server died another attempt, unless it has had its share."""
+        if innocent:
+            again = job.server_losses < MOST_INNOCENT_LOSSES
+        else:
+            again = job.attempts < self._settings.max_attempts
+        if again:
+            self._store.retry(job, innocent=innocent)
+            _log.warning("job %s: %s lost, queued again", job.id, whose)
         else:
             self._give_up(job)
 

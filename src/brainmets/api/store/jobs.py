@@ -233,13 +233,22 @@ class JobStore(ABC):
         listing = json.dumps([choice.model_dump(mode="json") for choice in series])
         return self._release(job, "needs_choice", series=listing)
 
-    def requeue(self, job: StoredJob, *, refund: bool = False, server_lost: bool = False) -> bool:
-        """Put a claimed job back in the queue; `refund` takes the attempt off its account."""
+    def give_back(self, job: StoredJob) -> bool:
+        """Return a claimed job to its place in the queue, as if it had never been claimed."""
+        return self._release(job, "queued", attempts=job.attempts - 1)
+
+    def retry(self, job: StoredJob, *, innocent: bool = False) -> bool:
+        """Queue a job whose worker was lost, behind those that wait: they may do better.
+
+        An `innocent` job had not begun, or its server was lost: its attempt is not counted, the
+        loss is.
+        """
         return self._release(
             job,
             "queued",
-            attempts=job.attempts - int(refund),
-            server_losses=job.server_losses + int(server_lost),
+            queue_last=True,
+            attempts=job.attempts - int(innocent),
+            server_losses=job.server_losses + int(innocent),
         )
 
     def choose(self, job_id: str, options: JobOptions) -> bool:
@@ -290,6 +299,7 @@ class JobStore(ABC):
         from_states: tuple[JobState, ...],
         *,
         token: str | None = None,
+        queue_last: bool = False,
         **changes: Any,
     ) -> bool:
         if state == "queued":
@@ -297,7 +307,10 @@ class JobStore(ABC):
         marks = ", ".join("?" for _ in from_states)
         held, shown = ("", ()) if token is None else (" AND token = ?", (token,))
         with self._transaction() as run:
-            changes["finished"] = self._now(run) if state in FINISHED else None
+            now = self._now(run)
+            changes["finished"] = now if state in FINISHED else None
+            if queue_last:
+                changes["queued"] = now
             names = "".join(f"{name} = ?, " for name in changes)
             changed = run(
                 f"UPDATE jobs SET {names}state = ?, token = ''"  # noqa: S608 - ours

@@ -1,0 +1,205 @@
+"""`kill -9` of workers and servers at random moments while jobs come in: nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from brainmets.api.client import Client
+from brainmets.domain.errors import BrainmetsError
+from tests.trials.service import Service, head, vary
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["KillReport", "try_kills"]
+
+PACE_MS = 250
+"""How long the stand-in takes for a job: jobs and kills are to overlap."""
+
+PATIENCE_S = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class KillReport:
+    """What became of the jobs."""
+
+    seed: int
+    jobs: int
+    servers: int
+    worker_kills: int
+    server_kills: int
+    done: int
+    lost: int
+    duplicated: int
+    stuck: int
+    wrong: int
+    """Jobs that are done with a result that is not whole."""
+    twice_at_once: int
+    """Attempts of one job that overlapped in time and both came to an end."""
+    left_over: tuple[str, ...]
+    endings: dict[str, int]
+    """Jobs by state, or by the code of their problem."""
+    attempts: int
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was lost, doubled, stuck, wrong or left behind."""
+        faults = (self.lost, self.duplicated, self.stuck, self.wrong, self.twice_at_once)
+        return not any(faults) and self.done == self.jobs and not self.left_over
+
+
+def try_kills(
+    folder: Path, *, seed: int, jobs: int, kills: int, database_url: str = "", servers: int = 1
+) -> KillReport:
+    """Hand in `jobs` images while a killer strikes `kills` times."""
+    started = time.monotonic()
+    diary = folder / "diary.txt"
+    state = folder / "state"
+    os.environ["BRAINMETS_TRIAL_DIARY"] = str(diary)
+    with ExitStack() as stack:
+        services = [
+            stack.enter_context(
+                Service(
+                    state,
+                    server_name=f"server-{n}",
+                    database_url=database_url,
+                    max_waiting=30,
+                    workers=2 if servers == 1 else 1,
+                )
+            )
+            for n in range(servers)
+        ]
+        clients = [stack.enter_context(Client(service.url)) for service in services]
+        ids: dict[int, str] = {}
+        giver = threading.Thread(target=_hand_in, args=(clients, ids, jobs, seed))
+        giver.start()
+        struck = _strike(services, random.Random(seed), kills, giver)
+        giver.join(PATIENCE_S)
+        stuck = _wait(clients[0], ids)
+        report = _take_stock(clients[0], ids)
+        for service in services:
+            service.stop()
+            service.start()  # what kills left behind is swept at the start
+        time.sleep(2.0)
+        left_over = _left_over(state, set(ids.values()))
+    del os.environ["BRAINMETS_TRIAL_DIARY"]
+    return KillReport(
+        seed=seed,
+        jobs=jobs,
+        servers=servers,
+        worker_kills=struck["worker"],
+        server_kills=struck["server"],
+        lost=jobs - len(ids) + report["lost"],
+        duplicated=report["duplicated"],
+        done=report["done"],
+        stuck=stuck,
+        wrong=report["wrong"],
+        twice_at_once=_twice_at_once(diary.read_text() if diary.exists() else ""),
+        left_over=left_over,
+        endings={name[1:]: number for name, number in report.items() if name[0] == "="},
+        attempts=report["attempts"],
+        seconds=round(time.monotonic() - started, 1),
+    )
+
+
+def _hand_in(clients: list[Client], ids: dict[int, str], jobs: int, seed: int) -> None:
+    """Submit each image until the service has said that it has it."""
+    choice, content = random.Random(seed + 1), head()
+    for number in range(jobs):
+        upload = [(f"pause-{PACE_MS}-head-{number}.nii", vary(content, number))]
+        deadline = time.monotonic() + PATIENCE_S
+        while number not in ids and time.monotonic() < deadline:
+            try:
+                ids[number] = choice.choice(clients).submit(upload).id
+            except BrainmetsError:  # killed, restarting, or full
+                time.sleep(0.1)
+
+
+def _strike(
+    services: list[Service], choice: random.Random, kills: int, giver: threading.Thread
+) -> Counter[str]:
+    struck: Counter[str] = Counter()
+    for number in range(kills):
+        time.sleep(choice.uniform(0.05, 1.5))
+        service = choice.choice(services)
+        if number % 2:
+            service.kill()
+            struck["server"] += 1
+            service.start()
+            continue
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:  # a worker may just be starting
+            if pids := service.workers():
+                with suppress(ProcessLookupError):
+                    os.kill(choice.choice(pids), signal.SIGKILL)
+                    struck["worker"] += 1
+                    break
+            if not giver.is_alive():
+                break
+            time.sleep(0.02)
+    return struck
+
+
+def _wait(client: Client, ids: dict[int, str]) -> int:
+    """Wait until all jobs are finished; return how many are not."""
+    deadline = time.monotonic() + PATIENCE_S
+    waiting = set(ids.values())
+    while waiting and time.monotonic() < deadline:
+        waiting = {i for i in waiting if client.job(i).state in {"queued", "running"}}
+        time.sleep(0.2)
+    return len(waiting)
+
+
+def _take_stock(client: Client, ids: dict[int, str]) -> Counter[str]:
+    """Look at every job and at its result."""
+    stock: Counter[str] = Counter()
+    for listed in client.jobs():
+        stock["listed"] += 1
+        stock["attempts"] += listed.attempts
+    stock["duplicated"] = max(0, stock["listed"] - len(ids)) + len(ids) - len(set(ids.values()))
+    first = None
+    for job_id in ids.values():
+        job = client.job(job_id)
+        stock["=" + (job.problem.code if job.problem else job.state)] += 1
+        if job.state != "done" or job.result is None:
+            stock["lost"] += 1
+            continue
+        stock["done"] += 1
+        whole = {"mask.nii.gz", "report.json"} == {file.name for file in job.files}
+        mask = client.file(job_id, "mask.nii.gz")
+        first = first or (len(job.result.lesions), len(mask))
+        stock["wrong"] += not (whole and first == (len(job.result.lesions), len(mask)))
+    return stock
+
+
+def _left_over(state: Path, ids: set[str]) -> tuple[str, ...]:
+    jobs = {path.name for path in (state / "jobs").iterdir()} - ids
+    staged = {path.name for path in (state / "staging").iterdir()}
+    drafts = {path.name for path in state.rglob("*draft*")}
+    return tuple(sorted(jobs | staged | drafts))
+
+
+def _twice_at_once(diary: str) -> int:
+    """Count ended attempts that another ended attempt of the same job overlapped.
+
+    Each line is `start|end job attempt-id seconds`.
+    """
+    spans: dict[str, dict[str, list[float]]] = {}
+    for line in diary.splitlines():
+        _, job, attempt, moment = line.split()
+        spans.setdefault(job, {}).setdefault(attempt, []).append(float(moment))
+    overlaps = 0
+    for attempts in spans.values():
+        ended = sorted(span for span in attempts.values() if len(span) == 2)
+        overlaps += sum(b[0] < a[1] for a, b in pairwise(ended))
+    return overlaps

@@ -1,0 +1,24 @@
+"""Jobs survive `kill -9` of workers and servers at random moments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.trials.kills import try_kills
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_few_kills_lose_no_job(tmp_path: Path) -> None:
+    report = try_kills(tmp_path, seed=20_261_125, jobs=6, kills=2)
+    assert report.passed, report
+
+
+@pytest.mark.slow
+def test_fifty_kills_over_two_hundred_jobs_lose_none(tmp_path: Path) -> None:
+    report = try_kills(tmp_path, seed=20_261_125, jobs=200, kills=50)
+    print(report)
+    assert report.passed, report
