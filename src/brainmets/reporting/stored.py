@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from brainmets.domain import CaseKind, InputFormat
+    from brainmets.domain import CaseKind, InputFormat, Sequence
 
 __all__ = ["REPORT", "StoredResult", "read_result"]
 
@@ -41,7 +41,7 @@ class StoredResult:
     kind: CaseKind
     format: InputFormat
     case_id: str
-    sequences: tuple[str, ...]
+    sequences: tuple[Sequence, ...]
     slice_names: tuple[str, ...]
     warnings: tuple[str, ...]
     notice: str
@@ -149,7 +149,9 @@ def _provenance(document: dict[str, Any], review: Path | None) -> Provenance:
     return replace(made, settings={**made.settings, **point})
 
 
-def _numbered_slices(drawn: NDArray[np.generic], lesions: list[Lesion]) -> NDArray[np.uint16]:
+def _numbered_slices(
+    drawn: NDArray[np.unsignedinteger], lesions: list[Lesion]
+) -> NDArray[np.uint16]:
     """Give the lesions of slice pictures, which are black and white, their ids again.
 
     Each is the group of touching pixels in its slice whose centre is its own.

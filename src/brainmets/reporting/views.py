@@ -105,7 +105,7 @@ class Head:
     def cut(self, plane: Plane, index: int, *, px_per_mm: float, outlined: bool = True) -> Picture:
         """Draw the plane at `index` of its axis, pixels square in millimetres."""
         across = AXES[plane][0]
-        ids = self.ids.take(index, axis=across)
+        ids = np.asarray(self.ids.take(index, axis=across))
         return self._drawn(
             plane, index, ids if outlined else np.zeros_like(ids), px_per_mm=px_per_mm
         )
@@ -133,7 +133,7 @@ class Head:
     ) -> Picture:
         across = AXES[plane][0]
         kept = tuple(slice(*bounds) for axis, bounds in enumerate(self.box) if axis != across)
-        grey, ids = self.grey.take(index, axis=across)[kept], ids[kept]
+        grey, ids = np.asarray(self.grey.take(index, axis=across))[kept], ids[kept]
         if not self.is_slices:  # rows from the top of the head, columns from the right or front
             turn = np.s_[::-1, ::-1]
             grey, ids = grey[turn], ids[turn]

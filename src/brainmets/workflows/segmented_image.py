@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from brainmets.domain import Case, Volume
+    from brainmets.domain import Case, Sequence, Volume
     from brainmets.reporting.stored import StoredResult
 
 __all__ = ["read_segmented"]
@@ -56,7 +56,7 @@ def read_segmented(result: StoredResult, source: Path, *, series: str | None = N
 
 def _cases(result: StoredResult, source: Path, series: str | None) -> Iterator[Case | InputError]:
     """Read what was asked for, or one series after the other where there are several."""
-    sequence = "t1c" if "t1c" in result.sequences else result.sequences[0]
+    sequence: Sequence = "t1c" if "t1c" in result.sequences else result.sequences[0]
     try:
         yield read_case(source, series=series, sequence=sequence)
     except SeveralSeries:
