@@ -19,7 +19,8 @@ ERRORS_INTRODUCTION = """\
 Every refusal is one line, `E_CODE: what was found; expected …; what to do`, on the command line
 (exit code 2) and in the service's answers. A code never changes its meaning. No message holds
 patient data: file base names at most, no header field. `E_INTERNAL` (exit code 1) is a fault of
-ours: please report it.
+ours: please report it. `E_BRAINMETS`, the code of the common ancestor `BrainmetsError`, is
+never raised.
 """
 
 LIMITS_HEADING = "## Limits\n"
