@@ -185,6 +185,13 @@ def test_a_lost_job_waits_behind_its_neighbours_and_a_returned_one_does_not(
     assert [(job.id, job.attempts) for job in (claim(store), claim(store))] == [("b", 1), ("a", 2)]
 
 
+def test_a_lost_job_may_have_to_pause(store: JobStore) -> None:
+    submit(store, "a")
+    assert store.retry(claim(store), after_s=LEASE_S)
+    assert store.claim("one", lease_s=LEASE_S) is None
+    assert store.get("a").state == "queued"
+
+
 def test_a_lease_is_renewed_by_holding(store: JobStore) -> None:
     submit(store, "a")
     job = claim(store, lease_s=-1.0)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.trials.kills import try_kills
+from tests.unit.postgres import postgres_binaries, postgres_server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,5 +21,18 @@ def test_a_few_kills_lose_no_job(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_fifty_kills_over_two_hundred_jobs_lose_none(tmp_path: Path) -> None:
     report = try_kills(tmp_path, seed=20_261_125, jobs=200, kills=50)
+    print(report)
+    assert report.passed, report
+
+
+@pytest.mark.slow
+def test_fifty_kills_of_two_servers_on_one_queue_lose_none(tmp_path: Path) -> None:
+    if postgres_binaries() is None:
+        pytest.skip("no PostgreSQL here: apt-get install postgresql")
+    with postgres_server() as server:
+        url = server.database("trial")
+        report = try_kills(
+            tmp_path, seed=20_261_125, jobs=200, kills=50, database_url=url, servers=2
+        )
     print(report)
     assert report.passed, report

@@ -45,7 +45,13 @@ def open_service(
     with ExitStack() as stack:
 
         def start(**settings: object) -> httpx.Client:
-            merged = {"state_dir": tmp_path, "runner": STAND_IN, "min_free_bytes": 0} | settings
+            merged = {
+                "state_dir": tmp_path,
+                "runner": STAND_IN,
+                "min_free_bytes": 0,
+                "retry_after_s": 0,
+            }
+            merged |= settings
             return stack.enter_context(serving(create_app(Settings.model_validate(merged))))
 
         yield start

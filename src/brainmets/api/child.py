@@ -56,10 +56,11 @@ def _answer(task: dict[str, Any], events: TextIO) -> dict[str, Any]:
     from brainmets.api.segmenting import run_job
 
     job_dir = Path(task["job_dir"])
-    _send(events, {"stage": "start", "done": 0.0})  # from here on a death is held against the job
     try:
         options = JobOptions.model_validate(task["options"])
-        result = run_job(job_dir, options, _runner(task["runner"]), _Reporter(events))
+        runner = _runner(task["runner"])
+        _send(events, {"stage": "start", "done": 0.0})  # from now on a death is held against it
+        result = run_job(job_dir, options, runner, _Reporter(events))
     except SeveralSeries as choice:
         series = _series(job_dir, choice)
         if len(series) > 1:

@@ -59,6 +59,12 @@ class Settings(BaseSettings):
     max_attempts: int = Field(
         default=3, gt=0, description="How often a job may lose its worker before E_POISON."
     )
+    retry_after_s: float = Field(
+        default=5.0,
+        ge=0,
+        description="Pause before the second attempt at a job that lost its worker; twice that"
+        " before the third.",
+    )
     job_timeout_s: float = Field(
         default=3600.0, gt=0, description="Longest time one attempt may take."
     )

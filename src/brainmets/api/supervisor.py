@@ -222,7 +222,8 @@ class Supervisor:
         else:
             again = job.attempts < self._settings.max_attempts
         if again:
-            self._store.retry(job, innocent=innocent)
+            pause_s = 0.0 if innocent else job.attempts * self._settings.retry_after_s
+            self._store.retry(job, innocent=innocent, after_s=pause_s)
             _log.warning("job %s: %s lost, queued again", job.id, whose)
         else:
             self._give_up(job)

@@ -35,7 +35,8 @@ Run = Callable[..., Any]
 _CLAIM = (
     "UPDATE jobs SET state = 'running', stage = 'start', done = 0, started = ?,"
     " attempts = attempts + 1, server = ?, token = ?, lease = ? WHERE id ="
-    " (SELECT id FROM jobs WHERE state = 'queued' ORDER BY queued LIMIT 1 {}) RETURNING *"
+    " (SELECT id FROM jobs WHERE state = 'queued' AND queued <= ? ORDER BY queued LIMIT 1 {})"
+    " RETURNING *"
 )
 
 
@@ -195,7 +196,7 @@ class JobStore(ABC):
             now = self._now(run)
             row = run(
                 _CLAIM.format(self._PASSING_BY),
-                *(now, server, secrets.token_hex(8), now + lease_s),
+                *(now, server, secrets.token_hex(8), now + lease_s, now),
             ).fetchone()
         return None if row is None else _job(row)
 
@@ -237,16 +238,16 @@ class JobStore(ABC):
         """Return a claimed job to its place in the queue, as if it had never been claimed."""
         return self._release(job, "queued", attempts=job.attempts - 1)
 
-    def retry(self, job: StoredJob, *, innocent: bool = False) -> bool:
-        """Queue a job whose worker was lost, behind those that wait: they may do better.
+    def retry(self, job: StoredJob, *, innocent: bool = False, after_s: float = 0.0) -> bool:
+        """Queue a job whose worker was lost behind those that wait, to be claimed after a pause.
 
-        An `innocent` job had not begun, or its server was lost: its attempt is not counted, the
-        loss is.
+        What struck it, such as a lack of memory, may be over by then. An `innocent` job had not
+        begun, or its server was lost: its attempt is not counted, the loss is.
         """
         return self._release(
             job,
             "queued",
-            queue_last=True,
+            queue_after_s=after_s,
             attempts=job.attempts - int(innocent),
             server_losses=job.server_losses + int(innocent),
         )
@@ -299,7 +300,7 @@ class JobStore(ABC):
         from_states: tuple[JobState, ...],
         *,
         token: str | None = None,
-        queue_last: bool = False,
+        queue_after_s: float | None = None,
         **changes: Any,
     ) -> bool:
         if state == "queued":
@@ -309,8 +310,8 @@ class JobStore(ABC):
         with self._transaction() as run:
             now = self._now(run)
             changes["finished"] = now if state in FINISHED else None
-            if queue_last:
-                changes["queued"] = now
+            if queue_after_s is not None:
+                changes["queued"] = now + queue_after_s
             names = "".join(f"{name} = ?, " for name in changes)
             changed = run(
                 f"UPDATE jobs SET {names}state = ?, token = ''"  # noqa: S608 - ours
