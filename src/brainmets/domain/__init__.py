@@ -3,6 +3,7 @@
 from brainmets.domain.case import Case, CaseKind, InputFormat, Sequence, Source
 from brainmets.domain.geometry import Geometry, Units
 from brainmets.domain.lesion import Lesion, Side
+from brainmets.domain.motion import RigidMotion
 from brainmets.domain.phantom import HeadPhantom, PhantomLesion
 from brainmets.domain.prediction import RESEARCH_USE_ONLY, Prediction, Provenance, Report
 from brainmets.domain.progress import STAGES, Progress, silent
@@ -23,6 +24,7 @@ __all__ = [
     "Progress",
     "Provenance",
     "Report",
+    "RigidMotion",
     "Sequence",
     "Side",
     "Source",

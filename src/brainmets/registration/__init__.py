@@ -1,0 +1,10 @@
+"""Where the same head lies in another scan: rigid, and sure of itself or not."""
+
+from brainmets.registration.align import (
+    SIMILARITY_DOUBTFUL,
+    SIMILARITY_NEEDED,
+    Alignment,
+    align,
+)
+
+__all__ = ["SIMILARITY_DOUBTFUL", "SIMILARITY_NEEDED", "Alignment", "align"]

@@ -1,0 +1,112 @@
+"""Rigid registration of two scans of one head, coarse to fine, with a verdict on itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from brainmets.domain import RigidMotion, silent
+from brainmets.domain.errors import NotAligned
+from brainmets.registration.pyramid import build_pyramid
+from brainmets.registration.refine import Refiner
+from brainmets.registration.search import find_starts
+
+if TYPE_CHECKING:
+    from brainmets.domain import Progress, Volume
+    from brainmets.registration.pyramid import Level
+
+__all__ = ["SIMILARITY_DOUBTFUL", "SIMILARITY_NEEDED", "Alignment", "align"]
+
+SIMILARITY_NEEDED = 0.35
+"""`python -m benchmarks.registration`: pairs of different heads reach at most 0.28, a head made
+unlike itself by noise, coil bias, thick slices and a new lesion at least 0.50."""
+
+SIMILARITY_DOUBTFUL = 0.45
+"""Below this the two scans deserve a look before their comparison is believed."""
+
+SHARED_NEEDED = 0.3
+"""Share of the smaller head that must be seen in both scans."""
+
+ERROR_DOUBTFUL_MM = 0.7
+"""Three of these standard errors are the 2 mm that a lesion may be out of place."""
+
+CLEAR = 0.38
+"""At the middle level wrong starts end below 0.30: beyond this no other start is tried."""
+
+COARSE_STEPS, MIDDLE_STEPS = 12, 15
+MIDDLE_POINTS = 8_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Alignment:
+    """Where the fixed scan's anatomy lies in the moving one, and how sure that is.
+
+    Attributes:
+        motion: maps RAS+ mm of the fixed scan to RAS+ mm of the moving one.
+        similarity: correlation of local contrast where both heads are, -1…1; of two different
+            people it is near 0.2.
+        shared: share of the smaller head that lies in the other, 0…1.
+        error_mm: standard error of the place of a point in the head, by a jackknife.
+    """
+
+    motion: RigidMotion
+    similarity: float
+    shared: float
+    error_mm: float
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether someone should look before believing it."""
+        return self.similarity < SIMILARITY_DOUBTFUL or self.error_mm > ERROR_DOUBTFUL_MM
+
+
+def align(fixed: Volume, moving: Volume, progress: Progress = silent) -> Alignment:
+    """Find the rigid motion from one scan of a head to another, whatever their grids.
+
+    T1-weighted scans after contrast agent, whole or skull-stripped, of any resolution,
+    orientation and field of view that share a third of the head. Exchanging the scans gives the
+    inverse motion; the same scans give the same motion, to the bit. Not covered: brain shift,
+    scaling, images turned by more than about 50° against what their header says.
+
+    Raises:
+        NotAligned: the scans do not fit: another person's head, or too little in common.
+    """
+    progress("align", 0.0)
+    fixed_levels, moving_levels = build_pyramid(fixed), build_pyramid(moving)
+    progress("align", 0.3)
+    begun = _begin(fixed_levels, moving_levels)
+    progress("align", 0.7)
+    finest = Refiner(fixed_levels[-1], moving_levels[-1])
+    motion = finest.refine(begun)
+    verdict = finest.compare(motion)
+    progress("align", 1.0)
+    if verdict.similarity < SIMILARITY_NEEDED or verdict.shared < SHARED_NEEDED:
+        raise NotAligned(
+            f"two scans that do not fit: similarity {max(verdict.similarity, 0.0):.2f},"
+            f" {verdict.shared:.0%} of the head in both",
+            expected=f"T1 scans of the same head, similarity at least {SIMILARITY_NEEDED}",
+            remedy="check that both are the same patient and the same sequence",
+        )
+    return Alignment(
+        motion=motion,
+        similarity=verdict.similarity,
+        shared=verdict.shared,
+        error_mm=verdict.error_mm,
+    )
+
+
+def _begin(fixed: tuple[Level, ...], moving: tuple[Level, ...]) -> RigidMotion:
+    """Refine promising starts, the header's own included, until one is clearly right."""
+    coarse = Refiner(fixed[0], moving[0])
+    middle = Refiner(fixed[1], moving[1], most_points=MIDDLE_POINTS)
+    best, score = RigidMotion.identity(), -1.0
+    for start in (*find_starts(fixed[0], moving[0]), RigidMotion.identity()):
+        motion = middle.refine(
+            coarse.refine(start, most_steps=COARSE_STEPS), most_steps=MIDDLE_STEPS
+        )
+        verdict = middle.compare(motion)
+        if verdict.similarity * verdict.shared > score:
+            best, score = motion, verdict.similarity * verdict.shared
+        if verdict.similarity > CLEAR and verdict.shared > SHARED_NEEDED:
+            break
+    return best
