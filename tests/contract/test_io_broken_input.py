@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-NOT_FROM_READING = {"E_INPUT", "E_DATASET"}
-"""The root of the branch, and the data-set adapters' own code."""
+NOT_FROM_READING = {
+    "E_INPUT", "E_DATASET", "E_REGISTRATION", "E_RESULT", "E_SOURCE", "E_NO_LESION"
+}  # fmt: skip
+"""The root of the branch, and what data-set adapters, registration and export refuse."""
 
 
 def _coloured(folder: Path) -> Path:
