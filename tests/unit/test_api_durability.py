@@ -135,7 +135,9 @@ def test_two_servers_never_claim_the_same_job(tmp_path: Path) -> None:
         )
         for n in range(4)
     }
-    claimed = [job.id for each in (store, other, store, other) if (job := each.claim("server", lease_s=60))]
+    claimed = [
+        job.id for each in (store, other, store, other) if (job := each.claim("server", lease_s=60))
+    ]
     assert set(claimed) == ids
     assert len(claimed) == len(ids)
     assert store.claim("server", lease_s=60) is None

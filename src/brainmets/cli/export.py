@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer

@@ -105,7 +105,7 @@ class Head:
     def cut(self, plane: Plane, index: int, *, px_per_mm: float, outlined: bool = True) -> Picture:
         """Draw the plane at `index` of its axis, pixels square in millimetres."""
         across = AXES[plane][0]
-        ids = np.asarray(self.ids.take(index, axis=across))
+        ids = _plane(self.ids, across, index)
         return self._drawn(
             plane, index, ids if outlined else np.zeros_like(ids), px_per_mm=px_per_mm
         )
@@ -133,7 +133,7 @@ class Head:
     ) -> Picture:
         across = AXES[plane][0]
         kept = tuple(slice(*bounds) for axis, bounds in enumerate(self.box) if axis != across)
-        grey, ids = np.asarray(self.grey.take(index, axis=across))[kept], ids[kept]
+        grey, ids = _plane(self.grey, across, index)[kept], ids[kept]
         if not self.is_slices:  # rows from the top of the head, columns from the right or front
             turn = np.s_[::-1, ::-1]
             grey, ids = grey[turn], ids[turn]
@@ -202,6 +202,11 @@ def _to_ras(
     order = sorted(range(3), key=lambda voxel: closest[voxel][0])
     flips = [closest[voxel][1] < 0 for voxel in order]
     return (order[0], order[1], order[2]), (flips[0], flips[1], flips[2])
+
+
+def _plane(data: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
+    """Return one plane as a view; `take` would first copy a turned volume whole."""
+    return data[(slice(None),) * axis + (index,)]
 
 
 def _window(grey: NDArray[np.float32]) -> tuple[float, float]:
