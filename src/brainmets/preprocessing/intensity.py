@@ -1,4 +1,4 @@
-"""Intensities made comparable between scanners: background, robust scale, CLAHE."""
+"""Intensities made comparable between scanners: background and robust scale."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Intensities", "clahe", "find_foreground", "measure_intensities", "normalise"]
+__all__ = ["Intensities", "find_foreground", "measure_intensities", "normalise"]
 
 STRIPPED_SHARE = 0.15
 """A single value held by this share of all voxels is a mask, not tissue: the head is stripped."""
@@ -38,6 +38,11 @@ class Intensities:
     """Median of the head's bright voxels: brain, in whole heads and in stripped ones."""
     high: float
     """99.8th percentile of the head."""
+
+    @property
+    def brightest(self) -> float:
+        """`high`, or just above `low` where the image is flat."""
+        return self.low + max(self.high - self.low, SMALLEST_REACH)
 
 
 def find_foreground(image: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -96,33 +101,6 @@ def normalise(
     # a background value of its own (0 in z-scored images) is not tissue
     scaled[~foreground & (scaled < BACKGROUND_BELOW)] = 0.0
     return scaled
-
-
-def clahe(
-    image: NDArray[np.float32],
-    intensities: Intensities,
-    *,
-    tile: tuple[int, ...],
-    clip_limit: float,
-) -> NDArray[np.float32]:
-    """Contrast-limited adaptive histogram equalisation, truly n-D, onto 0…1.
-
-    Args:
-        image: intensities in their own units, 2-D or 3-D.
-        intensities: `low` maps to 0 and `high` to 1 before equalisation.
-        tile: contextual region in voxels along each axis.
-        clip_limit: share of a tile's voxels one grey value may hold; larger is stronger.
-
-    Source: Zuiderveld, Graphics Gems IV, 1994; scikit-image `equalize_adapthist`.
-    """
-    from skimage.exposure import equalize_adapthist
-
-    reach = max(intensities.high - intensities.low, SMALLEST_REACH)
-    unit = np.clip((image - intensities.low) / reach, 0.0, 1.0)
-    if float(unit.max()) <= float(unit.min()):  # scikit-image rescales, which a constant cannot be
-        return np.zeros(image.shape, dtype=np.float32)
-    size = tuple(min(t, n) for t, n in zip(tile, image.shape, strict=True))
-    return equalize_adapthist(unit, kernel_size=size, clip_limit=clip_limit).astype(np.float32)
 
 
 def _otsu(values: NDArray[np.float32]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -13,8 +14,8 @@ from brainmets.domain.errors import GridMismatch, MissingSequence, WrongModelKin
 from brainmets.domain.geometry import Geometry
 from brainmets.domain.progress import Progress, silent
 from brainmets.domain.volume import Volume
+from brainmets.preprocessing.clahe import clahe
 from brainmets.preprocessing.intensity import (
-    clahe,
     find_foreground,
     measure_intensities,
     normalise,
@@ -220,24 +221,17 @@ class Plan(BaseModel):
         if self.clahe is None:
             return [scaled]
         edge = max(4, round(self.clahe.tile_mm / self.spacing_mm))
+        equalise = partial(
+            clahe,
+            low=intensities.low,
+            high=intensities.brightest,
+            tile=(edge,) * self.dims,
+            clip_limit=self.clahe.clip_limit,
+        )
         if self.dims == 3:
-            equalised = clahe(
-                clipped, intensities, tile=(edge, edge, edge), clip_limit=self.clahe.clip_limit
-            )
-        else:
-            equalised = np.stack(
-                [
-                    clahe(
-                        clipped[:, :, k],
-                        intensities,
-                        tile=(edge, edge),
-                        clip_limit=self.clahe.clip_limit,
-                    )
-                    for k in range(clipped.shape[2])
-                ],
-                axis=2,
-            )
-        return [scaled, equalised]
+            return [scaled, equalise(clipped)]
+        slices = [equalise(clipped[:, :, k]) for k in range(clipped.shape[2])]
+        return [scaled, np.stack(slices, axis=2)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
