@@ -324,6 +324,24 @@ def test_a_missing_extra_is_named(
     assert f"pip install 'brainmets[{extra}]'" in done.err
 
 
+@pytest.mark.parametrize("package", ["scipy", "skimage"])
+def test_a_package_that_segmenting_does_without_is_named(
+    invoke: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+) -> None:
+    from brainmets.workflows import splits
+
+    def lacking(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError(f"No module named '{package}.stats'", name=f"{package}.stats")
+
+    monkeypatch.setattr(splits, "split_dataset", lacking)
+    done = invoke("split", "cases", "--out", "splits")
+    assert done.code == EXIT_REFUSED
+    assert done.err.startswith(f"{EngineMissing.code}: the package {package} ")
+    assert "pip install 'brainmets[analysis]'" in done.err
+
+
 @pytest.mark.parametrize(
     ("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )

@@ -10,7 +10,10 @@ from brainmets.domain.errors import EngineMissing
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["needing"]
+__all__ = ["missing_package", "needing"]
+
+EXTRAS = {"scipy": "analysis", "skimage": "analysis", "h5py": "matlab", "matplotlib": "report"}
+"""The extra that brings a package, for commands that need it only at times."""
 
 
 @contextmanager
@@ -25,8 +28,17 @@ def needing(extra: str) -> Generator[None, None, None]:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("brainmets"):
             raise
-        raise EngineMissing(
-            f"the package {error.name} is not installed",
-            expected=f"brainmets with its extra {extra}",
-            remedy=f"run `pip install 'brainmets[{extra}]'`",
-        ) from error
+        raise missing_package(error, extra) or error from error
+
+
+def missing_package(error: ModuleNotFoundError, extra: str | None = None) -> EngineMissing | None:
+    """Say which extra to install; None where no extra would bring the package."""
+    package = (error.name or "").partition(".")[0]
+    extra = extra or EXTRAS.get(package)
+    if extra is None:
+        return None
+    return EngineMissing(
+        f"the package {package} is not installed",
+        expected=f"brainmets with its extra {extra}",
+        remedy=f"run `pip install 'brainmets[{extra}]'`",
+    )

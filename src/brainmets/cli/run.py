@@ -8,6 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from brainmets.cli.extras import missing_package
 from brainmets.domain.errors import BrainmetsError, OutOfMemory, Unforeseen
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def _explained(error: Exception) -> BrainmetsError:
             expected="enough free memory",
             remedy="close other programs or set --memory",
         )
+    if isinstance(error, ModuleNotFoundError) and (told := missing_package(error)):
+        return told
     return Unforeseen(
         f"an unexpected {type(error).__name__}",
         expected="this not to happen",

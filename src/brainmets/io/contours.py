@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["outlines"]
+__all__ = ["filled", "outlines"]
 
 Corner = tuple[int, int]
 
@@ -37,6 +37,18 @@ def outlines(inside: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
             outline = _joined(outline, hole)
         found.append(np.array(_corners_only(outline), dtype=np.float64) - 0.5)
     return found
+
+
+def filled(polygon: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return which pixel centres of an image lie inside a polygon (n, 2) in pixels, even-odd."""
+    toggles = np.zeros((shape[0] + 1, shape[1]), dtype=np.bool_)
+    for (x, y), (x_next, y_next) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        low, high = np.clip(np.ceil(sorted((y, y_next))), 0, shape[1]).astype(int)
+        if low < high:  # rows of centres that the edge crosses
+            rows = np.arange(low, high)
+            crossed = x + (rows - y) * (x_next - x) / (y_next - y)
+            toggles[np.clip(np.ceil(crossed), 0, shape[0]).astype(int), rows] ^= True
+    return np.logical_xor.accumulate(toggles[:-1], axis=0)
 
 
 def _loops(inside: NDArray[np.bool_]) -> list[list[Corner]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainmets.domain.prediction import RESEARCH_USE_ONLY
-from brainmets.io.contours import outlines
+from brainmets.io.contours import filled, outlines
 from brainmets.io.dicom_stack import LPS_TO_RAS
 from brainmets.io.dicom_stamp import (
     COLOURS,
@@ -78,7 +78,6 @@ def read_regions(content: bytes, grid: Geometry) -> dict[int, NDArray[np.bool_]]
         ValueError: a contour does not lie in a slice of the grid.
     """
     from pydicom import dcmread
-    from skimage.draw import polygon
 
     data = dcmread(BytesIO(content))
     found: dict[int, NDArray[np.bool_]] = {}
@@ -90,8 +89,7 @@ def read_regions(content: bytes, grid: Geometry) -> dict[int, NDArray[np.bool_]]
             k = int(np.rint(ijk[0, 2]))
             if np.abs(ijk[:, 2] - k).max() > IN_PLANE_WITHIN:
                 raise ValueError("a contour between slices")
-            i, j = polygon(ijk[:, 0], ijk[:, 1], grid.shape[:2])
-            inside[i, j, k] ^= True
+            inside[:, :, k] ^= filled(ijk[:, :2], grid.shape[:2])
         found[int(region.ReferencedROINumber)] = inside
     return found
 
