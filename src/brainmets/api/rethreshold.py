@@ -70,7 +70,9 @@ def lesions_at(
             expected="one that tells lesions from the rest",
             remedy="choose a higher threshold",
         )
-    mask, lesions = find_lesions(probability, point, kind=result.kind)
+    # the middle that the result was made with: no lesion may change sides under the slider
+    midline_x_mm = float(result.provenance.settings.get("midline_x_mm", 0.0))
+    mask, lesions = find_lesions(probability, point, kind=result.kind, midline_x_mm=midline_x_mm)
     return probability, mask, lesions
 
 

@@ -168,9 +168,8 @@ class Segmenter:
         with stages.timed("measure"):
             progress("measure", 0.0)
             native = prepared.to_native(probability)
-            mask, lesions = find_lesions(
-                native, point, kind=case.kind, midline_x_mm=_midline_x_mm(prepared)
-            )
+            midline_x_mm = _midline_x_mm(prepared)
+            mask, lesions = find_lesions(native, point, kind=case.kind, midline_x_mm=midline_x_mm)
             progress("measure", 1.0)
         return Report(
             case=case,
@@ -190,6 +189,7 @@ class Segmenter:
                         "windows": estimate.tiling.count,
                         "exact_windows": estimate.exact,
                         "sequence": ",".join(sorted(case.images)),
+                        "midline_x_mm": midline_x_mm,
                     },
                 ),
             ),
@@ -279,7 +279,7 @@ def _midline_x_mm(prepared: Prepared) -> float:
     The origin does not tell: atlas files have it at a corner, scanners at the magnet's centre.
     """
     middle = (np.array(prepared.geometry.shape) - 1) / 2
-    return float(prepared.geometry.to_ras_mm(middle)[0])
+    return round(float(prepared.geometry.to_ras_mm(middle)[0]), 3)
 
 
 def _engine_name(predictor: Predictor) -> str:
