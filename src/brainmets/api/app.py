@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 import brainmets
+from brainmets.api.exports import Exports
 from brainmets.api.limits import ByteCap, Doorkeeper
 from brainmets.api.problems import MEDIA_TYPE, problem_of
 from brainmets.api.routes import jobs, results, service, session, uploads
@@ -55,6 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         store = open_store(settings.job_list)
         supervisor = Supervisor(settings, store)
         app.state.uploads = Uploads(settings)
+        app.state.exports = Exports(memory_bytes=settings.worker_memory_bytes)
         app.state.settings, app.state.store, app.state.supervisor = settings, store, supervisor
         supervisor.start()
         try:

@@ -7,36 +7,24 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import httpx
 
+from brainmets.api.problems import error_of
 from brainmets.api.schemas import FINISHED, JobList, JobView, ModelView, Problem, ServiceView
-from brainmets.domain.errors import (
-    BrainmetsError,
-    JobNotFinished,
-    ServiceUnreachable,
-    all_errors,
-)
+from brainmets.domain.errors import JobNotFinished, ServiceUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["Client", "Refused"]
+    from brainmets.api.schemas import ExportName
+    from brainmets.domain.errors import BrainmetsError
+
+__all__ = ["Client"]
 
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 120.0
 """An upload is hashed and flushed to disk before it is answered."""
 
 ZIP_CHUNK_BYTES = 1024 * 1024
-
-
-class Refused(BrainmetsError):
-    """The service refused with a problem that this version does not know by class."""
-
-    def __init__(self, problem: Problem) -> None:
-        """Keep the problem as it came."""
-        super().__init__(
-            problem.found or problem.detail, expected=problem.expected, remedy=problem.remedy
-        )
-        self.code = problem.code  # type: ignore[misc] - the service's code, not this class's
 
 
 class Client:
@@ -165,6 +153,15 @@ class Client:
         """Return one result file, or `all.zip`."""
         return self._send("GET", f"/v1/jobs/{job_id}/files/{name}").content
 
+    def export(self, job_id: str, name: ExportName) -> bytes:
+        """Return a result in another format, made now or earlier.
+
+        Raises:
+            OptionError: the format needs DICOM images and the job has none, or cannot hold slices.
+            NothingToExport: no lesion stands, and the format needs one.
+        """
+        return self._send("GET", f"/v1/jobs/{job_id}/exports/{name}").content
+
     def download(self, job_id: str, name: str, path: Path) -> None:
         """Write one result file to `path` without holding it in memory."""
         with self._http.stream("GET", f"/v1/jobs/{job_id}/files/{name}") as response:
@@ -214,7 +211,4 @@ def _error_of(response: httpx.Response) -> BrainmetsError:
             expected="the brainmets service at this address",
             remedy="check BRAINMETS_API_URL",
         )
-    kind = all_errors().get(problem.code)
-    if kind is None or not problem.found:
-        return Refused(problem)
-    return kind(problem.found, expected=problem.expected, remedy=problem.remedy)
+    return error_of(problem)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from brainmets.api.schemas import Problem
 from brainmets.domain import errors
+from brainmets.domain.errors import BrainmetsError
 
-if TYPE_CHECKING:
-    from brainmets.domain.errors import BrainmetsError
-
-__all__ = ["MEDIA_TYPE", "problem_of", "status_of"]
+__all__ = ["MEDIA_TYPE", "Refused", "error_of", "problem_of", "status_of"]
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -60,3 +57,22 @@ def problem_of(error: BrainmetsError, *, status: int | None = None) -> Problem:
         expected=error.expected,
         remedy=error.remedy,
     )
+
+
+class Refused(BrainmetsError):
+    """A refusal with a code that this version does not know by class."""
+
+    def __init__(self, problem: Problem) -> None:
+        """Keep the problem as it came."""
+        super().__init__(
+            problem.found or problem.detail, expected=problem.expected, remedy=problem.remedy
+        )
+        self.code = problem.code  # type: ignore[misc] - the service's code, not this class's
+
+
+def error_of(problem: Problem) -> BrainmetsError:
+    """Return the error that was explained, as the class with its code."""
+    kind = errors.all_errors().get(problem.code)
+    if kind is None or not problem.found:
+        return Refused(problem)
+    return kind(problem.found, expected=problem.expected, remedy=problem.remedy)

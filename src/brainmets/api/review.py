@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import secrets
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from brainmets.api.exporting import EXPORTS
 from brainmets.api.rethreshold import lesions_at, operating_point
 from brainmets.api.schemas import LEFT_OUT, ReviewView
 from brainmets.api.staging import remove
-from brainmets.domain import RESEARCH_USE_ONLY, Lesion, Mask
+from brainmets.domain import RESEARCH_USE_ONLY, Lesion, Mask, Provenance
 from brainmets.domain.errors import OptionError
 from brainmets.io import write_mask, write_slice_mask
+from brainmets.reporting.documents import mask_comment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,20 +62,24 @@ def save_review(job_dir: Path, result: JobResult, request: ReviewRequest) -> Rev
     draft = job_dir / f"review.draft-{secrets.token_hex(4)}"
     draft.mkdir()
     try:
-        _write_masks(Mask(data=kept, geometry=mask.geometry), result, draft)
+        _write_masks(Mask(data=kept, geometry=mask.geometry), result, review, draft)
         (draft / "lesions-reviewed.csv").write_text(_table(lesions, review), "utf-8")
         (draft / REVIEW).write_text(review.model_dump_json(indent=1))
         remove(job_dir / "review")
         draft.rename(job_dir / "review")
+        remove(job_dir / EXPORTS)  # they show what stood before
     except BaseException:
         remove(draft)
         raise
     return review
 
 
-def _write_masks(mask: Mask, result: JobResult, folder: Path) -> None:
+def _write_masks(mask: Mask, result: JobResult, review: ReviewView, folder: Path) -> None:
     if result.kind == "volume":
-        write_mask(mask, folder / "mask-reviewed.nii.gz")
+        made = Provenance(**result.provenance.model_dump())
+        looked_at = replace(made, settings={**made.settings, **review.operating_point})
+        comment = mask_comment(looked_at, notice=result.notice, reviewed=True)
+        write_mask(mask, folder / "mask-reviewed.nii.gz", comment=comment)
         return
     names = result.view.slice_names
     for k in range(mask.data.shape[2]):

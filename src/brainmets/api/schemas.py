@@ -13,6 +13,7 @@ __all__ = [
     "LEFT_OUT",
     "AgainRequest",
     "CostView",
+    "ExportName",
     "FileView",
     "JobList",
     "JobOptions",
@@ -105,6 +106,10 @@ class ViewMeta(_Schema):
     spacing_mm: tuple[float, float, float]
     affine: tuple[tuple[float, ...], ...] = Field(description="Display voxel to RAS mm, 4 x 4.")
     levels: tuple[float, float] = Field(description="Image values shown as 0 and 4095.")
+    probability_levels: tuple[float, ...] = Field(
+        default=tuple(n / 255 for n in range(1, 256)),
+        description="A byte of n in probability.u8 reaches the first n of these.",
+    )
     window: tuple[float, float] = Field(description="First window (low, high) on 0…4095.")
     native_axes: tuple[int, int, int] = Field(
         default=(0, 1, 2), description="The input's own axis behind each display axis."
@@ -194,6 +199,12 @@ class ReviewView(_Schema):
     rejected: tuple[int, ...]
     readings: dict[int, Reading] = {}
     operating_point: dict[str, float]
+
+
+ExportName = Literal[
+    "mask.nii.gz", "seg.dcm", "rtstruct.dcm", "lesions.csv", "report.json", "report.pdf"
+]
+"""What a result can be taken away as."""
 
 
 class FileView(_Schema):

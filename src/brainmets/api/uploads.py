@@ -12,14 +12,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import sys
 import time
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from brainmets.api.child import worker_environment
 from brainmets.api.problems import problem_of
+from brainmets.api.processes import run_module
 from brainmets.api.schemas import Problem  # noqa: TC001 - pydantic reads it at run time
 from brainmets.api.speed import Speed
 from brainmets.api.staging import Staging, remove
@@ -187,19 +186,10 @@ class Uploads:
 
     async def _inspect(self, folder: Path) -> None:
         limit = str(self._settings.worker_memory_bytes)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "brainmets.api.inspecting", str(folder), limit),
-            env=worker_environment(),
+        printed = await run_module(
+            "brainmets.api.inspecting", str(folder), limit, within_s=INSPECT_WITHIN_S
         )
-        try:
-            await asyncio.wait_for(process.wait(), INSPECT_WITHIN_S)
-        except TimeoutError:
-            pass
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode and folder.is_dir():
+        if printed is None and folder.is_dir():
             (folder / INSPECTION).write_text(InspectionView(problem=_gave_up()).model_dump_json())
 
     def _view(self, folder: Path, record: _Record) -> UploadView:

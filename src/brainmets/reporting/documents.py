@@ -19,6 +19,7 @@ __all__ = [
     "lesions_csv",
     "lesions_document",
     "lesions_table",
+    "mask_comment",
     "report_document",
     "report_json",
 ]
@@ -156,3 +157,9 @@ def _rounded(value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [_rounded(v) for v in value]
     return value
+
+
+def mask_comment(provenance: Provenance, *, notice: str, reviewed: bool = False) -> str:
+    """Return what a NIfTI mask says of itself, in a header extension: JSON."""
+    told = {"notice": notice, "provenance": asdict(provenance), "reviewed": reviewed}
+    return json.dumps(told)

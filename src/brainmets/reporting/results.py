@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainmets.io import write_mask, write_slice_mask, write_volume
-from brainmets.reporting.documents import SCHEMA, lesions_csv, report_document, report_json
+from brainmets.reporting.documents import (
+    SCHEMA,
+    lesions_csv,
+    mask_comment,
+    report_document,
+    report_json,
+)
+from brainmets.reporting.names import CORRECTIONS, REPORT, outdated
 from brainmets.reporting.overlay import draw_overlay
 from brainmets.reporting.staging import check_output, staged
 
@@ -20,27 +27,10 @@ if TYPE_CHECKING:
 
     from brainmets.domain import Report
 
-__all__ = ["OWNED", "check_results_folder", "write_results"]
-
-REPORT = "report.json"
+__all__ = ["check_results_folder", "write_results"]
 
 PNG_LEVEL = 4
 """Half the time of the default for a twentieth more bytes."""
-
-OWNED = frozenset(
-    {
-        REPORT,
-        "lesions.csv",
-        "overlay.png",
-        "mask.nii.gz",
-        "mask.png",
-        "masks",
-        "probability.nii.gz",
-        "probability.png",
-        "probabilities",
-    }
-)
-"""Names that belong to a result: a new result may replace or remove them, and nothing else."""
 
 
 def check_results_folder(
@@ -48,7 +38,8 @@ def check_results_folder(
 ) -> None:
     """Refuse `out_dir` where its content may not be replaced.
 
-    An earlier result of the same input may always be, anything else only with `overwrite`.
+    An earlier result of the same input may be, unless a reader has corrected it; anything else
+    only with `overwrite`.
 
     Raises:
         OutputExists: choose another folder or overwrite.
@@ -56,7 +47,12 @@ def check_results_folder(
     check_output(
         out_dir,
         may_replace=lambda folder: (
-            overwrite or (input_sha256 is not None and _input_of(folder) == input_sha256)
+            overwrite
+            or (
+                input_sha256 is not None
+                and _input_of(folder) == input_sha256
+                and not any((folder / name).exists() for name in CORRECTIONS)
+            )
         ),
     )
 
@@ -71,7 +67,8 @@ def write_results(
 ) -> dict[str, Path]:
     """Write a report's files into `out_dir`, all of them or none.
 
-    `mask.nii.gz` holds the lesion ids on the input's own grid; slice images get `mask.png`, or
+    `mask.nii.gz` holds the lesion ids on the input's own grid, and in its header how they were
+    found; slice images get `mask.png`, or
     `masks/<name>.png` each, of 0 and 255. `lesions.csv`, `report.json` and `overlay.png` are
     always there; with `probability` also `probability.nii.gz` (or PNG, 255 for 1).
 
@@ -85,7 +82,7 @@ def write_results(
     check_results_folder(
         out_dir, input_sha256=report.prediction.provenance.input_sha256, overwrite=overwrite
     )
-    with staged(out_dir, owned=OWNED) as folder:
+    with staged(out_dir, owned=outdated(out_dir)) as folder:
         names = _write_mask(report, folder)
         if probability:
             names |= _write_probability(report, folder)
@@ -100,7 +97,8 @@ def write_results(
 def _write_mask(report: Report, folder: Path) -> dict[str, str]:
     mask = report.prediction.mask
     if report.case.kind == "volume":
-        write_mask(mask, folder / "mask.nii.gz")
+        comment = mask_comment(report.prediction.provenance, notice=report.notice)
+        write_mask(mask, folder / "mask.nii.gz", comment=comment)
         return {"mask": "mask.nii.gz"}
     return {"mask": _write_slices(report, mask.data, folder, one="mask.png", many="masks")}
 

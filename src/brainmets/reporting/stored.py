@@ -13,6 +13,7 @@ from brainmets.domain import Geometry, Lesion, Mask, Provenance
 from brainmets.domain.errors import InputError, NotAResult
 from brainmets.io import read_mask
 from brainmets.reporting.documents import SCHEMA
+from brainmets.reporting.names import REPORT, REVIEW, REVIEWED_TABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
 
     from brainmets.domain import CaseKind, InputFormat, Sequence
 
-__all__ = ["REPORT", "StoredResult", "read_result"]
+__all__ = ["StoredResult", "read_result"]
 
-REPORT, REVIEW, REVIEWED_TABLE = "report.json", "review.json", "lesions-reviewed.csv"
 REJECTED = "rejected"
 
 

@@ -14,9 +14,15 @@ from brainmets.io.dicom_seg import segmentation
 from brainmets.io.dicom_source import find_source, holds_dicom
 from brainmets.io.dicom_stamp import Finding
 from brainmets.io.rtstruct import structure_set
-from brainmets.reporting.documents import lesions_document, lesions_table, report_json
+from brainmets.reporting.documents import (
+    lesions_document,
+    lesions_table,
+    mask_comment,
+    report_json,
+)
+from brainmets.reporting.names import REPORT, is_export
 from brainmets.reporting.staging import check_output, staged
-from brainmets.reporting.stored import REPORT, read_result
+from brainmets.reporting.stored import read_result
 from brainmets.workflows.segmented_image import read_segmented
 
 if TYPE_CHECKING:
@@ -44,8 +50,6 @@ NAMES: dict[ExportFormat, str] = {
 
 IMAGES = "images"
 """Folder of the DICOM images made of a NIfTI scan."""
-
-OURS = frozenset({*NAMES.values(), IMAGES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +94,7 @@ def export(folder: Path, out: Path, options: ExportOptions) -> ExportResult:
     """
     result = read_result(folder, review=options.review, original=options.original)
     _check(result, options)
-    check_output(out, may_replace=lambda there: {p.name for p in there.iterdir()} <= OURS)
+    check_output(out, may_replace=is_export)
     with staged(out, owned=frozenset()) as draft:
         notes = _write(result, folder, draft, options)
         names = {kind: NAMES[kind] for kind in options.formats}
@@ -133,7 +137,8 @@ def _write(result: StoredResult, folder: Path, draft: Path, options: ExportOptio
         if "rtstruct" in options.formats:
             (draft / NAMES["rtstruct"]).write_bytes(structure_set(finding, source))
     if "nifti" in options.formats:
-        write_mask(result.mask, draft / NAMES["nifti"], comment=_comment(result))
+        comment = mask_comment(result.provenance, notice=result.notice, reviewed=result.reviewed)
+        write_mask(result.mask, draft / NAMES["nifti"], comment=comment)
     if "csv" in options.formats:
         table = lesions_table(
             result.lesions,
@@ -182,16 +187,6 @@ def _finding(
         reviewed=result.reviewed,
     )
     return found, finding, notes
-
-
-def _comment(result: StoredResult) -> str:
-    """What the NIfTI file says of itself, in a header extension."""
-    told = {
-        "notice": result.notice,
-        "provenance": asdict(result.provenance),
-        "reviewed": result.reviewed,
-    }
-    return json.dumps(told)
 
 
 def _document(result: StoredResult, folder: Path) -> str:

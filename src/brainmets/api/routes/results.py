@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import mimetypes
 import zipfile
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
+from brainmets.api.exports import Exports
 from brainmets.api.routes.dependencies import OwnJob, ServiceSettings, refusals
 from brainmets.api.schemas import (
+    ExportName,
     FileView,
     JobResult,
     JobView,
@@ -32,6 +34,13 @@ if TYPE_CHECKING:
 __all__ = ["router", "with_files"]
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
+
+
+def _exports(request: Request) -> Exports:
+    return cast("Exports", request.app.state.exports)
+
+
+Shelf = Annotated[Exports, Depends(_exports)]
 
 ALL_FILES = "all.zip"
 _READ_ME = f"""{RESEARCH_USE_ONLY}
@@ -117,6 +126,32 @@ def find_lesions(
     return rethreshold(settings.jobs_dir / job.id / "view", point, result)
 
 
+@router.get(
+    "/{job_id}/exports/{name}",
+    operation_id="export_job",
+    response_class=FileResponse,
+    responses=refusals(
+        _404="No such job",
+        _409="Not finished",
+        _422="The format needs DICOM images, or cannot hold this result",
+        _507="Disk nearly full, or too little memory",
+    )
+    | {200: {"content": {"application/octet-stream": {}}, "description": "The file"}},
+)
+async def export(
+    job: OwnJob, name: ExportName, settings: ServiceSettings, exports: Shelf
+) -> Response:
+    """Return the result in another format, a saved review respected; made once, then kept.
+
+    `seg.dcm` (DICOM Segmentation) and `rtstruct.dcm` (RT Structure Set) refer to the uploaded
+    DICOM images and name the patient as those do; `report.pdf` is anonymous.
+    """
+    _refuse_unfinished(job)
+    room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)
+    path = await exports.file(settings.jobs_dir / job.id, name, job.options)
+    return FileResponse(path, media_type=_media_type(name), filename=name)
+
+
 @router.put(
     "/{job_id}/review",
     operation_id="save_review",
@@ -155,6 +190,8 @@ def _review(job_dir: Path) -> ReviewView | None:
 def _media_type(name: str) -> str:
     if name.endswith(".nii.gz"):
         return "application/gzip"
+    if name.endswith(".dcm"):
+        return "application/dicom"
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 

@@ -1,0 +1,131 @@
+"""The process that writes a result in another format: `python -m brainmets.api.exporting`.
+
+Its arguments are a job's folder, an `ExportName` and a limit on its memory in bytes, 0 for none;
+its input holds the job's options as JSON. It writes `<folder>/exports/<name>`, whole or not at
+all, or prints the problem that forbids it. Untrusted files are read here, never in the server.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, cast, get_args
+
+from brainmets.api.child import explained, limit_memory
+from brainmets.api.problems import problem_of
+from brainmets.api.schemas import ExportName, JobOptions
+from brainmets.api.segmenting import input_path
+from brainmets.api.staging import remove, sync
+from brainmets.domain.errors import OptionError
+
+if TYPE_CHECKING:
+    from brainmets.workflows.export import ExportFormat
+
+__all__ = ["EXPORTS", "export_job", "version_of"]
+
+EXPORTS = "exports"
+REVIEW = "review/review.json"
+
+FORMATS: dict[ExportName, ExportFormat] = {
+    "mask.nii.gz": "nifti",
+    "seg.dcm": "dicom-seg",
+    "rtstruct.dcm": "rtstruct",
+    "lesions.csv": "csv",
+    "report.json": "json",
+}
+"""The workflow's name for each; report.pdf is a workflow of its own."""
+
+
+def version_of(job_dir: Path) -> str:
+    """Name what an export shows: the lesions found, or one saved review of them."""
+    try:
+        stamp = (job_dir / REVIEW).stat()
+    except FileNotFoundError:
+        return "found"
+    return f"reviewed-{stamp.st_ino}-{stamp.st_mtime_ns}"
+
+
+def export_job(job_dir: Path, name: ExportName, options: JobOptions) -> Path:
+    """Write a job's result as `name`, with the reader's corrections where one has saved some.
+
+    Raises:
+        OptionError: the format needs another kind of input.
+        BrainmetsError: as `workflows.export.export` and `workflows.report.write_report`.
+    """
+    while True:
+        version = version_of(job_dir)
+        folder = job_dir / EXPORTS / version
+        draft = job_dir / EXPORTS / f"draft-{secrets.token_hex(4)}"
+        draft.mkdir(parents=True)
+        try:
+            written = _write(job_dir, name, draft, options)
+            if version_of(job_dir) != version:  # a review was saved meanwhile
+                continue
+            folder.mkdir(exist_ok=True)
+            sync(written)
+            written.replace(folder / name)
+        finally:
+            remove(draft)
+        return folder / name
+
+
+def _write(job_dir: Path, name: ExportName, draft: Path, options: JobOptions) -> Path:
+    """Write the file somewhere under `draft`."""
+    out, source = job_dir / "out", input_path(job_dir / "input")
+    review = job_dir / "review"
+    reviewed = review if review.is_dir() else None
+    series = _series(source, options)
+    if name == "report.pdf":
+        from brainmets.workflows.report import ReportOptions, write_report
+
+        return write_report(
+            out, draft / name, ReportOptions(source=source, series=series, review=reviewed)
+        )
+    from brainmets.workflows.export import ExportOptions, export
+
+    kind = FORMATS[name]
+    if name in {"seg.dcm", "rtstruct.dcm"}:
+        _need_dicom(source)
+    chosen = ExportOptions(formats=(kind,), source=source, series=series, review=reviewed)
+    return export(out, draft / "made", chosen).files[kind]
+
+
+def _series(source: Path, options: JobOptions) -> str | None:
+    """Name the image among several: the series chosen, or the first sequence's file."""
+    if source.is_dir() and len(options.sequences) > 1 and "t1c" in options.sequences:
+        return str(options.sequences.index("t1c") + 1)
+    return options.series
+
+
+def _need_dicom(source: Path) -> None:
+    from brainmets.io.dicom_source import holds_dicom
+
+    if not holds_dicom(source):
+        raise OptionError(
+            "a job without DICOM images",
+            expected="the DICOM series that the object is to refer to",
+            remedy="upload that series instead; or, with its files at hand, run `brainmets export`"
+            " on the downloaded result with --source",
+        )
+
+
+def main() -> None:
+    """Write the export named on the command line, or print why not."""
+    job_dir, name, limit = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a chatty library must not answer
+    limit_memory(int(limit[0]) if limit else 0)
+    if name not in get_args(ExportName):
+        sys.exit(f"no such format: choose among {', '.join(get_args(ExportName))}")
+    try:
+        options = JobOptions.model_validate_json(sys.stdin.read() or "{}")
+        export_job(job_dir, cast("ExportName", name), options)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback to users
+        answers.write(problem_of(explained(error)).model_dump_json())
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()
