@@ -195,7 +195,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
     restored: dict[str, torch.Tensor] = {}
     history = load_checkpoint(
         path, network=again, average=restored, best={}, optimiser=its_optimiser,
-        recipe_sha256="abc",
+        accepted_sha256={"abc", "older"},
     )  # fmt: skip
     assert (history.step, history.best) == (3, 0.5)
     assert torch.equal(restored["a"], average["a"])
@@ -206,7 +206,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
         with pytest.raises(CheckpointMismatch, match="E_CHECKPOINT"):
             load_checkpoint(
                 path, network=again, average={}, best={}, optimiser=its_optimiser,
-                recipe_sha256=sha,
+                accepted_sha256={sha},
             )  # fmt: skip
 
 

@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-from PIL import Image
 
 torch = pytest.importorskip("torch")
 
 from brainmets.domain.errors import CheckpointMismatch, DatasetLayout, OutputExists, RecipeError  # noqa: E402
 from brainmets.inference import Bundle  # noqa: E402
 from brainmets.training.train import run_recipe  # noqa: E402
+from tests.unit.training_phantoms import losses, write_recipe, write_slices  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-RECIPE = """
-name = "tiny-2d"
-
-[network]
-name = "{network}"
-dims = 2
-widths = [4, 8, 8]
-
-[plan]
-dims = 2
-canvas = 64
-
-[[sources]]
-kind = "slices"
-root = "slices"
-test_blocks = [2]
-validation_blocks = [1]
-
-[optimiser]
-steps = {steps}
-batch = 2
-patch = [48, 48]
-learning_rate = 0.01
-warmup_steps = 2
-ema = 0.8
-
-[validation]
-every = 5
-checkpoint_every = 4
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -68,41 +35,13 @@ class Killed(Exception):
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Twelve slices of a bright disc on grey noise, in three blocks."""
-    root = tmp_path / "data" / "slices"
-    (root / "images").mkdir(parents=True)
-    (root / "masks").mkdir()
-    rng = np.random.default_rng(0)
-    rows = []
-    for number in range(12):
-        centre = rng.integers(20, 44, 2)
-        y, x = np.mgrid[:64, :64]
-        disc = (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < 49
-        head = (y - 32) ** 2 + (x - 32) ** 2 < 900
-        image = head * (90 + rng.normal(0, 5, (64, 64))) + disc * 120
-        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(
-            root / "images" / f"{number:02d}.png"
-        )
-        Image.fromarray((disc * 255).astype(np.uint8)).save(root / "masks" / f"{number:02d}.png")
-        rows.append((f"{number:02d}", "disc", number // 4))
-    with (root / "slices.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("slice", "tumour", "block"), *rows])
+    write_slices(tmp_path / "data")
     monkeypatch.setenv("BRAINMETS_DATA", str(tmp_path / "data"))
     return tmp_path / "data"
 
 
-def recipe(folder: Path, *, network: str = "attention-unet", steps: int = 12) -> Path:
-    path = folder / "tiny.toml"
-    path.write_text(RECIPE.format(network=network, steps=steps))
-    return path
-
-
-def losses(out: Path) -> list[str]:
-    with (out / "loss.csv").open() as file:
-        return [row["loss"] for row in csv.DictReader(file)]
-
-
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(data: Path, tmp_path: Path) -> None:
-    path = recipe(tmp_path)
+    path = write_recipe(tmp_path)
     straight = run_recipe(path, tmp_path / "straight")
 
     def kill(stage: str, done: float) -> None:
@@ -120,11 +59,11 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(data: Path, tmp_path: P
     with pytest.raises(OutputExists, match="--resume"):
         run_recipe(path, tmp_path / "killed")
     with pytest.raises(CheckpointMismatch):
-        run_recipe(recipe(tmp_path, steps=13), tmp_path / "killed", resume=True)
+        run_recipe(write_recipe(tmp_path, steps=13), tmp_path / "killed", resume=True)
 
 
 def test_a_run_can_start_from_a_bundle(data: Path, tmp_path: Path) -> None:
-    path = recipe(tmp_path, steps=30)
+    path = write_recipe(tmp_path, steps=30)
     first = run_recipe(path, tmp_path / "first")
     text = path.read_text().replace("steps = 30", "steps = 2")
     start = f'start_from = "{first.bundle.root}"\n'
@@ -141,7 +80,7 @@ def test_a_run_can_start_from_a_bundle(data: Path, tmp_path: Path) -> None:
 def test_a_network_learns_the_disc_and_leaves_a_bundle(
     data: Path, tmp_path: Path, network: str
 ) -> None:
-    result = run_recipe(recipe(tmp_path, network=network, steps=40), tmp_path / "run")
+    result = run_recipe(write_recipe(tmp_path, network=network, steps=40), tmp_path / "run")
     assert result.dice > 0.5  # blocks it has never seen; an untrained network scores about 0
     assert result.interval[0] <= result.dice <= result.interval[1]
     assert len(result.scores) == 4
@@ -157,4 +96,4 @@ def test_a_network_learns_the_disc_and_leaves_a_bundle(
 def test_absent_data_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRAINMETS_DATA", str(tmp_path))
     with pytest.raises(DatasetLayout, match="BRAINMETS_DATA"):
-        run_recipe(recipe(tmp_path), tmp_path / "run")
+        run_recipe(write_recipe(tmp_path), tmp_path / "run")

@@ -11,10 +11,10 @@ import torch
 
 from brainmets.domain.progress import Progress, silent
 from brainmets.training.augmentation import augment, draw_parameters
-from brainmets.training.config import SliceSource, SyntheticSource, VolumeSource
 from brainmets.training.losses import IGNORE
 from brainmets.training.making import InsertionMaker, SyntheticMaker
 from brainmets.training.samples import Sample, read_slices, read_volumes
+from brainmets.training.sources import SliceSource, SyntheticSource, VolumeSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable

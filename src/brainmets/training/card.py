@@ -6,21 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainmets.domain.prediction import RESEARCH_USE_ONLY
-from brainmets.training.config import SliceSource, SyntheticSource, VolumeSource
+from brainmets.training.sources import SliceSource, VolumeSource
 
 if TYPE_CHECKING:
+    from brainmets.inference import OperatingPoint
     from brainmets.training.checkpoint import History
     from brainmets.training.config import Recipe
+    from brainmets.training.sources import Source
     from brainmets.training.validation import CaseScore
 
 __all__ = ["write_card"]
-
-LIMITS = (
-    "No real brain metastasis with an expert mask was available for training or for this "
-    "test: the figures above are about other tumours. Expect missed small metastases and "
-    "normally enhancing structures taken for lesions (venous sinuses, vessels, pituitary, "
-    "choroid plexus, dura)."
-)
 
 TITLES = {"attention-unet": "Attention U-Net", "unet-plus-plus": "U-Net++ (Nested U-Net)"}
 
@@ -30,6 +25,7 @@ def write_card(
     *,
     recipe_name: str,
     history: History,
+    operating_point: OperatingPoint,
     scores: list[CaseScore],
     dice: float,
     interval: tuple[float, float],
@@ -49,7 +45,7 @@ def write_card(
         f"`brainmets train recipes/{recipe_name} --out runs/{recipe.name}`: {history.step} steps "
         f"of {recipe.optimiser.batch} crops of "
         f"{' × '.join(str(n) for n in recipe.optimiser.patch)}, "
-        f"{history.seconds / 60:.0f} minutes on two shared CPU cores; best validation Dice "
+        f"{history.seconds / 60:.0f} minutes on {history.machine}; best validation Dice "
         f"{history.best:.3f} at step {history.best_step}."
     )
     if recipe.start_from is not None:
@@ -69,39 +65,34 @@ def write_card(
         "",
         "## Held-out test",
         "",
-        *_results(scores, dice, interval),
+        *_results(scores, dice, interval, operating_point),
         "",
         "## Limits",
         "",
-        LIMITS,
+        recipe.limits,
         "",
     ]
     return "\n".join(lines)
 
 
-def _describe(source: object) -> str:
+def _describe(source: Source) -> str:
+    about = source.about or f"`{source.root}`"
     if isinstance(source, SliceSource):
         return (
-            f"T1c slices of gliomas, meningiomas and pituitary tumours (J. Cheng, figshare "
-            f"doi 10.6084/m9.figshare.1512427): split by block: "
-            f"{list(source.test_blocks)} to test, {list(source.validation_blocks)} to choose, "
-            "the others to train"
+            f"{about}: slices, split by block: {list(source.test_blocks)} to test, "
+            f"{list(source.validation_blocks)} to choose, the others to train"
         )
     if isinstance(source, VolumeSource):
-        return (
-            f"`{source.root}`: real T1c volumes with masks (BraTS gliomas, research terms), labels "
-            f"{list(source.lesion_labels)}; validation {', '.join(source.validation_cases)}; "
-            f"test {', '.join(source.test_cases)}"
-        )
-    if isinstance(source, SyntheticSource):
-        return (
-            f"heads with metastases synthesised from {len(source.maps)} label maps (SynthSeg, "
-            "Apache-2.0)"
-        )
-    raise TypeError(type(source).__name__)
+        words = f"{about}: volumes with masks, labels {list(source.lesion_labels)}"
+        for part, cases in (("choose", source.validation_cases), ("test", source.test_cases)):
+            words += f"; to {part} {', '.join(cases)}" if cases else ""
+        return words
+    return f"{about}: heads with metastases synthesised from {len(source.maps)} label maps"
 
 
-def _results(scores: list[CaseScore], dice: float, interval: tuple[float, float]) -> list[str]:
+def _results(
+    scores: list[CaseScore], dice: float, interval: tuple[float, float], point: OperatingPoint
+) -> list[str]:
     with_lesion = [s for s in scores if s.lesion_voxels]
     if not with_lesion:
         return ["No held-out case with a mask."]
@@ -110,7 +101,7 @@ def _results(scores: list[CaseScore], dice: float, interval: tuple[float, float]
     summary = (
         f"Mean Dice per case **{dice:.3f}** (95 % interval {interval[0]:.3f}–{interval[1]:.3f}, "
         f"bootstrap over {groups} groups), {len(with_lesion)} cases; "
-        f"{false:.2f} false components a case; threshold 0.5."
+        f"{false:.2f} false components a case; {_worded(point)}."
     )
     lines = [summary]
     if len(scores) <= 40:
@@ -119,3 +110,12 @@ def _results(scores: list[CaseScore], dice: float, interval: tuple[float, float]
             f"| {s.name} | {s.dice:.3f} | {s.components} | {s.false_components} |" for s in scores
         ]
     return lines
+
+
+def _worded(point: OperatingPoint) -> str:
+    words = f"threshold {point.threshold:g}"
+    if point.peak > point.threshold:
+        words += f", peak {point.peak:g}"
+    if point.min_volume_mm3:
+        words += f", at least {point.min_volume_mm3:g} mm³"
+    return words

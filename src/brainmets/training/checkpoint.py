@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from brainmets.domain.errors import CheckpointMismatch
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -27,6 +28,7 @@ class History:
     step: int = 0
     seconds: float = 0.0
     waited_s: float = 0.0
+    machine: str = ""
     best: float = -1.0
     best_step: int = 0
     losses: list[float] = field(default_factory=list[float])
@@ -65,9 +67,17 @@ def load_checkpoint(
     average: dict[str, Tensor],
     best: dict[str, Tensor],
     optimiser: torch.optim.Optimizer,
-    recipe_sha256: str,
+    accepted_sha256: Collection[str],
 ) -> History:
     """Put a run's state back where `save_checkpoint` took it from.
+
+    Args:
+        path: the checkpoint.
+        network: gets its weights back.
+        average: gets the averaged weights.
+        best: gets the best averaged weights.
+        optimiser: gets its moments and counters back.
+        accepted_sha256: digests of the recipe, any of which the checkpoint may name.
 
     Raises:
         CheckpointMismatch: the file is not a checkpoint, or one of another recipe.
@@ -78,7 +88,7 @@ def load_checkpoint(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise _mismatch(path, "a file that is not a checkpoint") from error
-    if metadata.get("recipe_sha256") != recipe_sha256:
+    if metadata.get("recipe_sha256") not in accepted_sha256:
         raise _mismatch(path, "a checkpoint of another recipe")
 
     def part(prefix: str) -> dict[str, Tensor]:

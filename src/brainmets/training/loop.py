@@ -12,6 +12,8 @@ import torch
 from brainmets.domain.progress import Progress, silent
 from brainmets.models.registry import build
 from brainmets.training.checkpoint import History, load_checkpoint, save_checkpoint
+from brainmets.training.device import describe_machine
+from brainmets.training.identity import accepted_sha256, recipe_sha256
 from brainmets.training.losses import supervised_loss
 
 if TYPE_CHECKING:
@@ -34,7 +36,6 @@ def train(
     batches: Batches,
     out: Path,
     *,
-    recipe_sha256: str,
     validate: Callable[[dict[str, Tensor]], dict[str, float]],
     start: dict[str, Tensor] | None = None,
     resume: bool = False,
@@ -67,8 +68,9 @@ def train(
             average=average,
             best=best,
             optimiser=optimiser,
-            recipe_sha256=recipe_sha256,
+            accepted_sha256=accepted_sha256(recipe, out),
         )
+    history.machine = describe_machine()
     started, seconds_before = time.monotonic(), history.seconds
 
     for step in range(history.step, settings.steps):
@@ -98,7 +100,7 @@ def train(
                 best=best,
                 optimiser=optimiser,
                 history=history,
-                recipe_sha256=recipe_sha256,
+                recipe_sha256=recipe_sha256(recipe),
             )
             _write_curves(out, history)
         progress("train", history.step / settings.steps)

@@ -13,15 +13,18 @@ from brainmets.domain.errors import DatasetLayout
 from brainmets.domain.volume import Mask, Volume
 from brainmets.io import read_case, read_mask
 from brainmets.training.losses import IGNORE
+from brainmets.training.sources import SliceSource, SyntheticSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from pydantic import JsonValue
 
     from brainmets.preprocessing import Plan, Prepared
-    from brainmets.training.config import SliceSource, VolumeSource
+    from brainmets.training.sources import Source as SampleSource
+    from brainmets.training.sources import VolumeSource
 
 __all__ = [
     "Part",
@@ -33,11 +36,13 @@ __all__ = [
     "read_volumes",
     "slice_blocks",
     "slice_names",
+    "split_of",
     "synthetic_case",
     "volume_folders",
 ]
 
 Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 LESION_COUNT_LIMIT = 64
 """Components per sample that crops can be centred on."""
@@ -143,6 +148,23 @@ def held_out_cases(
     for name in names[:: _stride(len(names), limit)]:
         case, lesion = _read_slice(root, name)
         yield replace(case, case_id=name), lesion, str(blocks[name])
+
+
+def split_of(source: SampleSource, data_root: Path) -> dict[str, JsonValue]:
+    """List what a source gives to each part: cases, blocks of slices, or label maps."""
+    root = data_root / source.root
+    if isinstance(source, SyntheticSource):
+        return {"root": source.root, "train": list(source.maps)}
+    parts: dict[str, JsonValue] = {"root": source.root}
+    for part in PARTS:
+        if isinstance(source, SliceSource):
+            blocks = slice_blocks(root)
+            names = {str(blocks[name]) for name in slice_names(root, source, part)}
+            parts[part] = [*sorted(names, key=int)]
+        else:
+            folders = volume_folders(root, source, part)
+            parts[part] = [folder.name for folder in folders]
+    return parts
 
 
 def _stride(count: int, limit: int) -> int:

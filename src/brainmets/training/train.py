@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,9 @@ from brainmets.training.batches import Batches
 from brainmets.training.card import write_card
 from brainmets.training.config import Recipe
 from brainmets.training.export import export_bundle
+from brainmets.training.identity import keep_recipe, recipe_sha256
 from brainmets.training.loop import CHECKPOINT, train
+from brainmets.training.samples import split_of
 from brainmets.training.validation import mean_dice, read_held_out, score, validate
 
 if TYPE_CHECKING:
@@ -60,15 +61,16 @@ def run_recipe(
         CheckpointMismatch: `out` holds a run of another recipe.
     """
     recipe = Recipe.read(path)
-    effective = recipe.model_dump_json(indent=2)
-    if (out / CHECKPOINT).is_file() and not resume:
+    begun = (out / CHECKPOINT).is_file()
+    if begun and not resume:
         raise OutputExists(
             f"a training run in {out.name}",
             expected="an empty folder, or --resume",
             remedy="add --resume to go on, or choose another --out",
         )
     out.mkdir(parents=True, exist_ok=True)
-    (out / "recipe.json").write_text(effective + "\n", encoding="utf-8")
+    if not begun:
+        keep_recipe(recipe, out)
 
     root = data_root()
     watched = read_held_out(recipe, root, "validation", recipe.validation.limit)
@@ -82,7 +84,6 @@ def run_recipe(
             recipe,
             batches,
             out,
-            recipe_sha256=hashlib.sha256(effective.encode()).hexdigest(),
             validate=look,
             start=_start(recipe),
             resume=resume,
@@ -126,20 +127,29 @@ def _finish(
     )
     scores = score(bundle, read_held_out(recipe, root, "test", 100_000))
     dice, interval = mean_dice(scores), _interval(scores, recipe.seed)
+    card = write_card(
+        recipe,
+        recipe_name=recipe_name,
+        history=history,
+        operating_point=point,
+        scores=scores,
+        dice=dice,
+        interval=interval,
+    )
     bundle = export_bundle(
         folder,
         recipe=recipe,
         state=best,
         operating_point=point,
-        card=write_card(
-            recipe,
-            recipe_name=recipe_name,
-            history=history,
-            scores=scores,
-            dice=dice,
-            interval=interval,
-        ),
-        extra={"steps": history.step, "test_dice": dice, "test_interval": list(interval)},
+        card=card,
+        extra={
+            "steps": history.step,
+            "test_dice": dice,
+            "test_interval": list(interval),
+            "recipe": recipe.model_dump(mode="json"),
+            "recipe_sha256": recipe_sha256(recipe),
+            "split": [split_of(source, root) for source in recipe.sources],
+        },
     )
     return TrainingResult(
         bundle=bundle, history=history, scores=tuple(scores), dice=dice, interval=interval

@@ -11,10 +11,10 @@ import numpy as np
 
 from brainmets.evaluation import dice
 from brainmets.inference import Bundle, OperatingPoint, Predictor, find_lesions
-from brainmets.training.config import SliceSource, VolumeSource
 from brainmets.training.export import export_bundle
 from brainmets.training.losses import IGNORE
 from brainmets.training.samples import Part, held_out_cases
+from brainmets.training.sources import SliceSource, VolumeSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

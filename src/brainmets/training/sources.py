@@ -1,0 +1,97 @@
+"""Where a recipe's samples come from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from brainmets.synthesis import SynthesisConfig
+
+__all__ = [
+    "InsertionSettings",
+    "SliceSource",
+    "Source",
+    "SyntheticSource",
+    "VolumeSource",
+]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SliceSource(_Settings):
+    """Slice images with masks in the layout of `t1c-slices`, split by its `block` column."""
+
+    kind: Literal["slices"] = "slices"
+    root: str = Field(description="folder below the data folder: images/, masks/, slices.csv")
+    test_blocks: tuple[int, ...] = Field(description="held out: never read in training")
+    validation_blocks: tuple[int, ...] = Field(description="choose checkpoints and thresholds")
+    weight: float = Field(default=1.0, gt=0, description="share of the batches, relative")
+    about: str = Field(default="", description="what the data is and whose, for the model card")
+
+
+class InsertionSettings(_Settings):
+    """Metastases inserted into the real volumes while training runs.
+
+    One slot of the pool is renewed every `renew_every` steps, the volumes taking turns.
+    """
+
+    share: float = Field(default=0.8, gt=0, le=1, description="volumes that get lesions inserted")
+    pool: int = Field(default=12, ge=1, description="volumes held at a time")
+    renew_every: int = Field(default=12, ge=1, description="steps until one volume is replaced")
+    synthesis: SynthesisConfig = Field(
+        default=SynthesisConfig(), description="number, size and look of the lesions"
+    )
+    shapes: str | None = Field(
+        default=None,
+        description="folder below the data folder with expert masks, whose shapes lesions take",
+    )
+
+
+class VolumeSource(_Settings):
+    """Real volumes with masks, a folder a case."""
+
+    kind: Literal["volumes"] = "volumes"
+    root: str = Field(description="folder below the data folder, with a folder a case")
+    image: str = Field(default="*t1c*", description="glob of the image inside a case's folder")
+    mask: tuple[str, ...] = Field(description="globs of the mask, first match wins")
+    lesion_labels: tuple[int, ...] = Field(description="labels that make up the target")
+    test_cases: tuple[str, ...] = Field(default=(), description="held out: never read in training")
+    validation_cases: tuple[str, ...] = Field(
+        default=(), description="choose checkpoints and thresholds"
+    )
+    ignore_lesions_of: tuple[str, ...] = Field(
+        default=(), description="cases whose lesions count neither way, such as without enhancement"
+    )
+    insertion: InsertionSettings | None = Field(
+        default=None, description="metastases inserted into these volumes; none for as they are"
+    )
+    weight: float = Field(default=1.0, gt=0, description="share of the batches, relative")
+    about: str = Field(default="", description="what the data is and whose, for the model card")
+
+
+class SyntheticSource(_Settings):
+    """Heads synthesised from label maps while training runs.
+
+    One slot of the pool is renewed every `renew_every` steps.
+    """
+
+    kind: Literal["synthetic"] = "synthetic"
+    root: str = Field(description="folder below the data folder, with label maps")
+    maps: tuple[str, ...] = Field(description="file names of the label maps to train on")
+    pool: int = Field(default=16, ge=1, description="heads held at a time")
+    renew_every: int = Field(default=4, ge=1, description="steps until one head is replaced")
+    synthesis: SynthesisConfig = Field(
+        default=SynthesisConfig(), description="what the heads are like"
+    )
+    shapes: str | None = Field(
+        default=None,
+        description="folder below the data folder with expert masks, whose shapes lesions take",
+    )
+    weight: float = Field(default=1.0, gt=0, description="share of the batches, relative")
+    about: str = Field(default="", description="what the data is and whose, for the model card")
+
+
+Source = Annotated[SliceSource | VolumeSource | SyntheticSource, Field(discriminator="kind")]
