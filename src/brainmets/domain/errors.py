@@ -33,6 +33,7 @@ BrainmetsError
 │   ├── MissingSequence           E_SEQUENCE
 │   ├── GridMismatch              E_GRID
 │   ├── NotAligned                E_REGISTRATION
+│   ├── DifferentPatient          E_PATIENT
 │   ├── DatasetLayout             E_DATASET
 │   ├── NotAResult                E_RESULT
 │   ├── SourceDiffers             E_SOURCE
@@ -87,6 +88,7 @@ __all__ = [
     "DatasetLayout",
     "DicomHeader",
     "DicomPixels",
+    "DifferentPatient",
     "Dimensions",
     "DiskFull",
     "DuplicateSlices",
@@ -360,6 +362,12 @@ class NotAligned(InputError):
     """Two scans cannot be laid over each other: not the same head, or too little of it."""
 
     code = "E_REGISTRATION"
+
+
+class DifferentPatient(InputError):
+    """The headers of scans that are to be compared name different patients."""
+
+    code = "E_PATIENT"
 
 
 class DatasetLayout(InputError):
