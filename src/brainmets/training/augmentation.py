@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from brainmets.synthesis.fields import spline_matrix
 from brainmets.training.losses import IGNORE
 
 if TYPE_CHECKING:
@@ -21,6 +22,14 @@ __all__ = ["AugmentationParameters", "augment", "draw_parameters"]
 BIAS_GRID = 4
 """Control points of the bias field along each axis."""
 
+ELASTIC_GRID = 7
+"""Control points of the elastic deformation along each axis."""
+
+NEVER_FOLDS = 0.4 / 2.1
+"""Largest displacement of a control point, over the distance between two, with which space cannot
+fold: 0.4 of it (Choi & Lee 2000, Injectivity conditions of 2D and 3D uniform cubic B-spline
+functions), shared with a rotation and a magnification by 1.2."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentationParameters:
@@ -28,6 +37,14 @@ class AugmentationParameters:
 
     matrix: tuple[tuple[float, ...], ...] | None
     """dims × dims map from output to input coordinates, or none for an unchanged grid."""
+    elastic: tuple[float, ...] | None = None
+    """Displacement of the ELASTIC_GRID^dims control points along each axis, axis by axis, in
+    shares of the patch's edge."""
+    ghost: float = 0.0
+    """Brightness of the ghost."""
+    ghost_axis: int = 0
+    ghost_shift: float = 0.5
+    """Share of the edge that the ghost is shifted by, wrapping around."""
     flips: tuple[bool, ...]
     contrast: float
     brightness: float
@@ -48,12 +65,21 @@ def draw_parameters(
     matrix = None
     if rng.random() < settings.affine_probability:
         matrix = _affine(settings, dims, rng)
+    # what is off draws nothing, so that older recipes keep their batches
+    elastic = _elastic(settings, dims, rng) if settings.elastic else None
+    ghosting = settings.ghosting and rng.random() < settings.ghosting
+    ghost = float(rng.uniform(0.03, 0.15)) if ghosting else 0.0
+    ghost_axis = int(rng.integers(dims)) if ghosting else 0
     bias_size = settings.bias_field * rng.random()
     low_resolution = 1.0
     if rng.random() < settings.low_resolution:
         low_resolution = float(rng.uniform(1.0, 2.5))
     return AugmentationParameters(
         matrix=matrix,
+        elastic=elastic,
+        ghost=ghost,
+        ghost_axis=ghost_axis,
+        ghost_shift=float(rng.choice((1 / 2, 1 / 3, 1 / 4))) if ghosting else 0.5,
         flips=tuple(bool(settings.flip and rng.random() < 0.5) for _ in range(dims)),
         contrast=float(1 + settings.contrast * rng.uniform(-1, 1)),
         brightness=float(settings.brightness * rng.uniform(-1, 1)),
@@ -93,7 +119,8 @@ def augment(
     field = _bias_field(parameters.bias, data.shape[1:])
     for channel in range(0, data.shape[0], step):
         original = data[channel]
-        image = original * torch.exp(field) * parameters.contrast + parameters.brightness
+        seen = _with_ghost(original, parameters)
+        image = seen * torch.exp(field) * parameters.contrast + parameters.brightness
         image = highest * (image / highest).clamp(0, 1) ** parameters.gamma
         image = _blur(image, parameters.low_resolution, dims)
         noise = torch.randn(image.shape, generator=generator) * parameters.noise
@@ -123,20 +150,27 @@ def _affine(
     return tuple(tuple(float(v) for v in row) for row in matrix / scale)
 
 
+def _elastic(
+    settings: AugmentationSettings, dims: int, rng: np.random.Generator
+) -> tuple[float, ...] | None:
+    if rng.random() >= settings.elastic_probability:
+        return None
+    size = settings.elastic * rng.random()
+    limit = NEVER_FOLDS / (ELASTIC_GRID - 3)
+    drawn = size * rng.standard_normal(dims * ELASTIC_GRID**dims) / 2
+    return tuple(float(v) for v in drawn.clip(-limit, limit))
+
+
 def _move(
     data: Tensor, target: Tensor, parameters: AugmentationParameters
 ) -> tuple[Tensor, Tensor]:
+    """Flip, then rotate, scale and bend in one interpolation."""
     axes = [axis + 1 for axis, flip in enumerate(parameters.flips) if flip]
     if axes:
         data, target = data.flip(axes), target.flip(axes)
-    if parameters.matrix is None:
+    if parameters.matrix is None and parameters.elastic is None:
         return data.clone(), target
-    edges = torch.tensor(data.shape[1:], dtype=torch.float32)
-    matrix = torch.tensor(parameters.matrix, dtype=torch.float32)
-    # grid_sample speaks x-last-axis-first and -1…1 across each edge
-    unit = (matrix * edges[None, :] / edges[:, None]).flip(0, 1)
-    affine = torch.cat((unit, torch.zeros(len(edges), 1)), dim=1)[None]
-    grid = functional.affine_grid(affine, [1, 1, *data.shape[1:]], align_corners=False)
+    grid = _grid(parameters, data.shape[1:])
     moved = functional.grid_sample(data[None], grid, padding_mode="border", align_corners=False)
     outside = (grid.abs() > 1).any(dim=-1)[None]
     wanted = functional.grid_sample(
@@ -144,6 +178,37 @@ def _move(
     ).to(target.dtype)
     wanted = torch.where(outside, torch.tensor(IGNORE, dtype=target.dtype), wanted)
     return moved[0], wanted[0]
+
+
+def _grid(parameters: AugmentationParameters, shape: torch.Size) -> Tensor:
+    """Where each output voxel lies in the input, as `grid_sample` wants it: (1, S, dims)."""
+    dims = len(shape)
+    edges = torch.tensor(shape, dtype=torch.float32)
+    matrix = torch.tensor(parameters.matrix or np.eye(dims).tolist(), dtype=torch.float32)
+    # grid_sample speaks x-last-axis-first and -1…1 across each edge
+    unit = (matrix * edges[None, :] / edges[:, None]).flip(0, 1)
+    affine = torch.cat((unit, torch.zeros(dims, 1)), dim=1)[None]
+    grid = functional.affine_grid(affine, [1, 1, *shape], align_corners=False)
+    if parameters.elastic is not None:
+        grid = grid + 2 * _displacement(parameters.elastic, shape).movedim(0, -1).flip(-1)[None]
+    return grid
+
+
+def _displacement(control: tuple[float, ...], shape: torch.Size) -> Tensor:
+    """Cubic B-splines through the control points: (dims, S), smooth and without folds."""
+    field = torch.tensor(control).reshape([len(shape)] + [ELASTIC_GRID] * len(shape))
+    for edge in shape:
+        weights = torch.tensor(spline_matrix(ELASTIC_GRID, edge))
+        field = torch.einsum("ca...,na->c...n", field, weights)  # each axis goes to the end
+    return field
+
+
+def _with_ghost(image: Tensor, parameters: AugmentationParameters) -> Tensor:
+    """Add a faint copy shifted along one axis, as motion leaves it along the phase encoding."""
+    if not parameters.ghost:
+        return image
+    shift = round(parameters.ghost_shift * image.shape[parameters.ghost_axis])
+    return image + parameters.ghost * image.roll(shift, parameters.ghost_axis)
 
 
 def _bias_field(control: tuple[float, ...], shape: torch.Size) -> Tensor:

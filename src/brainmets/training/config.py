@@ -53,6 +53,18 @@ class AugmentationSettings(_Settings):
     affine_probability: float = Field(
         default=0.5, ge=0, le=1, description="share of samples that are rotated and scaled"
     )
+    elastic: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.1,
+        description="largest typical bending, share of the patch's edge; nothing folds",
+    )
+    elastic_probability: float = Field(
+        default=0.3, ge=0, le=1, description="share of samples that are bent"
+    )
+    ghosting: float = Field(
+        default=0.0, ge=0, le=1, description="probability of a faint shifted copy, as of motion"
+    )
     flip: bool = Field(default=True, description="any axis, each with probability one half")
     contrast: float = Field(default=0.25, ge=0, description="factor 1 ± this")
     brightness: float = Field(default=0.1, ge=0, description="offset, brain = 1")
@@ -66,7 +78,7 @@ class AugmentationSettings(_Settings):
 
 
 class LossSettings(_Settings):
-    """Dice plus cross-entropy, with weights and deep supervision."""
+    """Dice plus cross-entropy under deep supervision; two more terms for small lesions, off."""
 
     dice_weight: float = Field(default=1.0, description="of the Dice loss")
     cross_entropy_weight: float = Field(default=1.0, description="of the cross-entropy")
@@ -75,6 +87,24 @@ class LossSettings(_Settings):
         gt=0,
         le=1,
         description="cross-entropy is the mean over this share of the voxels, the hardest ones",
+    )
+    tversky_weight: float = Field(
+        default=0.0, ge=0, description="of the focal Tversky loss (arXiv 1810.07842)"
+    )
+    tversky_missed: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        description="its weight of missed lesion voxels; that of invented ones is 1 - this",
+    )
+    tversky_exponent: float = Field(
+        default=0.75, gt=0, le=1, description="its exponent, the paper's 1 / γ"
+    )
+    component_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="of Dice + cross-entropy averaged over lesions, each with the voxels nearest "
+        "to it (CC-DiceCE, arXiv 2511.17146)",
     )
     supervision_decay: float = Field(
         default=0.5, description="weight of each further head relative to the one before"

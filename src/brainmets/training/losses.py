@@ -1,4 +1,4 @@
-"""Losses on logits, with voxels that count neither way."""
+"""Losses on logits, with voxels that count neither way; over all processes that train together."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from brainmets.training.components import mean_over_components
+from brainmets.training.ranks import gathered, summed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -14,7 +17,13 @@ if TYPE_CHECKING:
 
     from brainmets.training.config import LossSettings
 
-__all__ = ["IGNORE", "dice_cross_entropy", "supervised_loss"]
+__all__ = [
+    "IGNORE",
+    "component_dice_cross_entropy",
+    "dice_cross_entropy",
+    "focal_tversky",
+    "supervised_loss",
+]
 
 IGNORE = 255
 """Target value of voxels that count neither way."""
@@ -41,22 +50,47 @@ def dice_cross_entropy(
         top_share: share of the voxels, those of highest cross-entropy, that it is the mean of
             (TopK, Wu et al., arXiv 1605.06885).
     """
-    logits = logits.float()
-    counted = (target != IGNORE).float()
-    wanted = (target == 1).float()
-    entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    mean_entropy = _mean_of_hardest(entropy * counted, counted, top_share)
-    probability = torch.sigmoid(logits) * counted
-    overlap = (probability * wanted).sum()
-    dice = (2 * overlap + SMOOTH) / (probability.sum() + wanted.sum() + SMOOTH)
+    probability, entropy, counted, wanted = _terms(logits, target)
+    overlap, claimed, there = summed(
+        torch.stack(((probability * wanted).sum(), probability.sum(), wanted.sum()))
+    )
+    dice = (2 * overlap + SMOOTH) / (claimed + there + SMOOTH)
+    mean_entropy = _mean_of_hardest(entropy, counted, top_share)
     return dice_weight * (1 - dice) + cross_entropy_weight * mean_entropy
 
 
-def _mean_of_hardest(entropy: Tensor, counted: Tensor, share: float) -> Tensor:
-    if share == 1.0:
-        return entropy.sum() / counted.sum().clamp_min(1.0)
-    hardest = max(1, round(share * float(counted.sum())))
-    return entropy.flatten().topk(hardest, sorted=False).values.mean()
+def focal_tversky(
+    logits: Tensor, target: Tensor, *, missed: float = 0.7, exponent: float = 0.75
+) -> Tensor:
+    """(1 - Tversky index)^exponent over the whole batch: missing costs more than inventing.
+
+    Source: Abraham & Khan, arXiv 1810.07842, whose γ is 1 / exponent.
+
+    Args:
+        logits: (B, 1, S).
+        target: (B, 1, S) of 0, 1 and `IGNORE`.
+        missed: weight of lesion voxels denied; claimed ones that are none weigh 1 - this.
+        exponent: below 1 keeps the slope up where the index is already high.
+    """
+    probability, _, _, wanted = _terms(logits, target)
+    overlap, claimed, there = summed(
+        torch.stack(((probability * wanted).sum(), probability.sum(), wanted.sum()))
+    )
+    index = (overlap + SMOOTH) / (
+        overlap + missed * (there - overlap) + (1 - missed) * (claimed - overlap) + SMOOTH
+    )
+    return (1 - index).clamp_min(1e-6) ** exponent
+
+
+def component_dice_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Dice + cross-entropy by lesion, each lesion with the voxels nearest to it (CC-DiceCE).
+
+    Args:
+        logits: (B, 1, S).
+        target: (B, 1, S) of 0, 1 and `IGNORE`.
+    """
+    probability, entropy, _, _ = _terms(logits, target)
+    return mean_over_components(probability, entropy, target, IGNORE, smooth=SMOOTH)
 
 
 def supervised_loss(outputs: Sequence[Tensor], target: Tensor, settings: LossSettings) -> Tensor:
@@ -74,12 +108,42 @@ def supervised_loss(outputs: Sequence[Tensor], target: Tensor, settings: LossSet
             pool = functional.max_pool2d if target.ndim == 4 else functional.max_pool3d
             wanted = pool(target, factor)
         weight = settings.supervision_decay**depth
-        total = total + weight * dice_cross_entropy(
-            logits,
-            wanted,
-            dice_weight=settings.dice_weight,
-            cross_entropy_weight=settings.cross_entropy_weight,
-            top_share=settings.top_share,
-        )
+        total = total + weight * _loss(logits, wanted, settings)
         weights += weight
     return total / weights
+
+
+def _loss(logits: Tensor, target: Tensor, settings: LossSettings) -> Tensor:
+    loss = dice_cross_entropy(
+        logits,
+        target,
+        dice_weight=settings.dice_weight,
+        cross_entropy_weight=settings.cross_entropy_weight,
+        top_share=settings.top_share,
+    )
+    if settings.tversky_weight:
+        loss = loss + settings.tversky_weight * focal_tversky(
+            logits, target, missed=settings.tversky_missed, exponent=settings.tversky_exponent
+        )
+    if settings.component_weight:
+        loss = loss + settings.component_weight * component_dice_cross_entropy(logits, target)
+    return loss
+
+
+def _terms(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Probability and cross-entropy, 0 where nothing counts; what counts; what is wanted."""
+    if logits.dtype != torch.float64:
+        logits = logits.float()
+    counted = (target != IGNORE).to(logits.dtype)
+    wanted = (target == 1).to(logits.dtype)
+    entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    return torch.sigmoid(logits) * counted, entropy * counted, counted, wanted
+
+
+def _mean_of_hardest(entropy: Tensor, counted: Tensor, share: float) -> Tensor:
+    if share == 1.0:
+        total, voxels = summed(torch.stack((entropy.sum(), counted.sum())))
+        return total / voxels.clamp_min(1.0)
+    hardest = max(1, round(share * float(summed(counted.sum()))))
+    everywhere = gathered(entropy.flatten()).flatten()
+    return everywhere.topk(hardest, sorted=False).values.mean()
