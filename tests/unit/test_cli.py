@@ -37,6 +37,7 @@ COMMANDS = (
     "synthesize",
     "evaluate",
     "compare",
+    "benchmark",
 )
 
 

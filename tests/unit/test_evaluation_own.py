@@ -26,6 +26,8 @@ from brainmets.evaluation import (
     summarise,
     surface_distances,
 )
+from brainmets.evaluation.measure import equivalent_diameter_mm, solidity
+from brainmets.evaluation.own import score_brainmets
 
 
 def ball(radius_mm: float, spacing: tuple[float, float, float]) -> np.ndarray:
@@ -96,6 +98,36 @@ def test_a_rod_is_long_thin_and_not_round() -> None:
     assert extent.perpendicular_mm < 5.0
     assert not extent.measurable
     assert sphericity(rod, (1.0, 1.0, 1.0)) < 0.75
+
+
+def test_solidity_is_the_share_of_the_hull_and_size_that_of_a_ball() -> None:
+    assert solidity(np.ones((4, 3, 5), bool)) == pytest.approx(1.0)
+    assert solidity(np.ones((1, 1, 1), bool)) == pytest.approx(1.0)
+    angle = np.zeros((6, 6), bool)
+    angle[:2], angle[:, :2] = True, True  # an L of 20 pixels in a hull of 36 less a triangle of 8
+    assert solidity(angle) == pytest.approx(20 / 28)
+    assert equivalent_diameter_mm(ball(9.0, (1.0, 1.0, 1.0)), (1.0, 1.0, 1.0)) == pytest.approx(
+        18.0, rel=0.02
+    )
+    assert equivalent_diameter_mm(angle, (2.0, 2.0)) == pytest.approx(2 * np.sqrt(80 / np.pi))
+
+
+def test_without_surfaces_only_surface_figures_are_missing() -> None:
+    reference, prediction = np.zeros((2, 20, 20, 20), np.uint8)
+    reference[4:9, 4:9, 4:9] = 1
+    prediction[5:9, 4:9, 4:9] = 1
+    prediction[15:17, 15:17, 15:17] = 1
+    both = [
+        score_brainmets(reference, prediction, (1.0, 1.0, 1.0), {"lesion": ()}, surfaces=surfaces)[
+            0
+        ]
+        for surfaces in (True, False)
+    ]
+    for name, value in both[0].values.items():
+        assert math.isnan(both[1].values[name]) == (name in ("nsd_1mm", "hd95_mm")), name
+        assert name in ("nsd_1mm", "hd95_mm") or both[1].values[name] == value
+    assert [row.outcome for row in both[1].lesions] == ["found", "false alarm"]
+    assert both[0].lesions[0].solidity == both[1].lesions[0].solidity == pytest.approx(1.0)
 
 
 def test_a_voxel_has_its_own_width() -> None:

@@ -11,7 +11,7 @@ import pytest
 from brainmets.domain.errors import OutputExists
 from brainmets.io import read_mask, read_volume, write_mask
 from brainmets.synthesis import ENHANCING, sample_head
-from brainmets.workflows.synthesize import benchmark_cases, synthesize
+from brainmets.workflows.synthesize import synthesize
 from tests.unit.synthesis_mini import CLEAN, mini_labels
 
 if TYPE_CHECKING:
@@ -42,18 +42,6 @@ def test_heads_are_written_with_their_truth_and_parameters(tmp_path: Path) -> No
     assert not list((tmp_path / "out").glob(".*"))
     with pytest.raises(OutputExists):
         synthesize(labels, tmp_path / "out", seed=5)
-
-
-def test_the_benchmark_is_the_same_every_time(tmp_path: Path) -> None:
-    labels = write_mask(mini_labels(), tmp_path / "training_seg_17.nii.gz")
-    first = list(benchmark_cases([labels], heads=2))
-    again = list(benchmark_cases([labels], heads=1))
-    assert [name for name, _ in first] == ["training_seg_17-17000", "training_seg_17-17001"]
-    for (_, one), (_, other) in zip(first[:1], again, strict=True):
-        assert np.array_equal(one.image.data, other.image.data)
-        assert np.array_equal(one.lesions.data, other.lesions.data)
-        assert len(one.placed) >= 7
-    assert len(first) == 2
 
 
 def test_a_head_made_from_formulas_is_whole_and_repeatable() -> None:

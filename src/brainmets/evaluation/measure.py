@@ -22,7 +22,9 @@ __all__ = [
     "MEASURABLE_PERPENDICULAR_MM",
     "MEASURABLE_SLICES",
     "Extent",
+    "equivalent_diameter_mm",
     "measure_extent",
+    "solidity",
     "sphericity",
 ]
 
@@ -99,6 +101,27 @@ def sphericity(lesion: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> floa
     else:
         ideal = np.pi ** (1 / 3) * (6.0 * measure) ** (2 / 3)
     return min(float(ideal / surface), 1.0)
+
+
+def equivalent_diameter_mm(lesion: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> float:
+    """Return the diameter of the ball of the lesion's volume, in 2-D of the disc of its area."""
+    measure = float(np.count_nonzero(lesion)) * float(np.prod(spacing_mm))
+    if lesion.ndim == 2:
+        return 2.0 * float(np.sqrt(measure / np.pi))
+    return float(np.cbrt(6.0 * measure / np.pi))
+
+
+def solidity(lesion: NDArray[np.bool_]) -> float:
+    """Return the lesion's share of the convex hull of its voxels, corners included: 0…1.
+
+    The same for every spacing, since stretching an axis stretches both alike.
+    """
+    from scipy.spatial import ConvexHull
+
+    voxels = true_voxels(border_voxels(lesion))
+    offsets = np.stack(np.meshgrid(*([[-0.5, 0.5]] * lesion.ndim), indexing="ij"), axis=-1)
+    corners = (voxels[:, None, :] + offsets.reshape(1, -1, lesion.ndim)).reshape(-1, lesion.ndim)
+    return min(float(np.count_nonzero(lesion)) / float(ConvexHull(corners).volume), 1.0)
 
 
 def _longest(

@@ -151,8 +151,10 @@ def lesion_rows(run: ScoreRun) -> list[dict[str, Any]]:
 
 
 def _lesion(row: Mapping[str, str]) -> LesionScore:
-    numbers = {
-        field.name: float(row[field.name]) for field in fields(LesionScore) if field.type == "float"
+    numbers = {  # scores written before a figure was measured go without it
+        field.name: float(row.get(field.name) or "nan")
+        for field in fields(LesionScore)
+        if field.type == "float"
     }
     return LesionScore(
         outcome=cast("Any", row["outcome"]),

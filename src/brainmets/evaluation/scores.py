@@ -49,7 +49,10 @@ class LesionScore:
         volume_mm3: Of the same lesion.
         predicted_volume_mm3: Of its predicted partner or partners; 0 for a miss.
         diameter_mm: Longest in space, NaN where the scorer does not measure it.
+        equivalent_mm: Diameter of the ball of its volume, in a single slice of the disc of its
+            area; NaN where not measured.
         sphericity: 1 for a ball, less for anything else; NaN where not measured.
+        solidity: Its share of its convex hull, 1 where nothing is indented; NaN where not measured.
         dice: With its partners; 0 for a miss or a false alarm.
         nsd: Normalised surface Dice by the scorer's definition.
         hd95_mm: By the scorer's definition, its penalty included.
@@ -67,7 +70,9 @@ class LesionScore:
     nsd: float
     hd95_mm: float
     diameter_mm: float = float("nan")
+    equivalent_mm: float = float("nan")
     sphericity: float = float("nan")
+    solidity: float = float("nan")
     confidence: float = float("nan")
     counted: bool = True
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from brainmets.domain.errors import OptionError
+from brainmets.reporting.drawing import COLOURS, drawn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -22,27 +20,7 @@ __all__ = ["CaseView", "draw_cases", "draw_plots"]
 CaseView = tuple[str, "NDArray[np.float32]", "Sequence[tuple[str, NDArray[np.bool_]]]", float]
 """Case id, the slice's pixels, name and outline of each mask, height over width of a pixel."""
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe & Ito: told apart by colour-blind readers and in grey print."""
-
 REFERENCE_COLOUR = "#F0E442"
-
-STYLE: Mapping[str, Any] = {
-    "font.size": 8.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "lines.linewidth": 1.2,
-    "legend.frameon": False,
-    "svg.hashsalt": "brainmets",  # the same comparison gives the same bytes
-    "svg.fonttype": "path",
-}
-
-METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
-"""Names addresses on the web, which a page that needs no network should not."""
-
-WIDTH_INCH, HEIGHT_INCH = 3.4, 2.7
-"""One column of a journal page."""
 
 
 def draw_plots(comparison: Comparison) -> dict[str, str]:
@@ -53,13 +31,13 @@ def draw_plots(comparison: Comparison) -> dict[str, str]:
     """
     plots: dict[str, str] = {}
     if comparison.scorer == "brainmets":
-        plots["Sensitivity against false alarms (FROC)"] = _drawn(_froc, comparison)
-        plots["Sensitivity by lesion size"] = _drawn(_sizes, comparison)
-        plots["Volume agreement (Bland–Altman)"] = _drawn(
+        plots["Sensitivity against false alarms (FROC)"] = drawn(_froc, comparison)
+        plots["Sensitivity by lesion size"] = drawn(_sizes, comparison)
+        plots["Volume agreement (Bland–Altman)"] = drawn(
             _bland_altman, comparison, columns=len(comparison.models)
         )
     if len(comparison.models) == 2:
-        plots["Patient by patient"] = _drawn(_patients, comparison)
+        plots["Patient by patient"] = drawn(_patients, comparison)
     return plots
 
 
@@ -85,33 +63,7 @@ def draw_cases(views: Sequence[CaseView]) -> str:
             axes[0].plot([], [], color=colour, label=label)
         axes[0].legend(fontsize=5, loc="lower left", labelcolor="white")
 
-    return _drawn(draw, None, columns=len(views), raster=True)
-
-
-def _drawn(
-    draw: Callable[..., None], subject: object, *, columns: int = 1, raster: bool = False
-) -> str:
-    """Let `draw` fill a figure's axes and return it as SVG."""
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError as fault:
-        raise OptionError(
-            "no matplotlib, which draws the report's figures",
-            expected="the extra `report`",
-            remedy="pip install 'brainmets[report]'",
-        ) from fault
-    style: dict[Any, Any] = dict(STYLE)
-    with mpl.rc_context(style):
-        height = 2.4 if raster else HEIGHT_INCH
-        figure = Figure(figsize=(WIDTH_INCH * (columns if not raster else 2), height))
-        figure.set_layout_engine("constrained")
-        axes = [figure.add_subplot(1, columns, n + 1) for n in range(columns)]
-        draw(axes, subject)
-        out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    svg = out.getvalue()
-    return METADATA.sub("", svg[svg.index("<svg") :])
+    return drawn(draw, None, columns=len(views), raster=True)
 
 
 def _coloured(comparison: Comparison) -> list[tuple[str, ModelResult]]:

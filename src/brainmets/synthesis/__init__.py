@@ -3,6 +3,11 @@
 from brainmets.synthesis.anatomy import Anatomy
 from brainmets.synthesis.benchmark import (
     BENCHMARK_BINS_MM,
+    BENCHMARK_HEADS,
+    BENCHMARK_MAPS,
+    BENCHMARK_VERSION,
+    FIRST_SEED,
+    VALIDATION_SEED,
     benchmark_config,
     benchmark_seeds,
 )
@@ -22,9 +27,14 @@ from brainmets.synthesis.store import anatomy_of
 
 __all__ = [
     "BENCHMARK_BINS_MM",
+    "BENCHMARK_HEADS",
+    "BENCHMARK_MAPS",
+    "BENCHMARK_VERSION",
     "ENHANCING",
+    "FIRST_SEED",
     "NECROSIS",
     "OEDEMA",
+    "VALIDATION_SEED",
     "Anatomy",
     "InsertionParameters",
     "LesionParameters",

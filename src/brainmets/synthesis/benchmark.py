@@ -1,31 +1,83 @@
-"""The fixed synthetic benchmark: which seeds, and which lesions of which size."""
+"""The fixed synthetic benchmark: which heads, from which seeds, with which lesions."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from brainmets.synthesis.config import SynthesisConfig
 from brainmets.synthesis.fields import generator
 
-__all__ = ["BENCHMARK_BINS_MM", "benchmark_config", "benchmark_seeds"]
+if TYPE_CHECKING:
+    from brainmets.synthesis.config import Contrast
 
-BENCHMARK_BINS_MM = ((2.0, 3.0), (3.0, 5.0), (5.0, 10.0), (10.0, 30.0))
-"""Size bins of every report; each benchmark head has lesions of each."""
-LESIONS_PER_BIN = (2, 3, 3, 1)
-FIRST_SEED = 17_000
+__all__ = [
+    "BENCHMARK_BINS_MM",
+    "BENCHMARK_HEADS",
+    "BENCHMARK_MAPS",
+    "BENCHMARK_VERSION",
+    "FIRST_SEED",
+    "VALIDATION_SEED",
+    "benchmark_config",
+    "benchmark_seeds",
+]
+
+BENCHMARK_VERSION = 2
+"""Raised whenever a head, a lesion or a seed changes: figures of two versions do not compare."""
+
+BENCHMARK_MAPS = tuple(f"training_seg_{number}.nii.gz" for number in (17, 18, 19, 20))
+"""Label maps the published figures use; no recipe trains on them."""
+
+FIRST_SEED = 2**32
+"""Training and `brainmets train` draw seeds below 2³¹, so that no head of the benchmark can be
+one of theirs, whatever the label map."""
+
+VALIDATION_SEED = 2**33
+"""Where the seeds begin of heads that operating points are chosen on: apart from both."""
+
+BENCHMARK_BINS_MM = ((1.7, 2.4), (2.6, 4.0), (4.4, 8.0), (9.5, 26.0))
+"""Diameters drawn, of spheres of equal volume, so that longest diameters fall below 3, into
+3–5, into 5–10 and to 10 mm and more."""
+
+LESIONS_PER_BIN = (4, 5, 5, 4)
 
 
-def benchmark_seeds(heads: int, *, first: int = 0) -> tuple[int, ...]:
+class _Scan(NamedTuple):
+    contrast: Contrast
+    stripped: bool
+    slice_mm: float
+
+
+HEADS: tuple[_Scan, ...] = (
+    _Scan("mprage", stripped=False, slice_mm=1.0),
+    _Scan("mprage", stripped=True, slice_mm=1.0),
+    _Scan("spin-echo", stripped=False, slice_mm=1.0),
+    _Scan("mprage", stripped=True, slice_mm=1.5),
+    _Scan("mprage", stripped=False, slice_mm=1.0),
+    _Scan("spin-echo", stripped=True, slice_mm=1.0),
+    _Scan("randomised", stripped=False, slice_mm=1.0),
+    _Scan("mprage", stripped=True, slice_mm=1.0),
+    _Scan("spin-echo", stripped=False, slice_mm=2.0),
+    _Scan("randomised", stripped=True, slice_mm=1.0),
+    _Scan("mprage", stripped=False, slice_mm=1.0),
+    _Scan("spin-echo", stripped=True, slice_mm=3.0),
+)
+BENCHMARK_HEADS = len(HEADS)
+
+
+def benchmark_seeds(heads: int = BENCHMARK_HEADS, *, first: int = 0) -> tuple[int, ...]:
     """Return the seeds of the benchmark's heads, the same for every label map."""
     return tuple(FIRST_SEED + first + number for number in range(heads))
 
 
 def benchmark_config(seed: int) -> SynthesisConfig:
-    """Return the config of one benchmark head: nine lesions, two or three of each size bin.
+    """Return the config of one head: eighteen lesions, four or five of each size bin.
 
-    Odd seeds are skull-stripped, a quarter has slices of 1.5 to 3 mm. Contrasts are the two
-    real families, never fully random.
+    Half the heads are skull-stripped, three of twelve have slices of 1.5 to 3 mm, two a contrast
+    randomised around the real families.
     """
+    scan = HEADS[(seed - FIRST_SEED) % BENCHMARK_HEADS]
     rng = generator(seed, 99)
     sizes = [
         float(np.exp(rng.uniform(np.log(low), np.log(high))))
@@ -33,9 +85,11 @@ def benchmark_config(seed: int) -> SynthesisConfig:
         for _ in range(number)
     ]
     return SynthesisConfig(
-        contrast_weights={"mprage": 0.6, "spin-echo": 0.4},
+        contrast_weights={scan.contrast: 1.0},
+        native_share=0.0,
+        clear_share=0.0,
         diameters_mm=tuple(sizes),
-        stripped_share=float(seed % 2),
-        thick_share=0.25,
-        slice_mm=(1.5, 3.0),
+        stripped_share=float(scan.stripped),
+        thick_share=float(scan.slice_mm > 1.0),
+        slice_mm=(scan.slice_mm, scan.slice_mm),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +18,11 @@ from brainmets.io.datasets.pairing import find_masks, pair_masks
 from brainmets.reporting.comparison import comparison_html
 from brainmets.reporting.comparison_pdf import comparison_pdf
 from brainmets.reporting.comparison_plots import CaseView, draw_cases, draw_plots
+from brainmets.workflows.documents import plain, write_files
 from brainmets.workflows.evaluate import EvaluateOptions, evaluate, read_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -96,7 +96,7 @@ def compare(
         "comparison.html": comparison_html(comparison, plots, cases_svg=cases_svg).encode(),
         "comparison.pdf": comparison_pdf(comparison, plots, cases_svg=cases_svg),
     }
-    written = _write_all(files, out)
+    written = write_files(files, out)
     progress("report", 1.0)
     return comparison, written
 
@@ -112,13 +112,13 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
                 "name": model.name,
                 "cases": model.summary.cases,
                 "patients": model.summary.patients,
-                "means": {name: _plain(asdict(i)) for name, i in model.summary.means.items()},
-                "by_diameter": [_plain(asdict(one)) for one in model.summary.by_diameter],
+                "means": {name: plain(asdict(i)) for name, i in model.summary.means.items()},
+                "by_diameter": [plain(asdict(one)) for one in model.summary.by_diameter],
                 "froc_score": None if model.summary.froc is None else model.summary.froc.score,
             }
             for model in comparison.models
         ],
-        "pairs": [_plain(asdict(pair)) for pair in comparison.pairs],
+        "pairs": [plain(asdict(pair)) for pair in comparison.pairs],
         "left_out": list(comparison.left_out),
         "worst": list(comparison.worst),
         "verdicts": list(comparison.verdicts),
@@ -224,29 +224,3 @@ def _view(
     names = ("reference", *(model.name for model in comparison.models))
     outlines = [(name, cut(one)) for name, one in zip(names, drawn, strict=True)]
     return case, cut(background), outlines, spacing[1] / spacing[0]
-
-
-def _write_all(files: Mapping[str, bytes], out: Path) -> tuple[Path, ...]:
-    """Write all files or none, replacing earlier ones."""
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".comparison-") as scratch:
-        for name, content in files.items():
-            (Path(scratch) / name).write_bytes(content)
-        for name in files:
-            (Path(scratch) / name).replace(out / name)
-    return tuple(out / name for name in files)
-
-
-def _plain(value: Any) -> Any:
-    """Return the value with NaN as null and infinity as a word."""
-    if isinstance(value, dict):
-        return {str(name): _plain(one) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in _items(value)]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None if np.isnan(value) else "inf"
-    return value
-
-
-def _items(value: Any) -> Iterator[Any]:
-    yield from value

@@ -12,20 +12,17 @@ from brainmets.io import read_mask, write_mask, write_volume
 from brainmets.synthesis import (
     SyntheticCase,
     anatomy_of,
-    benchmark_config,
-    benchmark_seeds,
     sample_head,
     synthesize_head,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from brainmets.domain import Progress
     from brainmets.synthesis import SynthesisConfig
 
-__all__ = ["benchmark_cases", "synthesize", "write_case"]
+__all__ = ["synthesize", "write_case"]
 
 
 def synthesize(
@@ -91,19 +88,3 @@ def write_case(case: SyntheticCase, folder: Path) -> Path:
         staging.rmdir()
         raise
     return folder
-
-
-def benchmark_cases(
-    label_maps: Sequence[Path], *, heads: int = 3, first_seed: int = 0
-) -> Iterator[tuple[str, SyntheticCase]]:
-    """Yield the fixed synthetic benchmark: `heads` heads per label map, each with its name.
-
-    Half of the heads are stripped; every head has lesions of each size bin (below 3, 3–5,
-    5–10, 10 mm and more). The same label maps give the same cases for ever: seeds and sizes
-    are fixed. The published figures use label maps 17 to 20, which no training sees.
-    """
-    for label_map in label_maps:
-        anatomy = anatomy_of(read_mask(label_map))
-        name = label_map.name.split(".")[0]
-        for seed in benchmark_seeds(heads, first=first_seed):
-            yield f"{name}-{seed}", synthesize_head(anatomy, benchmark_config(seed), seed)
