@@ -17,6 +17,7 @@ from brainmets.training.losses import (  # noqa: E402
     component_dice_cross_entropy,
     dice_cross_entropy,
     focal_tversky,
+    lesion_cross_entropy,
     supervised_loss,
 )
 
@@ -45,6 +46,13 @@ def test_dice_and_cross_entropy_by_hand() -> None:
     assert float(dice_cross_entropy(LOGITS, TARGET)) == pytest.approx(1 - dice + entropy)
     hardest = dice_cross_entropy(LOGITS, TARGET, dice_weight=0.0, top_share=2 / 7)
     assert float(hardest) == pytest.approx(-math.log(0.25))
+
+
+def test_lesion_cross_entropy_by_hand() -> None:
+    # two lesion voxels, and twenty that are added
+    expected = 2 * -math.log(0.25) / 22
+    assert float(lesion_cross_entropy(LOGITS, TARGET)) == pytest.approx(expected)
+    assert float(lesion_cross_entropy(LOGITS, torch.zeros_like(TARGET))) == 0.0
 
 
 def test_focal_tversky_by_hand() -> None:
@@ -97,10 +105,11 @@ def test_component_loss_by_hand_counts_every_lesion_alike() -> None:
     [
         dice_cross_entropy,
         lambda a, b: dice_cross_entropy(a, b, top_share=0.3),
+        lesion_cross_entropy,
         focal_tversky,
         component_dice_cross_entropy,
     ],
-    ids=["dice-ce", "topk", "focal-tversky", "cc-dice-ce"],
+    ids=["dice-ce", "topk", "lesion-ce", "focal-tversky", "cc-dice-ce"],
 )
 @pytest.mark.parametrize("dims", [2, 3])
 def test_gradients_agree_with_differences(
@@ -117,9 +126,12 @@ def test_gradients_agree_with_differences(
 
 
 def test_the_recipe_adds_the_terms_with_their_weights() -> None:
-    settings = LossSettings(tversky_weight=0.5, component_weight=2.0, tversky_missed=0.6)
+    settings = LossSettings(
+        lesion_entropy_weight=0.3, tversky_weight=0.5, component_weight=2.0, tversky_missed=0.6
+    )
     expected = (
         dice_cross_entropy(LOGITS, TARGET)
+        + 0.3 * lesion_cross_entropy(LOGITS, TARGET)
         + 0.5 * focal_tversky(LOGITS, TARGET, missed=0.6)
         + 2.0 * component_dice_cross_entropy(LOGITS, TARGET)
     )

@@ -78,7 +78,7 @@ class AugmentationSettings(_Settings):
 
 
 class LossSettings(_Settings):
-    """Dice plus cross-entropy under deep supervision; two more terms for small lesions, off."""
+    """Dice plus cross-entropy under deep supervision; three more terms for small lesions, off."""
 
     dice_weight: float = Field(default=1.0, description="of the Dice loss")
     cross_entropy_weight: float = Field(default=1.0, description="of the cross-entropy")
@@ -87,6 +87,11 @@ class LossSettings(_Settings):
         gt=0,
         le=1,
         description="cross-entropy is the mean over this share of the voxels, the hardest ones",
+    )
+    lesion_entropy_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="of the mean cross-entropy over the lesion voxels alone, beside that of all",
     )
     tversky_weight: float = Field(
         default=0.0, ge=0, description="of the focal Tversky loss (arXiv 1810.07842)"

@@ -22,6 +22,7 @@ __all__ = [
     "component_dice_cross_entropy",
     "dice_cross_entropy",
     "focal_tversky",
+    "lesion_cross_entropy",
     "supervised_loss",
 ]
 
@@ -30,6 +31,9 @@ IGNORE = 255
 
 SMOOTH = 1.0
 """Voxels added to both sides of the Dice ratio: an empty target then rewards an empty answer."""
+
+LESION_VOXELS = 20.0
+"""Added to the lesion voxels of a batch: two or three at a crop's edge then do not rule a step."""
 
 
 def dice_cross_entropy(
@@ -57,6 +61,21 @@ def dice_cross_entropy(
     dice = (2 * overlap + SMOOTH) / (claimed + there + SMOOTH)
     mean_entropy = _mean_of_hardest(entropy, counted, top_share)
     return dice_weight * (1 - dice) + cross_entropy_weight * mean_entropy
+
+
+def lesion_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean cross-entropy over the lesion voxels alone, so that rare ones move the weights.
+
+    In the mean over all voxels a 4 mm lesion is one part in ten thousand; with this term beside it
+    networks find lesions within a hundred steps instead of answering nothing (EXPERIMENTS.md).
+
+    Args:
+        logits: (B, 1, S).
+        target: (B, 1, S) of 0, 1 and `IGNORE`.
+    """
+    _, entropy, _, wanted = _terms(logits, target)
+    total, there = summed(torch.stack(((entropy * wanted).sum(), wanted.sum())))
+    return total / (there + LESION_VOXELS)
 
 
 def focal_tversky(
@@ -121,6 +140,8 @@ def _loss(logits: Tensor, target: Tensor, settings: LossSettings) -> Tensor:
         cross_entropy_weight=settings.cross_entropy_weight,
         top_share=settings.top_share,
     )
+    if settings.lesion_entropy_weight:
+        loss = loss + settings.lesion_entropy_weight * lesion_cross_entropy(logits, target)
     if settings.tversky_weight:
         loss = loss + settings.tversky_weight * focal_tversky(
             logits, target, missed=settings.tversky_missed, exponent=settings.tversky_exponent
