@@ -13,6 +13,7 @@ from brainmets.domain.errors import DatasetLayout
 from brainmets.domain.volume import Mask, Volume
 from brainmets.io import read_case, read_mask
 from brainmets.training.losses import IGNORE
+from brainmets.training.planes import plane_slices
 from brainmets.training.sources import SliceSource, SyntheticSource
 
 if TYPE_CHECKING:
@@ -113,9 +114,13 @@ def slice_blocks(root: Path) -> dict[str, int]:
 
 
 def read_volumes(root: Path, source: VolumeSource, plan: Plan, part: Part) -> Iterator[Sample]:
-    """Read every case of one part of a folder of volumes, prepared."""
+    """Read every case of one part of a folder of volumes, prepared; slice by slice for 2-D."""
     for folder in volume_folders(root, source, part):
         case, lesion = read_volume_case(folder, source)
+        if plan.dims == 2:
+            for flat, target in plane_slices(case, lesion, each=source.slices_per_plane):
+                yield prepare_sample(flat, target, plan, name=f"{folder.name}-{flat.case_id}")
+            continue
         yield prepare_sample(case, lesion, plan, name=folder.name)
 
 

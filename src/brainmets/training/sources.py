@@ -65,6 +65,11 @@ class VolumeSource(_Settings):
     ignore_lesions_of: tuple[str, ...] = Field(
         default=(), description="cases whose lesions count neither way, such as without enhancement"
     )
+    slices_per_plane: int = Field(
+        default=12,
+        ge=1,
+        description="2-D networks: slices cut from a volume along each axis, those with lesions",
+    )
     insertion: InsertionSettings | None = Field(
         default=None, description="metastases inserted into these volumes; none for as they are"
     )
