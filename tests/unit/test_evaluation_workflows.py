@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from brainmets.cli.evaluate import compare as compare_command
+from brainmets.cli.compare import compare as compare_command
 from brainmets.cli.evaluate import evaluate as evaluate_command
 from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.domain.errors import (

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from brainmets import __version__
-from brainmets.cli import doctor, evaluate, export, models, segment, service, training
+from brainmets.cli import (
+    benchmark,
+    compare,
+    doctor,
+    evaluate,
+    export,
+    models,
+    segment,
+    service,
+    training,
+)
 from brainmets.cli.helptext import help_of
 
 __all__ = ["app"]
@@ -60,7 +70,8 @@ _COMMANDS = (
     training.train,
     training.synthesize,
     evaluate.evaluate,
-    evaluate.compare,
+    compare.compare,
+    benchmark.benchmark,
     evaluate.split,
 )
 

@@ -1,4 +1,4 @@
-"""`brainmets evaluate`, `brainmets compare` and `brainmets split`."""
+"""`brainmets evaluate` and `brainmets split`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from brainmets.evaluation.scores import EmptyPolicy, ScorerName  # noqa: TC001
 
 if TYPE_CHECKING:
     from brainmets.evaluation.records import ScoreRun
-    from brainmets.workflows.compare import Comparison
 
-__all__ = ["compare", "evaluate", "split"]
+__all__ = ["evaluate", "split"]
 
 HEADLINES = {
     "brats-2023": ("lesionwise_dice", "lesionwise_hd95", "tp", "fn", "fp", "dice"),
@@ -116,53 +115,6 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def compare(
-    models: Annotated[
-        list[Path],
-        typer.Argument(help="Folders written by evaluate, or masks if --reference is given."),
-    ],
-    *,
-    out: Annotated[Path, typer.Option(help="Folder for comparison.json, .html and .pdf.")],
-    reference: Annotated[
-        Path | None, typer.Option(help="Expert masks: score the models first, as evaluate does.")
-    ] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="Scans to show the worst cases on, paired by case.")
-    ] = None,
-    region: Annotated[
-        str | None, typer.Option(help="Which region to compare; the first one by default.")
-    ] = None,
-    names: Annotated[
-        str | None, typer.Option(help="Names for the report, separated by commas.")
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(help="Processes for scoring masks; one a core by default.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the comparison as JSON for machines.")
-    ] = False,
-) -> None:
-    """Compare models on the same patients: paired tests, effect sizes, a report to print."""
-    from brainmets.workflows.compare import CompareOptions, comparison_document
-    from brainmets.workflows.compare import compare as run_comparison
-    from brainmets.workflows.evaluate import EvaluateOptions
-
-    options = CompareOptions(
-        reference=reference,
-        images=images,
-        region=region,
-        names=tuple(name.strip() for name in names.split(",")) if names else (),
-        scoring=EvaluateOptions(jobs=jobs),
-    )
-    with shown("Comparing", hidden=as_json) as step:
-        comparison, files = run_comparison(tuple(models), out, options, step)
-    if as_json:
-        typer.echo(json.dumps(comparison_document(comparison), ensure_ascii=False))
-        return
-    _show_comparison(comparison)
-    typer.echo(f"Written to {out}: {', '.join(path.name for path in files)}")
-
-
 def split(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The data set to divide.")],
     *,
@@ -218,30 +170,6 @@ def _show(run: ScoreRun) -> None:
     for case, line in run.failed.items():
         typer.echo(f"{case}: {line}", err=True)
     typer.echo(RESEARCH_USE_ONLY)
-
-
-def _show_comparison(comparison: Comparison) -> None:
-    for pair in comparison.pairs:
-        typer.echo(f"{pair.b} minus {pair.a}, paired by patient")
-        typer.echo(f"  {'':22} {'difference [95 %]':28} p (Holm)       dz     n")
-        for row in pair.rows:
-            change = row.test.difference
-            typer.echo(
-                f"  {row.figure:22} {_interval(change.value, change.low, change.high):28} "
-                f"{_number(row.p_holm):>8} {_number(row.test.cohen_dz):>8} {change.n:5}"
-            )
-        for row in pair.by_size:
-            typer.echo(
-                f"  {row.stratum:12} {row.lesions:5} lesions: {pair.a} found {row.found_a}, "
-                f"{pair.b} {row.found_b}"
-            )
-    for line in comparison.verdicts:
-        typer.echo(line)
-    typer.echo(RESEARCH_USE_ONLY)
-
-
-def _number(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3g}"
 
 
 def _interval(value: float, low: float, high: float) -> str:
