@@ -141,6 +141,12 @@ class OptimiserSettings(_Settings):
         le=1,
         description="share of the steps after which batch normalisation keeps its statistics",
     )
+    recalibrate_norm: int = Field(
+        default=0,
+        ge=0,
+        description="batches over which the statistics of batch normalisation are measured anew "
+        "for the averaged weights before each validation; 0 keeps the running ones",
+    )
     bf16: bool = Field(default=True, description="compute in bfloat16, keep weights in float32")
 
 
@@ -149,6 +155,11 @@ class ValidationSettings(_Settings):
 
     every: int = Field(default=200, gt=0, description="steps between validations")
     limit: int = Field(default=100_000, gt=0, description="at most this many cases each time")
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="validations without a better one after which the run ends; none for never",
+    )
     checkpoint_every: int = Field(default=50, gt=0, description="steps between checkpoints")
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,23 +12,26 @@ import torch
 from brainmets.domain.progress import Progress, silent
 from brainmets.models.registry import build
 from brainmets.training.checkpoint import History, load_checkpoint, save_checkpoint
-from brainmets.training.device import describe_machine
+from brainmets.training.device import choose_device, computes_bf16, describe_machine
 from brainmets.training.identity import accepted_sha256, recipe_sha256
+from brainmets.training.journal import EventFile, tell, write_curves
 from brainmets.training.losses import supervised_loss
+from brainmets.training.normalisation import freeze_norm, measure_norm, share_norm
+from brainmets.training.ranks import average_gradients, rank, shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from torch import Tensor, nn
 
     from brainmets.training.batches import Batches
     from brainmets.training.config import OptimiserSettings, Recipe
+    from brainmets.training.device import DeviceName
 
 __all__ = ["CHECKPOINT", "freeze_norm", "learning_rate", "train"]
 
 CHECKPOINT = "checkpoint.safetensors"
-NORMS = (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 
 
 def train(
@@ -39,20 +42,80 @@ def train(
     validate: Callable[[dict[str, Tensor]], dict[str, float]],
     start: dict[str, Tensor] | None = None,
     resume: bool = False,
+    device: DeviceName = "auto",
     progress: Progress = silent,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> tuple[dict[str, Tensor], History]:
     """Train to the recipe's last step; return the best averaged weights and the history.
 
     Every step depends on the recipe and its own number alone, so a run that was killed and
-    resumed follows the same loss curve.
+    resumed follows the same loss curve. Of several processes the first validates, writes and
+    speaks.
 
     Raises:
         CheckpointMismatch: `resume`, and the checkpoint belongs to another recipe.
     """
+    run = _begin(recipe, out, start=start, resume=resume, device=choose_device(device))
+    history, settings = run.history, recipe.optimiser
+    first, seconds_before, started = history.step, history.seconds, time.monotonic()
+    waited_before = history.waited_s
+    events = EventFile(out, first) if rank() == 0 else None
+    while not _finished(recipe, history):
+        step = history.step
+        data, target = batches.at(step)
+        if step >= settings.freeze_norm_at * settings.steps:
+            freeze_norm(run.network, run.average)
+        data = data.to(run.device).to(memory_format=run.layout)
+        target = target.to(run.device)
+        loss = _step(run.network, run.optimiser, data, target, recipe=recipe, step=step)
+        _update_average(run.average, run.network, step, settings.ema)
+        history.step = step + 1
+        history.losses.append(loss)
+        history.seconds = seconds_before + time.monotonic() - started
+        history.waited_s = waited_before + batches.waited_s
+        look = history.step == settings.steps or history.step % recipe.validation.every == 0
+        if look:
+            _look(run, batches, validate)
+        if events is not None:
+            events.add(history.step, {"loss": loss, "learning_rate": learning_rate(settings, step)})
+            if look:
+                events.add(history.step, history.validations[-1])
+            if look or history.step % recipe.validation.checkpoint_every == 0:
+                _keep(run, out)
+                events.flush()
+            if look:
+                say(tell(history, settings.steps, since_step=first, since_s=seconds_before))
+            progress("train", history.step / settings.steps)
+    return _on_cpu(run.best), history
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """Everything that changes from step to step."""
+
+    recipe: Recipe
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    average: dict[str, Tensor]
+    best: dict[str, Tensor]
+    history: History
+    device: torch.device
+    layout: torch.memory_format
+
+
+def _begin(
+    recipe: Recipe,
+    out: Path,
+    *,
+    start: dict[str, Tensor] | None,
+    resume: bool,
+    device: torch.device,
+) -> _Run:
+    """Build the network and bring it to where the run stands."""
     torch.manual_seed(recipe.seed)
     settings = recipe.optimiser
     layout = torch.channels_last if recipe.network.dims == 2 else torch.channels_last_3d
-    network = build(recipe.network).to(memory_format=layout).train()  # pyright: ignore[reportCallIssue]
+    network = share_norm(build(recipe.network)).to(device).to(memory_format=layout).train()  # pyright: ignore[reportCallIssue]
     if start is not None:
         network.load_state_dict(start, strict=False)  # counters of normalisation are not shipped
     optimiser = torch.optim.AdamW(
@@ -70,41 +133,61 @@ def train(
             optimiser=optimiser,
             accepted_sha256=accepted_sha256(recipe, out),
         )
-    history.machine = describe_machine()
-    started, seconds_before = time.monotonic(), history.seconds
+    history.machine = describe_machine(device)
+    return _Run(
+        recipe=recipe,
+        network=network,
+        optimiser=optimiser,
+        average={name: value.to(device) for name, value in average.items()},
+        best={name: value.to(device) for name, value in best.items()},
+        history=history,
+        device=device,
+        layout=layout,
+    )
 
-    for step in range(history.step, settings.steps):
-        data, target = batches.at(step)
-        if step >= settings.freeze_norm_at * settings.steps:
-            freeze_norm(network, average)
-        loss = _step(
-            network, optimiser, data.to(memory_format=layout), target, recipe=recipe, step=step
-        )
-        _update_average(average, network, step, settings.ema)
-        history.step = step + 1
-        history.losses.append(loss)
-        history.seconds = seconds_before + time.monotonic() - started
-        last = history.step == settings.steps
-        if last or history.step % recipe.validation.every == 0:
-            figures = validate(average)
-            history.validations.append({"step": float(history.step), **figures})
-            if figures["dice"] >= history.best:
-                history.best, history.best_step = figures["dice"], history.step
-                best.update({name: value.clone() for name, value in average.items()})
-        if last or history.step % recipe.validation.checkpoint_every == 0:
-            history.waited_s = batches.waited_s
-            save_checkpoint(
-                state,
-                network=network,
-                average=average,
-                best=best,
-                optimiser=optimiser,
-                history=history,
-                recipe_sha256=recipe_sha256(recipe),
-            )
-            _write_curves(out, history)
-        progress("train", history.step / settings.steps)
-    return best, history
+
+def _finished(recipe: Recipe, history: History) -> bool:
+    """Whether the last step is done, or validation has stopped rising for too long."""
+    if history.step >= recipe.optimiser.steps:
+        return True
+    patience = recipe.validation.patience
+    since_best = [v for v in history.validations if v["step"] > history.best_step]
+    return patience is not None and len(since_best) >= patience
+
+
+def _look(
+    run: _Run, batches: Batches, validate: Callable[[dict[str, Tensor]], dict[str, float]]
+) -> None:
+    """Validate the averaged weights, and keep them where they are the best so far."""
+    weights, history = run.average, run.history
+    wanted = run.recipe.optimiser.recalibrate_norm
+
+    def more() -> Iterator[Tensor]:
+        for number in range(1, wanted + 1):
+            data, _ = batches.again(history.step - 1, number)
+            yield data.to(run.device).to(memory_format=run.layout)
+
+    if wanted:
+        with _autocast(run.recipe, run.device):
+            weights = measure_norm(run.network, weights, more())
+    figures: dict[str, float] = shared(validate(_on_cpu(weights)) if rank() == 0 else None)
+    history.validations.append({"step": float(history.step), **figures})
+    if figures["dice"] >= history.best:
+        history.best, history.best_step = figures["dice"], history.step
+        run.best.update({name: value.clone() for name, value in weights.items()})
+
+
+def _keep(run: _Run, out: Path) -> None:
+    save_checkpoint(
+        out / CHECKPOINT,
+        network=run.network,
+        average=run.average,
+        best=run.best,
+        optimiser=run.optimiser,
+        history=run.history,
+        recipe_sha256=recipe_sha256(run.recipe),
+    )
+    write_curves(out, run.history)
 
 
 def learning_rate(settings: OptimiserSettings, step: int) -> float:
@@ -126,23 +209,20 @@ def _step(
 ) -> float:
     for group in optimiser.param_groups:
         group["lr"] = learning_rate(recipe.optimiser, step)
-    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.optimiser.bf16):
+    with _autocast(recipe, data.device):
         outputs = network(data)
     loss = supervised_loss(outputs, target, recipe.loss)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
+    average_gradients(network)
     torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optimiser.clip_norm)
     optimiser.step()
     return float(loss.detach())
 
 
-def freeze_norm(network: nn.Module, average: dict[str, Tensor]) -> None:
-    """Let batch normalisation use its averaged statistics from here on, as inference does."""
-    for name, module in network.named_modules():
-        if isinstance(module, NORMS) and module.training:
-            module.eval()
-            for buffer in ("running_mean", "running_var"):
-                getattr(module, buffer).copy_(average[f"{name}.{buffer}"])
+def _autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
+    enabled = recipe.optimiser.bf16 and computes_bf16(device)
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
 def _floats(network: nn.Module) -> dict[str, Tensor]:
@@ -151,6 +231,10 @@ def _floats(network: nn.Module) -> dict[str, Tensor]:
         for name, value in network.state_dict().items()
         if value.is_floating_point()
     }
+
+
+def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.cpu() for name, value in weights.items()}
 
 
 def _update_average(
@@ -162,15 +246,3 @@ def _update_average(
         for name, value in network.state_dict().items():
             if name in average:
                 average[name].lerp_(value, 1 - decay)
-
-
-def _write_curves(out: Path, history: History) -> None:
-    with (out / "loss.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["step", "loss"])
-        writer.writerows((step, f"{loss:.5f}") for step, loss in enumerate(history.losses, 1))
-    if history.validations:
-        with (out / "validation.csv").open("w", newline="", encoding="utf-8") as file:
-            rows = csv.DictWriter(file, list(history.validations[0]))
-            rows.writeheader()
-            rows.writerows(history.validations)

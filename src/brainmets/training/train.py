@@ -12,7 +12,7 @@ import numpy as np
 from brainmets.domain.errors import OutputExists, RecipeError
 from brainmets.domain.progress import Progress, silent
 from brainmets.inference import Bundle, OperatingPoint
-from brainmets.training.batches import Batches
+from brainmets.training.batches import Batches, open_pools
 from brainmets.training.card import write_card
 from brainmets.training.config import Recipe
 from brainmets.training.export import export_bundle
@@ -22,9 +22,12 @@ from brainmets.training.samples import split_of
 from brainmets.training.validation import mean_dice, read_held_out, score, validate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from brainmets.training.checkpoint import History
+    from brainmets.training.device import DeviceName
     from brainmets.training.validation import CaseScore
 
 __all__ = ["TrainingResult", "data_root", "run_recipe"]
@@ -47,7 +50,13 @@ def data_root() -> Path:
 
 
 def run_recipe(
-    path: Path, out: Path, *, resume: bool = False, progress: Progress = silent
+    path: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    device: DeviceName = "auto",
+    progress: Progress = silent,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> TrainingResult:
     """Train, validate, test on held-out cases, and write the bundle to `out/<name>`.
 
@@ -74,7 +83,7 @@ def run_recipe(
 
     root = data_root()
     watched = read_held_out(recipe, root, "validation", recipe.validation.limit)
-    batches = Batches(recipe, root, progress)
+    batches = Batches(recipe, open_pools(recipe, root, progress))
 
     def look(weights: dict[str, Tensor]) -> dict[str, float]:
         return validate(recipe, weights, watched)
@@ -87,7 +96,9 @@ def run_recipe(
             validate=look,
             start=_start(recipe),
             resume=resume,
+            device=device,
             progress=progress,
+            say=say,
         )
     finally:
         batches.close()
