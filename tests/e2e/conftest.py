@@ -29,7 +29,7 @@ from tests.e2e.dicom import dicom_zip
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
@@ -146,18 +146,35 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
+def refused() -> list[str]:
+    """Parts of addresses whose refusal a test provokes: the browser logs each as an error."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, address: str, refused: list[str]) -> Iterator[Page]:
     """A fresh page that must not complain on its console nor ask anyone outside."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    trouble: list[str] = []
+    watch(context, address, trouble, refused)
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
-    trouble: list[str] = []
-    page.on("console", lambda message: message.type == "error" and trouble.append(message.text))
-    page.on("pageerror", lambda error: trouble.append(str(error)))
-    page.on("request", lambda request: _note_outside(request.url, address, trouble))
     yield page
     context.close()
     assert trouble == []
+
+
+def watch(context: BrowserContext, address: str, trouble: list[str], refused: list[str]) -> None:
+    """Note every error on a console and every request that leaves the machine."""
+
+    def console(message: ConsoleMessage) -> None:
+        wanted = any(part in message.location.get("url", "") for part in refused)
+        if message.type == "error" and not wanted:
+            trouble.append(message.text)
+
+    context.on("console", console)
+    context.on("weberror", lambda error: trouble.append(str(error.error)))
+    context.on("request", lambda request: _note_outside(request.url, address, trouble))
 
 
 def _note_outside(url: str, address: str, trouble: list[str]) -> None:

@@ -66,7 +66,7 @@ def test_a_nifti_head_from_upload_to_download(
         assert np.abs(place_mm(found) - lesion.centre_ras_mm).max() <= 2.0  # one voxel
     shoot(page, "nifti")
     with page.expect_download() as waiting:
-        page.get_by_role("button", name="All files (zip)").click()
+        page.get_by_role("button", name="Everything").click()
     archive = zipfile.ZipFile(io.BytesIO(Path(waiting.value.path()).read_bytes()))
     assert {"mask.nii.gz", "lesions.csv", "report.json", "overlay.png"} <= set(archive.namelist())
     unpacked = Path(waiting.value.path()).with_name("mask.nii.gz")
@@ -76,10 +76,78 @@ def test_a_nifti_head_from_upload_to_download(
     assert mask.shape == data.shape
     assert np.allclose(mask.affine, geometry.affine)
 
-    address_of_result = page.url
-    page.goto("about:blank")
-    page.goto(address_of_result)
-    assert bench(page).locator("tbody tr").count() == len(LESIONS)
+
+def test_a_reload_and_a_second_tab_come_back_to_the_same_place(
+    page: Page, address: str, nifti: Path
+) -> None:
+    upload(page, address, nifti)
+    found = bench(page)
+    found.locator("tbody tr").nth(1).click()
+    found.get_by_label("Sensitivity", exact=False).fill("0.3")
+    found.locator("figure.main canvas").focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowUp")
+    expect(found).to_have_attribute("data-settled", "0.70", timeout=60_000)
+    at = found.get_attribute("data-at") or ""
+    page.wait_for_function("at => location.hash.includes(`at=${at}&`)", arg=at)
+    assert "head_t1c" not in page.url  # no name of a file, which may be a patient's
+    place = page.url
+    page.reload()
+    assert bench(page).get_attribute("data-at") == at
+    tab = page.context.new_page()
+    tab.set_default_timeout(60_000)
+    tab.goto(place)
+    found = bench(tab)
+    assert found.get_attribute("data-at") == at
+    assert "70 %" in (found.locator(".sensitivity output").text_content() or "")
+    expect(found.locator("tbody tr").nth(1)).to_have_attribute("aria-current", "true")
+    tab.close()
+
+
+@pytest.mark.parametrize("kind", ["nifti", "dicom"])
+def test_a_result_is_taken_away_in_every_format(
+    page: Page, address: str, kind: str, request: pytest.FixtureRequest
+) -> None:
+    upload(page, address, request.getfixturevalue(kind))
+    found = bench(page)
+    begins = {
+        "PDF report": b"%PDF",
+        "Mask · NIfTI": b"\x1f\x8b",
+        "Table · CSV": b"id,",
+        "Report · JSON": b"{",
+        "Everything · zip": b"PK",
+        "DICOM-SEG": bytes(128) + b"DICM",
+        "RTSTRUCT": bytes(128) + b"DICM",
+    }
+    for label, begin in begins.items():
+        with page.expect_download() as waiting:
+            found.get_by_role("button", name=label).click()
+        assert Path(waiting.value.path()).read_bytes().startswith(begin), label
+        assert waiting.value.suggested_filename.startswith("brainmets-")
+    shoot(page, f"taken-{kind}")
+
+
+def test_a_format_that_cannot_be_made_is_explained(
+    page: Page, address: str, nifti: Path, refused: list[str]
+) -> None:
+    upload(page, address, nifti)
+    found = bench(page)
+    refusal = {
+        "type": "urn:brainmets:E_OPTION",
+        "title": "t",
+        "status": 422,
+        "code": "E_OPTION",
+        "detail": "d",
+        "found": "images that are not DICOM",
+        "expected": "a DICOM series",
+        "remedy": "take the NIfTI mask",
+    }
+    refused.append("exports/seg.dcm")
+    page.route("**/exports/seg.dcm", lambda route: route.fulfill(status=422, json=refusal))
+    found.get_by_role("button", name="DICOM-SEG").click()
+    alert = found.get_by_role("alert")
+    expect(alert).to_contain_text("E_OPTION")
+    expect(alert).to_contain_text("What to do: take the NIfTI mask.")
 
 
 def test_a_dicom_zip_lands_in_the_same_place(page: Page, address: str, dicom: Path) -> None:
@@ -138,28 +206,61 @@ def test_the_pointer_and_the_keys_move_through_the_head(
     page.keyboard.press("ArrowRight")
 
 
-def test_sensitivity_rejection_and_the_corrected_mask(
-    page: Page, address: str, nifti: Path, head: tuple[np.ndarray, Geometry]
-) -> None:
+def test_lesions_are_judged_undone_and_saved(page: Page, address: str, nifti: Path) -> None:
     upload(page, address, nifti)
     found = bench(page)
-    slider = found.get_by_label("Sensitivity", exact=False)
-    slider.fill("0.1")
-    page.wait_for_timeout(1500)
-    assert found.locator("tbody tr").count() <= len(LESIONS)
-    slider.fill("0.4")
-    found.locator("tbody tr").nth(1).wait_for()
-    found.get_by_label("Keep lesion 2").uncheck()
-    assert "1 kept" in (found.locator(".actions").text_content() or "")
-    shoot(page, "rejected")
-    found.get_by_role("button", name="Save the kept lesions").click()
+    rows = found.locator("tbody tr")
+    rows.nth(1).click()
+    words = found.get_by_role("group", name="What the selected lesion is")
+    words.get_by_role("button", name="Not a lesion").click()
+    expect(found.get_by_label("Keep lesion 2")).not_to_be_checked()
+    expect(found.locator(".total")).to_contain_text("1 kept")
+    found.get_by_role("button", name="Undo").click()
+    expect(found.get_by_label("Keep lesion 2")).to_be_checked()
+    found.get_by_role("button", name="Redo").click()
+    found.locator("figure.main canvas").focus()
+    page.keyboard.press("ArrowRight")  # to the first again
+    page.keyboard.press("2")
+    found.get_by_label("Comment on the selected lesion").fill("dural?")
+    found.get_by_label("Comment on the selected lesion").press("Enter")
+    shoot(page, "judged")
+    page.reload()  # unsaved words outlive it
+    found = bench(page)
+    expect(found.get_by_label("Keep lesion 2")).not_to_be_checked()
+    found.get_by_role("button", name="Save", exact=True).click()
+    expect(found.locator(".verdicts")).to_contain_text("Saved")
     with page.expect_download() as waiting:
-        page.get_by_role("button", name="Corrected mask").click()
+        found.get_by_role("button", name="Mask · NIfTI").click()
     path = Path(waiting.value.path()).with_name("corrected.nii.gz")
     path.write_bytes(Path(waiting.value.path()).read_bytes())
     assert set(np.unique(np.asanyarray(nibabel.load(path).dataobj))) == {0, 1}
     page.reload()
-    assert not bench(page).get_by_label("Keep lesion 2").is_checked()
+    found = bench(page)
+    expect(found.get_by_label("Keep lesion 2")).not_to_be_checked()
+    rows.nth(0).click()
+    pressed = found.locator(".words button[aria-pressed=true]")
+    expect(pressed).to_have_text("Uncertain")
+    assert found.get_by_label("Comment on the selected lesion").input_value() == "dural?"
+
+
+def test_a_click_on_a_lesion_selects_its_row(page: Page, address: str, nifti: Path) -> None:
+    upload(page, address, nifti)
+    found = bench(page)
+    rows = found.locator("tbody tr")
+    canvas = found.locator("figure.main canvas")
+    rows.nth(0).click()
+    page.wait_for_timeout(500)
+    there = [int(v) for v in (found.get_attribute("data-at") or "").split(",")]
+    place = [float(v) for v in (canvas.get_attribute("data-cross") or "").split(",")]
+    rows.nth(1).click()
+    here = [int(v) for v in (found.get_attribute("data-at") or "").split(",")]
+    canvas.focus()
+    for _ in range(abs(there[2] - here[2])):  # to the other lesion's slice, nothing selected
+        page.keyboard.press("ArrowUp" if there[2] > here[2] else "ArrowDown")
+    expect(rows.nth(1)).to_have_attribute("aria-current", "true")
+    canvas.click(position={"x": place[0], "y": place[1]})
+    expect(rows.nth(0)).to_have_attribute("aria-current", "true")
+    assert np.abs(place_mm(found) - LESIONS[0].centre_ras_mm).max() <= 2.0  # one voxel
 
 
 def test_two_models_side_by_side(page: Page, address: str, nifti: Path) -> None:

@@ -10,10 +10,11 @@ import httpx
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from brainmets.api.schemas import JobView
 from brainmets.api.settings import Settings
 from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.domain.errors import OptionError
-from brainmets.ui import connection
+from brainmets.ui import connection, result
 from brainmets.ui.progress import overall
 from brainmets.ui.server import page_config, serve
 from brainmets.ui.start import DEMO_VARIABLE
@@ -147,12 +148,16 @@ def test_a_result_comes_back_with_its_address(open_page: Any) -> None:
     assert "SMITH_*head*.nii" in shown
     assert "The head is cut off at the top" in shown
     assert "attention" in shown
-    labels = [button.proto.label for button in page.get("download_button")]
-    assert [label.partition(" (")[0] for label in labels] == [
-        "Mask",
-        "Lesion table",
-        "All files",
-    ] or [label.partition(" (")[0] for label in labels] == ["Lesion table", "Mask", "All files"]
+
+
+def test_the_workbench_is_told_numbers_and_addresses_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(result, "browser_access", lambda: {"base": "/api", "token": ""})
+    job = JobView.model_validate(JOB | {"result": RESULT, "files": FILES})
+    assert job.result is not None
+    told = result.workbench_data(job, job.result)
+    assert told["files"] == ["mask.nii.gz", "lesions.csv"]
+    assert told["lesions"][0]["volume_mm3"] == 10.0
+    assert "SMITH" not in json.dumps(told)
 
 
 def test_another_model_is_asked_and_shown_beside(open_page: Any) -> None:

@@ -3,7 +3,7 @@
 A job's `view` folder holds
 - `meta.json`       `ViewMeta`
 - `image.u16`       the image on 0…4095, little-endian, x fastest
-- `probability.u8`  the probability on 0…255
+- `probability.u8`  how many of `meta.probability_levels` the probability reaches
 - `labels.u8`       the lesion ids
 - `probability.npy` the probability on the input's own grid, to threshold again
 
@@ -24,13 +24,14 @@ from brainmets.api.schemas import ViewMeta
 from brainmets.domain import Geometry, Volume
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from brainmets.domain import Mask, Report
 
-__all__ = ["DisplayGrid", "load_probability", "pack_labels", "save_view"]
+__all__ = ["DisplayGrid", "count_levels", "load_probability", "pack_labels", "save_view"]
 
 Number = TypeVar("Number", bound=np.number)
 
@@ -41,6 +42,9 @@ TOP_LEVEL = 4095
 RANGE_PERCENTILES = (0.05, 99.95)
 WINDOW_PERCENTILES = (1.0, 99.6)
 """Of the voxels above the background: a first look that neither burns out nor hides."""
+
+SLIDER_LEVELS = tuple(n / 200 for n in range(4, 201))
+"""Probabilities that the page can choose as a threshold: 2 % to 100 % by half percents."""
 
 GZIP_LEVEL = 1
 """Loopback is fast: the least effort that removes air."""
@@ -89,8 +93,9 @@ def save_view(report: Report, folder: Path) -> ViewMeta:
     high = max(high, low + 1e-6)
     scaled = np.clip((image - low) * (TOP_LEVEL / (high - low)), 0, TOP_LEVEL).astype("<u2")
     _write_gzip(folder / "image.u16.gz", scaled)
+    levels = _levels(prediction.provenance.settings)
     probability = grid.apply(prediction.probability.data)
-    _write_gzip(folder / "probability.u8.gz", np.floor(probability * 255.0).astype(np.uint8))
+    _write_gzip(folder / "probability.u8.gz", count_levels(probability, levels))
     (folder / "labels.u8.gz").write_bytes(pack_labels(prediction.mask, grid))
     np.save(folder / "probability.npy", prediction.probability.data)
 
@@ -100,6 +105,7 @@ def save_view(report: Report, folder: Path) -> ViewMeta:
         spacing_mm=grid.geometry.spacing_mm,
         affine=tuple(tuple(float(v) for v in row) for row in grid.geometry.affine),
         levels=(low, high),
+        probability_levels=levels,
         window=_first_window(scaled),
         native_axes=grid.axes,
         native_flips=grid.flips,
@@ -118,6 +124,26 @@ def save_view(report: Report, folder: Path) -> ViewMeta:
     (folder / "native.json").write_text(json.dumps(native))
     (folder / "meta.json").write_text(meta.model_dump_json())
     return meta
+
+
+def count_levels(probability: NDArray[np.float32], levels: tuple[float, ...]) -> NDArray[np.uint8]:
+    """Return how many of the rising `levels`, at most 255, each probability reaches.
+
+    A byte of n or more means exactly `probability >= np.float32(levels[n - 1])`, the comparison
+    that `find_lesions` makes; so lesions found in the bytes are those found in the floats.
+    """
+    edges = np.array(levels, dtype=np.float32)
+    counts = np.zeros(probability.shape, dtype=np.uint8)
+    reached = probability >= edges[0]  # few voxels of a head: the search is spared the rest
+    counts[reached] = np.searchsorted(edges, probability[reached], side="right")
+    return counts
+
+
+def _levels(settings: Mapping[str, float | int | str | bool]) -> tuple[float, ...]:
+    """The slider's levels with the model's own operating point among them."""
+    own = (settings.get(name) for name in ("threshold", "peak"))
+    finite = {float(value) for value in own if isinstance(value, (int, float)) and 0 < value <= 1}
+    return tuple(sorted({*SLIDER_LEVELS, *finite}))
 
 
 def load_probability(folder: Path) -> Volume:

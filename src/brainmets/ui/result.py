@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import html
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from brainmets.domain.errors import BrainmetsError, UnknownJob
-from brainmets.ui.connection import browser_access, make_client
+from brainmets.ui.connection import browser_access
 from brainmets.ui.progress import show_other_progress
-from brainmets.ui.texts import explain, plain, size, when
+from brainmets.ui.texts import explain, plain, when
 from brainmets.ui.viewer import workbench
 
 if TYPE_CHECKING:
@@ -20,19 +19,6 @@ if TYPE_CHECKING:
     from brainmets.api.schemas import JobResult, JobView
 
 __all__ = ["show_result", "workbench_data"]
-
-FILE_LABELS = {
-    "mask.nii.gz": "Mask",
-    "mask.png": "Mask",
-    "lesions.csv": "Lesion table",
-    "report.json": "Report",
-    "overlay.png": "Overview picture",
-    "probability.nii.gz": "Probability map",
-    "mask-reviewed.nii.gz": "Corrected mask",
-    "mask-reviewed.png": "Corrected mask",
-    "lesions-reviewed.csv": "Corrected table",
-}
-ALL_FILES = "all.zip"
 
 
 def show_result(client: Client, job: JobView, result: JobResult) -> None:
@@ -61,7 +47,6 @@ def show_result(client: Client, job: JobView, result: JobResult) -> None:
     if other is not None and other.state != "done":
         show_other_progress(other)
     workbench(workbench_data(job, result, other), key=f"bench-{job.id}")
-    _downloads(job)
     _provenance(job, result)
 
 
@@ -117,39 +102,9 @@ def workbench_data(job: JobView, result: JobResult, other: JobView | None = None
         "lesions": [asdict(lesion) for lesion in result.lesions],
         "review": None if job.review is None else job.review.model_dump(mode="json"),
         "point": result.operating_point,
-        "pixels": result.view.units == "px",
+        "midline_x_mm": float(result.provenance.settings.get("midline_x_mm", 0.0)),
+        "files": [file.name for file in job.files],
     }
-
-
-def _downloads(job: JobView) -> None:
-    known = sorted(job.files, key=lambda f: (f.name not in FILE_LABELS, f.name))
-    shown = [file for file in known if file.name in FILE_LABELS] or known[:5]
-    columns = st.columns(len(shown) + 1)
-    for column, file in zip(columns, shown, strict=False):
-        column.download_button(
-            f"{FILE_LABELS.get(file.name, file.name)} ({size(file.size)})",
-            data=partial(_fetch, job.id, file.name),
-            file_name=file.name,
-            mime=file.media_type,
-            on_click="ignore",
-            width="stretch",
-            key=f"file-{file.name}",
-        )
-    columns[-1].download_button(
-        "All files (zip)",
-        data=partial(_fetch, job.id, ALL_FILES),
-        file_name=f"brainmets-{job.id}.zip",
-        mime="application/zip",
-        on_click="ignore",
-        width="stretch",
-        key="file-all",
-        type="primary",
-    )
-
-
-def _fetch(job_id: str, name: str) -> bytes:
-    with make_client() as client:
-        return client.file(job_id, name)
 
 
 def _provenance(job: JobView, result: JobResult) -> None:

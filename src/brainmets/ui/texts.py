@@ -19,7 +19,6 @@ __all__ = [
     "explain_problem",
     "plain",
     "quality",
-    "size",
     "when",
 ]
 
@@ -80,12 +79,3 @@ def quality(card: str) -> str:
     lines = (line.strip() for line in after.partition("\n## ")[0].splitlines()[1:])
     first = next((line for line in lines if line and not line.startswith("|")), "")
     return re.sub(r"[*`_]", "", first).partition("; threshold")[0].rstrip(".")
-
-
-def size(number_of_bytes: int) -> str:
-    """Return a file's size as people read it."""
-    if number_of_bytes < 1000:
-        return f"{number_of_bytes} B"
-    if number_of_bytes < 1_000_000:
-        return f"{number_of_bytes / 1000:.0f} kB"
-    return f"{number_of_bytes / 1_000_000:.1f} MB"

@@ -1,7 +1,8 @@
 """The workbench on the result page: our own viewer, as a Streamlit component without an iframe.
 
-It draws on plain canvases, so it needs no WebGL, no build step and nothing from outside. Voxels
-travel from the service to the browser as they are; Streamlit carries only small JSON.
+It draws on plain canvases, and the head in space by WebGL2 where the browser has it; there is no
+build step and nothing from outside. Voxels travel from the service to the browser as they are;
+Streamlit carries only small JSON.
 """
 
 from __future__ import annotations
@@ -12,16 +13,28 @@ from brainmets.ui.component import build
 
 __all__ = ["SCRIPTS", "workbench"]
 
-SCRIPTS = ("scan.js", "pane.js", "table.js", "bench.js", "mount.js")
+SCRIPTS = (
+    "scan.js",
+    "candidates.js",
+    "readings.js",
+    "place.js",
+    "paint.js",
+    "pane.js",
+    "shaders.js",
+    "render.js",
+    "montage.js",
+    "table.js",
+    "verdicts.js",
+    "sensitivity.js",
+    "looks.js",
+    "keys.js",
+    "takeaway.js",
+    "bench.js",
+    "mount.js",
+)
 """In this order they are one module, after the shared ones."""
 
 
-def workbench(data: dict[str, Any], *, key: str) -> Any:
-    """Show a result; return the component's state, `saved` being the last saved review."""
-    return build("bench", "viewer", SCRIPTS, "bench.css")(
-        data=data, key=key, on_saved_change=_nothing
-    )
-
-
-def _nothing() -> None:
-    """Let the page run again."""
+def workbench(data: dict[str, Any], *, key: str) -> None:
+    """Show a result; what the reader says of it goes from the browser to the service."""
+    build("bench", "viewer", SCRIPTS, "bench.css")(data=data, key=key)

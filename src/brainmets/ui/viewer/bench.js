@@ -1,17 +1,11 @@
 // The workbench: panes, controls and the lesion table, kept in step.
 
-const COLOURS = {
-  lesion: [255, 176, 46], selected: [64, 224, 208], rejected: [160, 160, 168],
-  other: [224, 120, 255], both: [110, 200, 120],
-};
-const SETTLE_MS = 120; // after the slider's last move, before the service is asked
+const WARM_MS = 300; // after the first picture: the slider's first move finds its candidates counted
+const NEAR_PX = [[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1], [1, 1], [1, -1], [-1, 1], [-1, -1]];
 
 class Bench {
-  constructor(root, hooks) {
+  constructor(root) {
     this.root = root;
-    this.hooks = hooks;
-    this.colours = COLOURS;
-    this.rejected = new Set();
     this.selected = null;
     this.lesions = [];
     this.at = [0, 0, 0];
@@ -20,34 +14,57 @@ class Bench {
       window: [0, TOP_LEVEL], opacity: 0.28, outline: true, cross: true, map: false,
       mirrored: false, zoom: 1, differ: false,
     };
-    this.resizing = new ResizeObserver(() => this.draw());
+    this.readings = new Readings(() => this.#judged());
+    this.resizing = new ResizeObserver(() => this.redraw());
+    root.addEventListener("keydown", (event) => this.keys?.press(event, this.main));
   }
 
   async open(data) {
     this.data = data;
     this.root.replaceChildren(element("p", "waiting", "Loading the images…"));
     this.root.setAttribute("aria-busy", "true");
+    this.draft = new Draft(data.job);
+    this.place = new Place(data.job);
     try {
       const other = data.other && `/v1/jobs/${data.other.job}`;
       this.service = new Service(data);
       this.scan = await Scan.load(this.service, this.job, data.view, other);
     } catch (error) {
-      const text = error.text ?? `E_SERVICE: ${error.message}`;
-      this.root.replaceChildren(element("p", "failure", text));
+      const problem = error instanceof Refusal ? error : { code: "E_SERVICE", found: error.message };
+      this.root.replaceChildren(problemBox(problem));
       return;
     }
     this.look.window = [...data.view.window];
     this.lesions = data.lesions;
-    const review = data.other ? null : data.review; // two models are compared as they answered
-    this.rejected = new Set(review?.rejected ?? []);
-    this.point = review?.operating_point ?? data.point;
+    this.point = { threshold: 0.5, peak: data.point.threshold ?? 0.5, ...data.point };
+    this.savedPeak = this.point.peak;
     this.#build();
-    const first = this.lesions[0];
-    if (first) this.goTo(first);
-    else this.moveTo(this.scan.shape.map((n) => Math.floor(n / 2)));
-    if (review) await this.#again(this.point.peak, this.point.threshold, review.rejected);
+    await this.#comeBack();
     this.root.setAttribute("aria-busy", "false");
     this.root.dataset.ready = "yes";
+  }
+
+  // To what the reader had: saved or unsaved words, then the threshold and place of the address.
+  async #comeBack() {
+    const { data } = this;
+    const place = this.place.read();
+    if (!data.other) {
+      const draft = this.draft.read();
+      const review = draft ?? data.review;
+      const point = { ...this.sensitivity.own, ...review?.operating_point };
+      this.savedPeak = data.review?.operating_point.peak ?? this.sensitivity.own.peak;
+      if (review) await this.sensitivity.show(point, review);
+      if (draft) this.#judged();
+      if (draft) this.verdicts.note("Not saved yet: your words of this tab are still here.");
+      if (place.peak && place.peak !== this.point.peak) await this.sensitivity.showPeak(place.peak);
+    }
+    const chosen = this.lesions.find(({ id }) => id === place.lesion) ?? (place.at ? null : this.lesions[0]);
+    if (chosen) this.goTo(chosen);
+    if (place.at) this.moveTo(this.scan.inside(place.at));
+    else if (!chosen) this.moveTo(this.scan.box.map(([low, high]) => Math.floor((low + high) / 2)));
+    if (place.view) this.promote(place.view, false);
+    this.restored = true;
+    if (!data.other) setTimeout(() => this.scan && this.candidates, WARM_MS);
   }
 
   get job() {
@@ -58,108 +75,67 @@ class Bench {
     return this.data.view.kind === "slices";
   }
 
+  get pixels() {
+    return this.data.view.units === "px";
+  }
+
+  get candidates() {
+    this.sought ??= new Candidates(this.scan, { midline_x_mm: this.data.midline_x_mm });
+    return this.sought;
+  }
+
   #build() {
     const { other } = this.data;
+    const layout = element("div", "layout");
     const panes = element("div", this.slices || other ? "panes pair" : "panes");
-    this.panes = other
-      ? [
-          new Pane(this, "axial", { title: this.data.model }),
-          new Pane(this, "axial", { title: other.model, other: true }),
-        ]
-      : this.slices
-      ? [
-          new Pane(this, "axial", { overlay: false, title: "Image" }),
-          new Pane(this, "axial", { title: "With lesions" }),
-        ]
-      : ["axial", "coronal", "sagittal"].map((plane) => new Pane(this, plane));
+    if (other) {
+      this.panes = [
+        new Pane(this, "axial", { title: this.data.model }),
+        new Pane(this, "axial", { title: other.model, other: true }),
+      ];
+    } else if (this.slices) {
+      this.panes = [
+        new Pane(this, "axial", { overlay: false, title: "Image" }),
+        new Pane(this, "axial", { title: "With lesions" }),
+      ];
+    } else {
+      this.space = spaceView(this);
+      this.panes = [...["axial", "coronal", "sagittal"].map((plane) => new Pane(this, plane)), this.space];
+    }
     if (this.slices) this.look.cross = false;
     if (other) this.look.differ = true;
+    this.frame = panes;
     panes.append(...this.panes.map((pane) => pane.root));
     this.readout = element("output", "readout");
-    this.scroller = this.#slider("Slice", 0, this.scan.shape[2] - 1, 1, 0, (value) => {
-      this.moveTo([this.at[0], this.at[1], Math.round(value)]);
-    });
-    this.scroller.root.classList.add("scroller");
-    this.scroller.root.hidden = this.scan.shape[2] < 2;
     const stage = element("div", "stage");
     if (other && !this.slices) stage.append(this.#planes());
-    stage.append(panes, this.scroller.root, this.readout);
+    stage.append(panes, this.#scroller(), this.readout);
     const side = element("aside", "side");
+    this.keys = new Keys(this);
     this.table = new LesionTable(this);
-    side.append(this.table.root, ...(other ? [] : [this.#sensitivity()]), this.#looks());
-    this.root.replaceChildren(stage, side);
-    this.panes.forEach((pane) => this.resizing.observe(pane.canvas));
-    this.promote("axial");
+    this.looks = new Looks(this);
+    side.append(this.table.root);
+    if (!other) {
+      this.verdicts = new Verdicts(this);
+      this.sensitivity = new Sensitivity(this);
+      side.append(this.verdicts.root, this.sensitivity.root);
+    }
+    side.append(this.looks.root);
+    layout.append(stage, side, new Takeaway(this).root);
+    this.root.replaceChildren(layout, this.keys.help);
+    this.panes.forEach((pane) => this.resizing.observe(pane.root));
+    this.promote("axial", false);
     this.table.fill();
+    this.verdicts?.fill();
   }
 
-  #slider(label, min, max, step, value, act) {
-    const root = element("label", "slider");
-    const input = element("input");
-    Object.assign(input, { type: "range", min, max, step, value });
-    const shown = element("output");
-    root.append(element("span", "", label), input, shown);
-    const control = { root, input, show: (text) => (shown.textContent = text) };
-    input.addEventListener("input", () => act(Number(input.value)));
-    return control;
-  }
-
-  #toggle(label, key, title) {
-    const root = element("label", "toggle");
-    const input = element("input");
-    input.type = "checkbox";
-    input.checked = this.look[key];
-    root.title = title;
-    input.addEventListener("change", () => {
-      this.look[key] = input.checked;
-      this.draw();
-    });
-    root.append(input, element("span", "", label));
-    this.toggles = { ...this.toggles, [key]: input };
-    return root;
-  }
-
-  #looks() {
-    const root = element("fieldset", "looks");
-    root.append(element("legend", "", "Display"));
-    const opacity = this.#slider("Overlay", 0, 1, 0.02, this.look.opacity, (value) => {
-      this.look.opacity = value;
-      this.draw();
-    });
-    const { look } = this;
-    const setWindow = () => {
-      const width = Number(width_.input.value), level = Number(level_.input.value);
-      look.window = [level - width / 2, level + width / 2];
-      this.draw();
-    };
-    const width_ = this.#slider("Window", 40, 6000, 10, look.window[1] - look.window[0], setWindow);
-    const level_ = this.#slider("Level", 0, TOP_LEVEL, 10, (look.window[0] + look.window[1]) / 2, setWindow);
-    this.windowControls = { width_, level_ };
-    const toggles = element("div", "toggles");
-    toggles.append(
-      this.#toggle("Outline", "outline", "Outline of each lesion (o)"),
-      this.#toggle("Crosshair", "cross", "Crosshair (x)"),
-      this.data.other
-        ? this.#toggle("Disagreement", "differ", "Green: both models; otherwise the colour of the one that marks it (d)")
-        : this.#toggle("Confidence map", "map", "The network's probability everywhere (p)"),
-    );
-    if (!this.slices) {
-      toggles.append(this.#toggle("Neurological", "mirrored", "Patient's left on the left; radiological otherwise (n)"));
-    }
-    const zoom = element("div", "zoom");
-    for (const [text, title, factor] of [["−", "Smaller", 1 / 1.4], ["+", "Larger", 1.4], ["Fit", "Whole image", 0]]) {
-      const button = element("button", "", text);
-      button.type = "button";
-      button.title = title;
-      button.addEventListener("click", () => this.zoomBy(factor));
-      zoom.append(button);
-    }
-    toggles.append(zoom);
-    root.append(opacity.root, width_.root, level_.root, toggles);
-    const keys = this.slices
-      ? "↑ ↓ or wheel: slice · drag right: window · ctrl+wheel: zoom"
-      : "↑ ↓ or wheel: slice · ← →: lesions · drag right: window · double-click: enlarge · ctrl+wheel: zoom";
-    root.append(element("p", "hint", keys));
+  #scroller() {
+    const root = element("label", "scroller");
+    this.slider = element("input");
+    Object.assign(this.slider, { type: "range", min: 0, max: this.scan.shape[2] - 1, step: 1 });
+    this.slider.addEventListener("input", () => this.moveTo([this.at[0], this.at[1], Number(this.slider.value)]));
+    root.append(element("span", "", "Slice"), this.slider);
+    root.hidden = this.scan.shape[2] < 2;
     return root;
   }
 
@@ -168,118 +144,137 @@ class Bench {
     const root = element("div", "planes");
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", "Plane");
-    for (const plane of Object.keys(PLANES)) {
-      const button = element("button", "", PLANES[plane].name);
-      button.type = "button";
-      button.addEventListener("click", () => this.promote(plane));
-      button.dataset.plane = plane;
-      root.append(button);
-    }
-    this.planeButtons = [...root.children];
+    this.planeButtons = Object.keys(PLANES).map((plane) => {
+      const one = button(PLANES[plane].name, () => this.promote(plane));
+      one.dataset.plane = plane;
+      return one;
+    });
+    root.append(...this.planeButtons);
     return root;
   }
 
-  #sensitivity() {
-    const root = element("fieldset", "sensitivity");
-    root.append(element("legend", "", "Sensitivity"));
-    const start = this.point.peak ?? this.point.threshold ?? 0.5;
-    // It moves the peak that a lesion must reach; outlines stay where they are. Right finds more.
-    const slider = this.#slider("", 0.02, 0.98, 0.01, 1 - start, (value) => this.#settle(1 - value));
-    slider.input.setAttribute("aria-label", "Sensitivity: fewer false alarms to the left, more found to the right");
-    const ends = element("div", "ends");
-    ends.append(element("span", "", "fewer false alarms"), element("span", "", "finds more"));
-    this.status = element("p", "hint status");
-    this.status.setAttribute("role", "status");
-    this.sensitivity = slider;
-    slider.show(start.toFixed(2));
-    root.append(slider.root, ends, this.status);
-    return root;
+  colourOf(id) {
+    return COLOURS[this.readings.label(id) ?? "unread"];
   }
 
-  #settle(peak) {
-    this.sensitivity.show(peak.toFixed(2));
-    clearTimeout(this.settling);
-    this.settling = setTimeout(() => this.#again(peak), SETTLE_MS);
-  }
-
-  async #again(peak, threshold = Math.min(peak, this.data.point.threshold ?? 0.5), rejected = null) {
-    this.asked = (this.asked ?? 0) + 1;
-    const mine = this.asked;
-    let found;
-    try {
-      found = await this.service.ask(`${this.job}/lesions?threshold=${threshold.toFixed(3)}&peak=${peak.toFixed(3)}`);
-    } catch (error) {
-      if (mine === this.asked) this.status.textContent = error.text ?? String(error);
-      return;
-    }
-    const labels = Uint16Array.from(await gunzipBase64(found.labels));
-    if (mine !== this.asked) return;
-    // What was rejected stays rejected where it lies, whatever its number is now.
-    const met = overlaps(labels, this.scan.labels);
-    const still = (id) => (met.get(id) ?? []).some((old) => this.rejected.has(old));
-    this.rejected = new Set(rejected ?? found.lesions.map((one) => one.id).filter(still));
+  // Other lesions: `review` is about them, or what was said follows them to their new numbers.
+  replace({ labels, lesions }, point, review = null, { wrapped = false } = {}) {
+    const met = overlaps(labels, this.scan.labels, wrapped ? null : this.candidates.where);
+    const selected = lesions.find(({ id }) => met.get(id)?.has(this.selected));
+    if (review) this.readings.load(review);
+    else this.readings.follow(met);
+    this.selected = selected?.id ?? null;
     this.scan.labels = labels;
-    this.lesions = found.lesions;
-    this.selected = null;
-    this.point = found.operating_point;
-    this.status.textContent = "";
+    this.scan.wrapped = wrapped;
+    this.point = point;
+    this.measured(lesions);
+    this.panes.forEach((pane) => pane.labelled());
+    this.#remember();
+  }
+
+  // The same lesions with what the service alone measures.
+  measured(lesions) {
+    this.lesions = lesions;
     this.table.fill();
-    this.draw();
+    this.verdicts?.fill();
+  }
+
+  get unsaved() {
+    return this.spoken || this.point.peak !== this.savedPeak;
+  }
+
+  get judgement() {
+    const { threshold, peak, min_volume_mm3 } = this.point;
+    return { readings: this.readings.body, operating_point: { threshold, peak, min_volume_mm3 } };
+  }
+
+  #judged() {
+    this.spoken = true;
+    this.draft.write(this.judgement);
+    this.verdicts.note("");
+    this.table.mark();
+    this.verdicts.fill();
+    this.panes.forEach((pane) => pane.coloured());
   }
 
   async save() {
-    const { threshold, peak, min_volume_mm3 } = this.point;
-    this.table.saving(true);
-    const json = { rejected: [...this.rejected], threshold, peak, min_volume_mm3 };
+    const { readings, operating_point } = this.judgement;
+    this.saving = true;
+    this.verdicts.fill();
     try {
-      await this.service.ask(`${this.job}/review`, { method: "PUT", json });
-      this.table.note("Saved: the corrected mask is among the downloads.");
-      this.hooks.saved(Date.now());
+      const job = await this.service.ask(`${this.job}/review`, { method: "PUT", json: { readings, ...operating_point } });
+      this.data.files = job.files.map(({ name }) => name);
+      this.spoken = false;
+      this.savedPeak = operating_point.peak;
+      this.draft.forget();
+      this.verdicts.note("Saved: everything you take away holds these lesions.");
     } catch (error) {
-      this.table.note(error.text ?? String(error));
+      this.verdicts.note(error.text ?? String(error));
     } finally {
-      this.table.saving(false);
+      this.saving = false;
+      this.verdicts.fill();
     }
   }
 
-  promote(plane) {
-    if (this.slices) return;
+  // A view large beside the others; large already: alone, and back.
+  promote(view, toggle = true) {
+    if (this.slices || !(view in PLANES || (view === "render" && this.space))) return;
+    const alone = toggle && this.main === view && !this.frame.classList.contains("alone");
+    this.main = view;
     if (this.data.other) {
-      this.panes.forEach((pane) => (pane.plane = plane));
-      this.planeButtons.forEach((button) =>
-        button.setAttribute("aria-pressed", String(button.dataset.plane === plane)));
+      this.panes.forEach((pane) => (pane.plane = view));
+      this.planeButtons.forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.plane === view)));
     } else {
-      this.panes.forEach((pane) => pane.root.classList.toggle("main", pane.plane === plane));
+      this.frame.classList.toggle("alone", alone);
+      this.panes.forEach((pane) => pane.root.classList.toggle("main", pane.plane === view));
     }
-    requestAnimationFrame(() => this.draw());
+    this.#remember();
+    requestAnimationFrame(() => this.redraw());
   }
 
   moveTo(voxel) {
     this.at = this.scan.inside(voxel);
     this.root.dataset.at = this.at.join(",");
     this.root.dataset.mm = this.scan.toMillimetres(this.at).map((v) => v.toFixed(2)).join(",");
-    this.draw();
+    this.#remember();
+    this.#draw(false);
   }
 
-  // A click that ends on a lesion selects its row.
-  picked(voxel) {
-    const id = this.scan.labels[this.scan.index(voxel)];
-    if (id) this.select(id);
-    this.hooks.located(this.scan.toMillimetres(voxel));
+  #remember() {
+    if (!this.restored) return;
+    const own = this.sensitivity?.own.peak ?? this.point.peak;
+    const peak = this.point.peak === own ? null : this.point.peak;
+    this.place.write({ at: this.at, lesion: this.selected, peak, view: this.main === "axial" ? null : this.main });
+  }
+
+  // A click that ends on a lesion, or beside a small one, selects its row.
+  picked(voxel, { across: [u], down: [v] }) {
+    for (const [du, dv] of NEAR_PX) {
+      const one = [...voxel];
+      one[u] += du;
+      one[v] += dv;
+      const mark = this.scan.labels[this.scan.index(this.scan.inside(one))];
+      const lesion = mark && this.lesions.find(({ id }) => (this.scan.wrapped ? wrap(id) : id) === mark);
+      if (lesion) {
+        this.select(lesion.id);
+        return;
+      }
+    }
   }
 
   goTo(lesion) {
-    this.selected = lesion.id;
     const voxel = this.scan.toVoxel(lesion.centroid_ras_mm);
-    this.centre = this.scan.inside(voxel);
-    this.moveTo(voxel);
-    this.table.mark();
+    this.select(lesion.id);
+    this.moveTo(lesion.id === null ? voxel : this.scan.nearestOf(lesion.id, voxel));
+    this.centre = [...this.at];
   }
 
   select(id) {
     this.selected = id;
     this.table.mark();
-    this.draw();
+    this.verdicts?.fill();
+    this.panes.forEach((pane) => pane.coloured());
+    this.#remember();
   }
 
   step(direction) {
@@ -291,14 +286,14 @@ class Bench {
 
   scroll(plane, steps) {
     const voxel = [...this.at];
-    voxel[PLANES[plane].through] += steps;
+    voxel[(PLANES[plane] ?? PLANES.axial).through] += steps;
     this.moveTo(voxel);
   }
 
   zoomBy(factor) {
     this.look.zoom = factor ? Math.max(1, Math.min(12, this.look.zoom * factor)) : 1;
     this.centre = [...this.at];
-    this.draw();
+    this.redraw();
   }
 
   windowBy(across, down, perPixel) {
@@ -306,53 +301,57 @@ class Bench {
     const width = Math.max(40, high - low + across * perPixel);
     const level = (low + high) / 2 + down * perPixel;
     this.look.window = [level - width / 2, level + width / 2];
-    this.windowControls.width_.input.value = width;
-    this.windowControls.level_.input.value = level;
-    this.draw();
+    this.looks.follow();
+    this.redraw();
   }
 
   flip(key) {
-    if (!this.toggles[key]) return;
-    this.look[key] = !this.look[key];
-    this.toggles[key].checked = this.look[key];
-    this.draw();
+    this.looks.flip(key);
   }
 
-  key(event, plane) {
-    const acts = {
-      ArrowUp: () => this.scroll(plane, 1), ArrowDown: () => this.scroll(plane, -1),
-      PageUp: () => this.scroll(plane, 10), PageDown: () => this.scroll(plane, -10),
-      ArrowRight: () => this.step(1), ArrowLeft: () => this.step(-1),
-      o: () => this.flip("outline"), x: () => this.flip("cross"),
-      p: () => this.flip("map"), d: () => this.flip("differ"), n: () => this.flip("mirrored"),
-    };
-    if (!acts[event.key] || event.ctrlKey || event.metaKey) return;
-    event.preventDefault();
-    event.stopPropagation(); // Streamlit has shortcuts of its own
-    acts[event.key]();
+  // Everything anew, or what the crosshair moves; once a frame, whatever has happened in it.
+  redraw() {
+    this.#draw(true);
   }
 
-  draw() {
-    cancelAnimationFrame(this.drawing);
-    this.drawing = requestAnimationFrame(() => {
+  #draw(all) {
+    this.stale = all || this.stale;
+    this.drawing ??= requestAnimationFrame(() => {
+      this.drawing = null;
       if (!this.scan || !this.panes) return;
-      this.panes.forEach((pane) => pane.draw());
-      this.scroller.input.value = this.at[2];
-      this.scroller.root.hidden = this.scan.shape[2] < 2 || (this.panes[0].plane !== "axial" && Boolean(this.data.other));
-      const mm = this.scan.toMillimetres(this.at);
-      const value = Math.round(this.scan.value(this.at) * 10) / 10;
-      const chance = Math.round((this.scan.probability[this.scan.index(this.at)] / 255) * 100);
-      this.readout.textContent = this.slices
-        ? `value ${value} · lesion probability ${chance} %`
-        : `x ${mm[0].toFixed(1)}  y ${mm[1].toFixed(1)}  z ${mm[2].toFixed(1)} mm (RAS) · value ${value} · lesion probability ${chance} %`
-          + ` · ${this.look.mirrored ? "neurological" : "radiological"} display`;
+      this.panes.forEach((pane) => (this.stale ? pane.draw() : pane.moved()));
+      this.stale = false;
+      this.slider.value = this.at[2];
+      this.slider.parentNode.hidden = this.scan.shape[2] < 2 || (Boolean(this.data.other) && this.main !== "axial");
+      this.readout.textContent = this.#words();
     });
+  }
+
+  #words() {
+    const mm = this.scan.toMillimetres(this.at).map((v) => v.toFixed(1));
+    const value = Math.round(this.scan.value(this.at) * 10) / 10;
+    const chance = percent(this.scan.chance[this.scan.probability[this.scan.index(this.at)]]);
+    const here = `value ${value} · lesion probability ${chance}`;
+    if (this.slices) return here;
+    const side = this.look.mirrored ? "Neurological: patient's left is left" : "Radiological: patient's right is left";
+    return `${side} · x ${mm[0]}  y ${mm[1]}  z ${mm[2]} mm (RAS) · ${here}`;
   }
 
   close() {
     this.resizing.disconnect();
     cancelAnimationFrame(this.drawing);
-    clearTimeout(this.settling);
+    this.sensitivity?.close();
+    this.space?.close();
+    this.place?.close();
     this.scan = null;
+  }
+}
+
+// The head in space where the browser can, otherwise a picture of each lesion.
+function spaceView(bench) {
+  try {
+    return new Render(bench);
+  } catch {
+    return new Montage(bench);
   }
 }

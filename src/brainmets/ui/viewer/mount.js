@@ -3,12 +3,12 @@
 const key = (data) => `${data.job} ${data.other?.job ?? ""}`;
 const benches = new WeakMap();
 
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".bench");
   let bench = benches.get(root);
   if (!bench || key(bench.data) !== key(data)) {
     bench?.close();
-    bench = new Bench(root, { located: () => {}, saved: (value) => setTriggerValue("saved", value) });
+    bench = new Bench(root);
     benches.set(root, bench);
     bench.open(data);
   }

@@ -2,6 +2,7 @@
 
 const DRAG_PER_LEVEL = 6; // window levels per pixel dragged
 const WHEEL_STEP = 24; // wheel travel per slice
+const MARGIN_PX = 8; // above and below the head
 
 class Pane {
   constructor(bench, plane, { overlay = true, title = null, other = false } = {}) {
@@ -26,7 +27,7 @@ class Pane {
     c.addEventListener("pointermove", (e) => this.#move(e));
     c.addEventListener("pointerup", (e) => this.#release(e));
     c.addEventListener("contextmenu", (e) => e.preventDefault());
-    c.addEventListener("keydown", (e) => this.bench.key(e, this.plane));
+    c.addEventListener("keydown", (e) => this.bench.keys.press(e, this.plane));
     c.addEventListener("dblclick", () => this.bench.promote(this.plane));
   }
 
@@ -48,18 +49,27 @@ class Pane {
   #press(event) {
     this.canvas.focus({ preventScroll: true });
     this.canvas.setPointerCapture(event.pointerId);
-    this.held = event.button === 0 && !event.shiftKey ? "cross" : "window";
+    this.held = event.button === 1 || event.ctrlKey ? "pan" : event.button || event.shiftKey ? "window" : "cross";
     if (this.held === "cross") this.bench.moveTo(this.voxelAt(event));
   }
 
   #move(event) {
     if (this.held === "cross") this.bench.moveTo(this.voxelAt(event));
+    if (this.held === "pan") this.#pan(event.movementX, event.movementY);
     if (this.held === "window") this.bench.windowBy(event.movementX, event.movementY, DRAG_PER_LEVEL);
   }
 
   #release(event) {
-    if (this.held === "cross") this.bench.picked(this.voxelAt(event));
+    if (this.held === "cross") this.bench.picked(this.voxelAt(event), PLANES[this.plane]);
     this.held = null;
+  }
+
+  #pan(across, down) {
+    const { bench, frame } = this;
+    const { across: [u], down: [v] } = PLANES[this.plane];
+    bench.centre[u] -= (this.#direction() * across) / frame.x;
+    bench.centre[v] += down / frame.y;
+    bench.redraw();
   }
 
   get title() {
@@ -88,6 +98,18 @@ class Pane {
     return scan.inside(voxel);
   }
 
+  moved() {
+    this.draw();
+  }
+
+  coloured() {
+    this.bench.redraw();
+  }
+
+  labelled() {
+    this.bench.redraw();
+  }
+
   draw() {
     const { bench, canvas } = this;
     const box = canvas.getBoundingClientRect();
@@ -105,7 +127,7 @@ class Pane {
     context.fillStyle = "#000";
     context.fillRect(0, 0, box.width, box.height);
     if (this.other) [slice.ids, slice.others] = [slice.others, slice.ids];
-    this.#paint(slice);
+    paintSlice(this.picture, slice, bench, this);
     const { left, top, x, y } = this.frame;
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = "high";
@@ -120,21 +142,16 @@ class Pane {
     canvas.setAttribute("aria-label", this.caption.textContent);
   }
 
+  // The head fills the view at zoom 1; enlarged, the view is about the bench's centre.
   #fit(slice, box, across_mm, down_mm) {
-    const fit = Math.min(box.width / (slice.columns * across_mm), box.height / (slice.rows * down_mm));
-    const scale = fit * this.bench.look.zoom;
-    const x = across_mm * scale;
-    const y = down_mm * scale;
-    let left = (box.width - slice.columns * x) / 2;
-    let top = (box.height - slice.rows * y) / 2;
-    if (this.bench.look.zoom > 1) {
-      const [u, v] = this.screenVoxel(this.bench.centre, slice);
-      left = Math.min(0, Math.max(box.width - slice.columns * x, box.width / 2 - (u + 0.5) * x));
-      top = Math.min(0, Math.max(box.height - slice.rows * y, box.height / 2 - (v + 0.5) * y));
-      if (slice.columns * x < box.width) left = (box.width - slice.columns * x) / 2;
-      if (slice.rows * y < box.height) top = (box.height - slice.rows * y) / 2;
-    }
-    return { left, top, x, y };
+    const { scan, look, centre } = this.bench;
+    const { across: [u], down: [v] } = PLANES[this.plane];
+    const long = (axis) => scan.box[axis][1] - scan.box[axis][0] + 1;
+    const fit = Math.min(box.width / (long(u) * across_mm), (box.height - 2 * MARGIN_PX) / (long(v) * down_mm));
+    const x = across_mm * fit * look.zoom, y = down_mm * fit * look.zoom;
+    const middle = look.zoom > 1 ? centre : scan.box.map(([low, high]) => (low + high) / 2);
+    const [column, row] = this.screenVoxel(middle, slice);
+    return { left: box.width / 2 - (column + 0.5) * x, top: box.height / 2 - (row + 0.5) * y, x, y };
   }
 
   screenVoxel(voxel, slice) {
@@ -143,58 +160,10 @@ class Pane {
     return [this.#direction() < 0 ? slice.columns - 1 - u : u, slice.rows - 1 - voxel[down[0]]];
   }
 
-  #paint(slice) {
-    const { look, rejected } = this.bench;
-    this.picture.width = slice.columns;
-    this.picture.height = slice.rows;
-    const context = this.picture.getContext("2d");
-    const image = context.createImageData(slice.columns, slice.rows);
-    const [low, high] = look.window;
-    const gain = 255 / Math.max(1, high - low);
-    const out = image.data;
-    for (let at = 0, o = 0; at < slice.gray.length; at++, o += 4) {
-      const gray = Math.max(0, Math.min(255, (slice.gray[at] - low) * gain));
-      let r = gray, g = gray, b = gray;
-      if (look.differ && slice.others) {
-        const colour = this.#verdict(slice.ids[at], slice.others[at]);
-        if (colour) [r, g, b] = [r, g, b].map((c, n) => c + (colour[n] - c) * Math.max(0.5, look.opacity));
-      } else if (this.overlay && look.map && slice.chance[at] > 12) {
-        [r, g, b] = heat(gray, slice.chance[at] / 255, look.opacity);
-      } else if (this.overlay && slice.ids[at] && look.opacity > 0) {
-        const id = slice.ids[at];
-        const colour = this.#colour(id);
-        const mix = look.opacity * (rejected.has(id) ? 0.5 : 1);
-        r += (colour[0] - r) * mix;
-        g += (colour[1] - g) * mix;
-        b += (colour[2] - b) * mix;
-      }
-      out[o] = r;
-      out[o + 1] = g;
-      out[o + 2] = b;
-      out[o + 3] = 255;
-    }
-    context.putImageData(image, 0, 0);
-  }
-
-  #colour(id) {
-    const { colours, rejected, selected } = this.bench;
-    if (this.other) return colours.other;
-    return rejected.has(id) ? colours.rejected : id === selected ? colours.selected : colours.lesion;
-  }
-
-  // Where two models agree and where only one of them marks; the same colours in both panes.
-  #verdict(mine, theirs) {
-    const { colours } = this.bench;
-    if (mine && theirs) return colours.both;
-    if (mine) return this.other ? colours.other : colours.lesion;
-    if (theirs) return this.other ? colours.lesion : colours.other;
-    return null;
-  }
-
   // Along voxel borders, so that the line lies exactly where the mask ends at any zoom.
   #outline(context, { columns, rows, ids }) {
     const { left, top, x, y } = this.frame;
-    const { rejected, selected } = this.bench;
+    const { bench } = this;
     const paths = new Map();
     const path = (id) => {
       if (!paths.has(id)) paths.set(id, new Path2D());
@@ -213,9 +182,10 @@ class Pane {
       }
     }
     for (const [id, line] of paths) {
-      const colour = this.#colour(id);
-      context.setLineDash(rejected.has(id) ? [3, 3] : []);
-      context.lineWidth = id === selected ? 2.25 : 1.5;
+      const chosen = id === bench.selected && !this.other;
+      const colour = this.other ? COLOURS.theirs : chosen ? COLOURS.selected : bench.colourOf(id);
+      context.setLineDash(!this.other && bench.readings.out(id) ? [3, 3] : []);
+      context.lineWidth = chosen ? 2.5 : 1.5;
       context.strokeStyle = `rgb(${colour.join(" ")})`;
       context.stroke(line);
     }
@@ -228,6 +198,7 @@ class Pane {
     const [u, v] = this.screenVoxel(this.bench.at, { columns, rows });
     const cx = left + (u + 0.5) * x, cy = top + (v + 0.5) * y;
     const gap = 14;
+    this.canvas.dataset.cross = `${cx},${cy}`;
     context.strokeStyle = "rgb(255 255 255 / 0.38)";
     context.lineWidth = 1;
     context.beginPath();
@@ -256,13 +227,4 @@ class Pane {
     context.fillText(t, box.width / 2, 12);
     context.fillText(b, box.width / 2, box.height - 12);
   }
-}
-
-// Dark blue through teal to yellow: rises evenly in lightness, legible to colour-blind eyes.
-function heat(gray, chance, opacity) {
-  const colour = chance < 0.5
-    ? [40 + 20 * chance, 60 + 200 * chance, 140 + 60 * chance]
-    : [50 + 410 * (chance - 0.5), 160 + 140 * (chance - 0.5), 170 - 260 * (chance - 0.5)];
-  const mix = opacity * Math.min(1, chance * 1.6);
-  return colour.map((c) => gray + (c - gray) * mix);
 }

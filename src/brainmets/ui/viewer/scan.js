@@ -22,6 +22,13 @@ class Scan {
     this.shape = meta.shape;
     this.spacing = meta.spacing_mm;
     this.inverse = invertAffine(meta.affine);
+    this.chance = Float64Array.of(0, ...meta.probability_levels); // by byte: the level it reaches
+  }
+
+  // The lowest byte that says "at least this probability"; 256 where none can.
+  byteOf(probability) {
+    const found = this.chance.findIndex((level, byte) => byte && level >= probability - 1e-9);
+    return found < 0 ? 256 : found;
   }
 
   static async load(service, job, meta, other) {
@@ -31,6 +38,7 @@ class Scan {
     const ids = labels.map((part) => Uint16Array.from(new Uint8Array(part)));
     const scan = new Scan(meta, new Uint16Array(image), new Uint8Array(probability), ids[0]);
     scan.others = ids[1] ?? null;
+    scan.wrapped = true; // the service's ids are bytes: beyond 255 they begin again at 1
     return scan;
   }
 
@@ -64,6 +72,32 @@ class Scan {
     return low + (this.image[this.index(voxel)] / TOP_LEVEL) * (high - low);
   }
 
+  // Grey level at which the head begins, and the box of voxels that holds the head.
+  get surface() {
+    this.begins ??= Math.max(TOP_LEVEL * 0.03, this.meta.window[1] * 0.2);
+    return this.begins;
+  }
+
+  get box() {
+    this.held ??= headBox(this);
+    return this.held;
+  }
+
+  // The voxel of a lesion nearest to `voxel`: the middle of a bent lesion lies outside it.
+  nearestOf(id, voxel) {
+    const mark = this.wrapped ? ((id - 1) % 255) + 1 : id;
+    const here = this.inside(voxel);
+    if (this.labels[this.index(here)] === mark) return here;
+    const [nx, ny] = this.shape;
+    let best = here, least = Infinity;
+    for (let at = this.labels.indexOf(mark); at >= 0; at = this.labels.indexOf(mark, at + 1)) {
+      const one = [at % nx, Math.floor(at / nx) % ny, Math.floor(at / (nx * ny))];
+      const away = one.reduce((sum, v, axis) => sum + ((v - voxel[axis]) * this.spacing[axis]) ** 2, 0);
+      if (away < least) [best, least] = [one, away];
+    }
+    return best;
+  }
+
   // One slice as three arrays in screen order. `mirrored` is the neurological display.
   slice(plane, position, mirrored) {
     const { across, down, through } = PLANES[plane];
@@ -89,6 +123,31 @@ class Scan {
     }
     return { columns, rows, gray, chance, ids, others };
   }
+}
+
+const EDGE_SHARE = 0.01; // of a slice across an axis: less is noise beside the head
+const BOX_STRIDE = 3; // every third voxel along each axis tells where the head is
+
+function headBox({ image, shape, surface, meta }) {
+  if (meta.kind === "slices") return shape.map((n) => [0, n - 1]);
+  const counts = shape.map((n) => new Uint32Array(n));
+  const [nx, ny, nz] = shape;
+  for (let z = 0; z < nz; z += BOX_STRIDE) {
+    for (let y = 0; y < ny; y += BOX_STRIDE) {
+      for (let x = 0; x < nx; x += BOX_STRIDE) {
+        if (image[x + nx * (y + ny * z)] < surface) continue;
+        counts[0][x]++;
+        counts[1][y]++;
+        counts[2][z]++;
+      }
+    }
+  }
+  return counts.map((along, axis) => {
+    const least = EDGE_SHARE * (nx * ny * nz) / shape[axis] / BOX_STRIDE ** 2;
+    const first = along.findIndex((count) => count > least);
+    const last = along.findLastIndex((count) => count > least);
+    return first < 0 ? [0, shape[axis] - 1] : [Math.max(0, first - BOX_STRIDE), Math.min(shape[axis] - 1, last + BOX_STRIDE)];
+  });
 }
 
 function invertAffine(m) {

@@ -1,0 +1,63 @@
+// Taking the result away: each format made by the service, saved by the browser.
+
+const FORMATS = [
+  ["report.pdf", "PDF report", "Pictures, table and provenance on paper"],
+  ["mask.nii.gz", "Mask · NIfTI", "Lesion numbers on the input's own grid"],
+  ["seg.dcm", "DICOM-SEG", "Segmentation object for a PACS or a DICOM viewer"],
+  ["rtstruct.dcm", "RTSTRUCT", "Contours for radiotherapy planning"],
+  ["lesions.csv", "Table · CSV", "A row for each lesion"],
+  ["report.json", "Report · JSON", "Every number with its provenance"],
+];
+const OF_VOLUMES = ["mask.nii.gz", "seg.dcm", "rtstruct.dcm"];
+const PICTURES = ["mask-reviewed.png", "mask.png"]; // of a single slice, the reader's own first
+const REVOKE_MS = 60_000; // long enough for the browser to have taken it
+
+class Takeaway {
+  constructor(bench) {
+    this.bench = bench;
+    this.root = element("section", "take");
+    this.row = element("div", "formats");
+    this.message = element("div");
+    this.message.setAttribute("role", "status");
+    this.root.append(element("h3", "", "Take away"), this.row, this.message);
+    for (const [name, label, title] of FORMATS) {
+      if (bench.slices && OF_VOLUMES.includes(name)) continue;
+      this.#offer(label, title, name, () => `exports/${name}`);
+    }
+    if (bench.data.files.some((name) => PICTURES.includes(name))) {
+      this.#offer("Mask · PNG", "White where a lesion is", "mask.png",
+        () => `files/${PICTURES.find((name) => bench.data.files.includes(name))}`);
+    }
+    this.#offer("Everything · zip", "All files of this result", "all.zip", () => "files/all.zip", "primary");
+  }
+
+  #offer(label, title, name, path, className = "") {
+    const one = button(label, () => this.#take(one, path(), name), { title, className });
+    this.row.append(one);
+  }
+
+  async #take(chosen, path, name) {
+    chosen.disabled = true;
+    chosen.setAttribute("aria-busy", "true");
+    const { bench } = this;
+    this.message.replaceChildren(element("p", "hint", bench.unsaved
+      ? "Your unsaved words are not in it: save, then take it again." : ""));
+    try {
+      const answer = await bench.service.send(`${bench.job}/${path}`);
+      keep(await answer.blob(), `brainmets-${bench.data.job.slice(0, JOB_LETTERS)}-${name}`);
+    } catch (error) {
+      this.message.replaceChildren(problemBox(error));
+    } finally {
+      chosen.disabled = false;
+      chosen.removeAttribute("aria-busy");
+    }
+  }
+}
+
+function keep(blob, name) {
+  const link = element("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), REVOKE_MS);
+}

@@ -1,0 +1,71 @@
+// What the reader says of the selected lesion: four words, a comment, undo, save.
+
+class Verdicts {
+  constructor(bench) {
+    this.bench = bench;
+    this.root = element("section", "verdicts");
+    this.about = element("span", "about");
+    this.words = Object.entries(LABELS).map(([label, { name, key }]) => {
+      const word = button(name, () => this.say(label), { title: `${name} (${key})` });
+      word.dataset.label = label;
+      return word;
+    });
+    const words = element("div", "words");
+    words.setAttribute("role", "group");
+    words.setAttribute("aria-label", "What the selected lesion is");
+    words.append(...this.words);
+    this.comment = element("input");
+    Object.assign(this.comment, { type: "text", maxLength: 200, placeholder: "Comment" });
+    this.comment.setAttribute("aria-label", "Comment on the selected lesion");
+    this.comment.addEventListener("change", () => {
+      const { readings, selected } = bench;
+      readings.set(selected, readings.label(selected), this.comment.value.trim());
+    });
+    this.undo = button("Undo", () => bench.readings.undo(), { title: "Undo (u)" });
+    this.redo = button("Redo", () => bench.readings.redo(), { title: "Redo (shift+u)" });
+    this.save = button("Save", () => bench.save(), { title: "Write the corrected mask (s)", className: "primary" });
+    this.message = element("p", "hint");
+    this.message.setAttribute("role", "status");
+    const actions = element("div", "actions");
+    this.total = element("span", "hint total");
+    actions.append(this.total, this.undo, this.redo, this.save);
+    this.root.append(this.about, words, this.comment, actions, this.message);
+  }
+
+  // The same word again takes it back.
+  say(label) {
+    const { readings, selected } = this.bench;
+    if (selected === null) return;
+    readings.set(selected, readings.label(selected) === label ? null : label);
+  }
+
+  fill() {
+    const { bench } = this;
+    const { readings, selected } = bench;
+    const none = selected === null;
+    const said = none ? null : readings.label(selected);
+    this.about.textContent = none ? "Select a lesion to say what it is" : `Lesion ${selected} is`;
+    for (const word of this.words) {
+      word.disabled = none;
+      word.setAttribute("aria-pressed", String(word.dataset.label === said));
+    }
+    this.comment.disabled = said === null;
+    this.comment.value = none ? "" : readings.comment(selected);
+    this.comment.hidden = said === null;
+    this.undo.disabled = !readings.past.length;
+    this.redo.disabled = !readings.future.length;
+    this.save.disabled = !bench.unsaved || bench.saving;
+    this.total.textContent = totals(bench);
+  }
+
+  note(text) {
+    this.message.textContent = text;
+  }
+}
+
+function totals(bench) {
+  const kept = bench.lesions.filter(({ id }) => !bench.readings.out(id));
+  const total = kept.reduce((sum, lesion) => sum + lesion.volume_mm3, 0);
+  const volume = bench.pixels ? `${Math.round(total)} px` : `${millilitres(total)} ml`;
+  return bench.lesions.length ? `${kept.length} kept · ${volume} in all` : "";
+}

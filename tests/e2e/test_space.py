@@ -1,0 +1,81 @@
+"""The head in space by WebGL2, and what stands there without it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.conftest import FLAGS, LESIONS, PATIENCE_MS, watch
+from tests.e2e.test_page import bench, place_mm, shoot, upload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+COLOURS_SEEN = """canvas => {
+  const gl = canvas.getContext("webgl2");
+  const pixels = new Uint8Array(4 * canvas.width * canvas.height);
+  gl.readPixels(0, 0, canvas.width, canvas.height, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
+  let amber = 0, grey = 0;
+  for (let at = 0; at < pixels.length; at += 4) {
+    const [r, g, b] = pixels.subarray(at, at + 3);
+    if (Math.max(r, g, b) - Math.min(r, g, b) > 60) amber++;
+    else if (r > 24) grey++;
+  }
+  return [amber, grey, canvas.width * canvas.height];
+}"""
+
+
+def test_the_head_is_drawn_in_space_with_its_lesions(page: Page, address: str, nifti: Path) -> None:
+    upload(page, address, nifti)
+    found = bench(page)
+    space = found.locator("figure.render")
+    canvas = space.locator("canvas")
+    canvas.dblclick()  # enlarged
+    page.wait_for_timeout(2500)
+    amber, grey, total = canvas.evaluate(COLOURS_SEEN)
+    assert amber > total / 2000
+    assert grey > total / 20
+    shoot(page, "space")
+    frames = int(space.get_attribute("data-frames") or 0)
+    canvas.focus()
+    page.keyboard.press("ArrowRight")
+    expect(space).not_to_have_attribute("data-frames", str(frames))
+    space.get_by_role("button", name="Cut open").click()
+    page.wait_for_timeout(2500)
+    _, solid, _ = canvas.evaluate(COLOURS_SEEN)
+    assert solid > grey  # skin and cut faces instead of glass
+    shoot(page, "space-cut")
+
+
+@pytest.fixture
+def without_webgl(browser: Browser, address: str) -> Iterator[Page]:
+    own = browser.browser_type.launch(
+        executable_path="/usr/bin/chromium", args=[*FLAGS, "--disable-3d-apis"]
+    )
+    context = own.new_context(viewport={"width": 1440, "height": 900})
+    trouble: list[str] = []
+    watch(context, address, trouble, [])
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    yield page
+    own.close()
+    assert trouble == []
+
+
+def test_without_webgl_a_montage_stands_in(without_webgl: Page, address: str, nifti: Path) -> None:
+    page = without_webgl
+    upload(page, address, nifti)
+    found = bench(page)
+    assert found.locator("figure.render").count() == 0
+    tiles = found.locator("figure.montage button.tile")
+    expect(tiles).to_have_count(len(LESIONS))
+    found.locator("tbody tr").first.click()
+    tiles.nth(1).click()
+    assert abs(place_mm(found) - LESIONS[1].centre_ras_mm).max() <= 2.0
+    expect(found.locator("tbody tr").nth(1)).to_have_attribute("aria-current", "true")
+    shoot(page, "montage")
