@@ -131,8 +131,19 @@ class Predictor:
             operations=tiling.voxels * slices * self.bundle.footprint.operations,
         )
 
-    def predict(self, prepared: Prepared, progress: Progress = silent) -> NDArray[np.float32]:
+    def predict(
+        self,
+        prepared: Prepared,
+        progress: Progress = silent,
+        *,
+        estimate: Estimate | None = None,
+    ) -> NDArray[np.float32]:
         """Return the lesion probability (X, Y, Z) of a prepared case, 0…1.
+
+        Args:
+            prepared: by the bundle's own plan.
+            progress: told how far it is.
+            estimate: what `estimate` has said of this case, where it was asked before.
 
         Raises:
             WrongModelKind: the case was prepared for another network.
@@ -146,7 +157,7 @@ class Predictor:
                 remedy="prepare the case with the model's own plan",
             )
         x, y, z = shape
-        estimate = self.estimate((x, y, z))
+        estimate = estimate or self.estimate((x, y, z))
         clock = _Clock(progress, operations=estimate.operations)
         progress("segment", 0.0)
         logits = np.empty((x, y, z), dtype=np.float32)
@@ -198,15 +209,16 @@ def _affordable_tiling(
 ) -> Tiling | None:
     """Return the tiling with the most context whose work is bounded, else the least work."""
     least = min(halo, round_up(LEAST_HALO, stride))
-    tilings = [
-        plan_tiling(shape, halo=context, stride=stride, max_voxels=max_voxels)
-        for context in range(halo, least - 1, -stride)
-    ]
-    fitting = [tiling for tiling in tilings if tiling is not None]
-    for tiling in fitting:
+    best: Tiling | None = None
+    for context in range(halo, least - 1, -stride):
+        tiling = plan_tiling(shape, halo=context, stride=stride, max_voxels=max_voxels)
+        if tiling is None:
+            continue
         if tiling.voxels <= MOST_WORK * math.prod(shape):
             return tiling
-    return min(fitting, key=lambda tiling: tiling.voxels, default=None)
+        if best is None or tiling.voxels < best.voxels:
+            best = tiling
+    return best
 
 
 class _Clock:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,25 +81,42 @@ def plan_tiling(
         max_voxels: limit on one window.
     """
     assert not any(n % stride for n in (*shape, halo)), "pad to the stride"  # noqa: S101
-    best: Tiling | None = None
-    options = [_axis_options(n, halo, stride) for n in shape]
-    for sizes in itertools.product(*options):
-        cores, windows = zip(*sizes, strict=True)
-        if math.prod(windows) > max_voxels:
+    if math.prod(shape) <= max_voxels:
+        return Tiling(shape=shape, core=shape, window=shape, halo=halo)
+    best: tuple[int, int] | None = None  # voxels of all windows, their count
+    chosen: tuple[_AxisCut, ...] = ()
+    for cuts in itertools.product(*(_axis_cuts(n, halo, stride) for n in shape)):
+        voxels = math.prod([cut.window for cut in cuts])
+        if voxels > max_voxels:
             continue
-        tiling = Tiling(shape=shape, core=cores, window=windows, halo=halo)
-        if best is None or (tiling.voxels, tiling.count) < (best.voxels, best.count):
-            best = tiling
-    return best
+        count = math.prod([cut.count for cut in cuts])
+        if best is None or (count * voxels, count) < best:
+            best, chosen = (count * voxels, count), cuts
+    if best is None:
+        return None
+    return Tiling(
+        shape=shape,
+        core=tuple(cut.core for cut in chosen),
+        window=tuple(cut.window for cut in chosen),
+        halo=halo,
+    )
 
 
-def _axis_options(size: int, halo: int, stride: int) -> list[tuple[int, int]]:
-    """Core and window lengths that cut an axis into 1, 2, … even parts, longest first."""
+class _AxisCut(NamedTuple):
+    """One way to cut an axis: length of the cores, of the windows, and how many."""
+
+    core: int
+    window: int
+    count: int
+
+
+def _axis_cuts(size: int, halo: int, stride: int) -> list[_AxisCut]:
+    """Ways to cut an axis into 1, 2, … even parts, longest windows first."""
     found: dict[int, int] = {}
     for parts in range(1, size // stride + 1):
         core = round_up(-(-size // parts), stride)
         found.setdefault(min(size, core + 2 * halo) if core < size else size, core)
-    return [(core, window) for window, core in found.items()]
+    return [_AxisCut(core, window, -(-size // core)) for window, core in found.items()]
 
 
 def _axis_windows(size: int, core: int, window: int, halo: int) -> list[tuple[slice, slice, slice]]:

@@ -164,7 +164,7 @@ class Segmenter:
             prepared = bundle.plan.apply(case, progress)
         with stages.timed("segment"):
             estimate = predictor.estimate(prepared.geometry.shape)
-            probability = predictor.predict(prepared, progress)
+            probability = predictor.predict(prepared, progress, estimate=estimate)
         with stages.timed("measure"):
             progress("measure", 0.0)
             native = prepared.to_native(probability)
