@@ -65,6 +65,7 @@ _COMMANDS = (
     segment.sample,
     export.export,
     export.report,
+    track.track,
     service.serve,
     doctor.doctor,
     training.train,

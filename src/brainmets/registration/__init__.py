@@ -5,6 +5,7 @@ from brainmets.registration.align import (
     SIMILARITY_NEEDED,
     Alignment,
     align,
+    is_doubtful,
 )
 
-__all__ = ["SIMILARITY_DOUBTFUL", "SIMILARITY_NEEDED", "Alignment", "align"]
+__all__ = ["SIMILARITY_DOUBTFUL", "SIMILARITY_NEEDED", "Alignment", "align", "is_doubtful"]

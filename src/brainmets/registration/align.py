@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from brainmets.domain import Progress, Volume
     from brainmets.registration.pyramid import Level
 
-__all__ = ["SIMILARITY_DOUBTFUL", "SIMILARITY_NEEDED", "Alignment", "align"]
+__all__ = ["SIMILARITY_DOUBTFUL", "SIMILARITY_NEEDED", "Alignment", "align", "is_doubtful"]
 
 SIMILARITY_NEEDED = 0.35
 """`python -m benchmarks.registration`: pairs of different heads reach at most 0.28, a head made
@@ -57,7 +57,12 @@ class Alignment:
     @property
     def doubtful(self) -> bool:
         """Whether someone should look before believing it."""
-        return self.similarity < SIMILARITY_DOUBTFUL or self.error_mm > ERROR_DOUBTFUL_MM
+        return is_doubtful(self.similarity, self.error_mm)
+
+
+def is_doubtful(similarity: float, error_mm: float) -> bool:
+    """Say whether someone should look before a registration this sure of itself is believed."""
+    return similarity < SIMILARITY_DOUBTFUL or error_mm > ERROR_DOUBTFUL_MM
 
 
 def align(fixed: Volume, moving: Volume, progress: Progress = silent) -> Alignment:

@@ -22,6 +22,7 @@ __all__ = [
     "mask_comment",
     "report_document",
     "report_json",
+    "rounded",
 ]
 
 SCHEMA = "brainmets-report/1"
@@ -77,15 +78,15 @@ def report_document(
             "sha256": case.source.sha256,
             "sequences": sorted(case.images),
             "shape": list(geometry.shape),
-            "spacing": [_rounded(s) for s in geometry.spacing_mm],
+            "spacing": [rounded(s) for s in geometry.spacing_mm],
             "unit": geometry.units,
             "orientation": geometry.axis_codes,
             "slice_names": list(case.source.slice_names),
         },
-        "provenance": _rounded(asdict(prediction.provenance)),
+        "provenance": rounded(asdict(prediction.provenance)),
         **lesions_document(prediction.lesions),
         "warnings": list(report.warnings),
-        "timings_s": _rounded(dict(timings or {})),
+        "timings_s": rounded(dict(timings or {})),
         "files": list(files),
     }
 
@@ -95,9 +96,9 @@ def lesions_document(lesions: tuple[Lesion, ...]) -> dict[str, object]:
     return {
         "summary": {
             "lesions": len(lesions),
-            "total_volume_mm3": _rounded(sum(v.volume_mm3 for v in lesions)),
+            "total_volume_mm3": rounded(sum(v.volume_mm3 for v in lesions)),
         },
-        "lesions": [_rounded(asdict(lesion)) for lesion in lesions],
+        "lesions": [rounded(asdict(lesion)) for lesion in lesions],
     }
 
 
@@ -133,10 +134,10 @@ def lesions_table(
     for lesion in lesions:
         x, y, z = lesion.centroid_ras_mm
         named = lesion.slice_index < len(slice_names)
-        row = {name: _rounded(value) for name, value in asdict(lesion).items()} | {
-            "centroid_x_ras_mm": _rounded(x),
-            "centroid_y_ras_mm": _rounded(y),
-            "centroid_z_ras_mm": _rounded(z),
+        row = {name: rounded(value) for name, value in asdict(lesion).items()} | {
+            "centroid_x_ras_mm": rounded(x),
+            "centroid_y_ras_mm": rounded(y),
+            "centroid_z_ras_mm": rounded(z),
             "slice_name": slice_names[lesion.slice_index] if named else "",
             "unit": units,
             "model": provenance.model,
@@ -148,14 +149,14 @@ def lesions_table(
     return buffer.getvalue()
 
 
-def _rounded(value: object) -> object:
+def rounded(value: object) -> object:
     """Floats to four decimals, through mappings and sequences."""
     if isinstance(value, float):
         return round(value, DECIMALS)
     if isinstance(value, dict):
-        return {str(k): _rounded(v) for k, v in value.items()}
+        return {str(k): rounded(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_rounded(v) for v in value]
+        return [rounded(v) for v in value]
     return value
 
 

@@ -90,15 +90,18 @@ def _overlaps(
     """
     shares = np.zeros((len(followed), len(ids)))
     shared_mm3 = np.zeros_like(shares)
+    highest = max(ids, default=0)
+    back: dict[int, list[NDArray[np.int64]]] = {}
     for row, old in enumerate(followed):
-        under = time.labels_at(old.footprint.points_mm)
+        labels = time.labels_at(old.footprint.points_mm)
+        of_old = np.bincount(labels, minlength=highest + 1) / len(labels)
+        if id(old.time) not in back:
+            back[id(old.time)] = [old.time.labels_at(found[lesion].points_mm) for lesion in ids]
+        under = back[id(old.time)]
         for column, lesion in enumerate(ids):
-            new = found[lesion]
-            of_old = float(np.mean(under == lesion))
-            back = old.time.labels_at(new.points_mm)
-            of_new = float(np.mean(np.isin(back, old.ids)))
-            shares[row, column] = max(of_old, of_new)
-            volumes = of_old * old.footprint.volume_mm3, of_new * new.volume_mm3
+            of_new = float(np.mean(np.isin(under[column], old.ids)))
+            shares[row, column] = max(float(of_old[lesion]), of_new)
+            volumes = of_old[lesion] * old.footprint.volume_mm3, of_new * found[lesion].volume_mm3
             shared_mm3[row, column] = sum(volumes) / 2
     return shares, shared_mm3
 

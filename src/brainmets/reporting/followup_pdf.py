@@ -1,0 +1,131 @@
+"""A follow-up as a PDF to file: verdicts, chart, tables, each lesion over time. Anonymous."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brainmets import __version__
+from brainmets.reporting.followup_chart import BADGE, chart_svg
+from brainmets.reporting.followup_pictures import Strips, told
+from brainmets.reporting.typeset import typeset
+from brainmets.reporting.views import colour_of
+
+if TYPE_CHECKING:
+    from brainmets.reporting.followup_story import AlignedScan, Story
+    from brainmets.tracking import Response, TrackedLesion
+
+__all__ = ["followup_pdf"]
+
+TEMPLATE = Path(__file__).with_name("followup_report.typ")
+
+MOST_STRIPS = 12
+QUALITY = 90
+
+NOTE = (
+    "Longest diameter in one acquired slice of each scan, mm; of lesions in several parts the sum."
+    " * target: counted in the sum. Growing: 20 % and 2 mm above the smallest so far; shrinking:"
+    " 30 % and 2 mm below the first. RANO-BM (Lin et al. 2015) also weighs corticosteroids and the"
+    " clinical state, which are not known here."
+)
+LIMITS = (
+    "Sizes follow from outlines that a network drew, unless a reader has corrected them; a small"
+    " change may be the outline's, not the lesion's. Look at the pictures."
+)
+
+
+def followup_pdf(story: Story, *, label: str = "") -> bytes:
+    """Return the report of a follow-up as a PDF; `label` is what it calls the patient.
+
+    Raises:
+        OptionError: typst is not installed.
+    """
+    followup = story.followup
+    names = [
+        f"Scan {number}" if day is None else f"Day {day}"
+        for number, day in enumerate(followup.days, start=1)
+    ]
+    with tempfile.TemporaryDirectory(prefix="brainmets-followup-") as scratch:
+        folder = Path(scratch)
+        (folder / "chart.svg").write_text(chart_svg(followup), encoding="utf-8")
+        data = {
+            "title": "Brain lesions over time",
+            "label": label or "unnamed patient",
+            "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+            "version": __version__,
+            "notice": story.notice,
+            "limits": LIMITS,
+            "warnings": list(story.warnings),
+            "scans": names,
+            "verdicts": [
+                _verdict(name, one) for name, one in zip(names, followup.responses, strict=True)
+            ],
+            "rows": [_row(lesion) for lesion in followup.lesions],
+            "note": NOTE,
+            "strips": _strips(story, folder),
+            "provenance": [
+                {"name": name, "text": _provenance(scan)}
+                for name, scan in zip(names, story.scans, strict=True)
+            ],
+        }
+        return typeset(TEMPLATE.read_text(encoding="utf-8"), data, folder)
+
+
+def _verdict(name: str, response: Response) -> dict[str, str]:
+    category = response.category or "first"
+    reasons = list(response.reasons)
+    if response.confirmed is not None:
+        reasons.append("confirmed" if response.confirmed else "not yet confirmed by a later scan")
+    return {
+        "scan": name,
+        "category": category,
+        "colour": BADGE.get(category, "#66707a"),
+        "sum": "–" if response.sum_mm is None else f"{response.sum_mm:.1f}",
+        "first": _share(response.change_from_first),
+        "smallest": _share(response.change_from_smallest),
+        "reasons": "; ".join(reasons),
+    }
+
+
+def _row(lesion: TrackedLesion) -> list[str]:
+    return [f"{lesion.id}{'*' * lesion.target}", *(told(one) for one in lesion.sightings)]
+
+
+def _strips(story: Story, folder: Path) -> list[dict[str, object]]:
+    """Show targets first, then what changes most."""
+    order = sorted(story.followup.lesions, key=lambda one: (not one.target, one.id))
+    strips = Strips(story)
+    shown: list[dict[str, object]] = []
+    for lesion in order[:MOST_STRIPS]:
+        files: list[dict[str, str]] = []
+        for number, picture in enumerate(strips.of(lesion), start=1):
+            name = f"lesion-{lesion.id}-{number}.jpg"
+            picture.image.save(folder / name, quality=QUALITY, subsampling=0)
+            files.append({"file": name, "caption": picture.caption})
+        colour = "#{:02x}{:02x}{:02x}".format(*colour_of(lesion.id))
+        name = f"Lesion {lesion.id}{', target' * lesion.target}"
+        shown.append({"title": name, "colour": colour, "pictures": files})
+    return shown
+
+
+def _provenance(scan: AlignedScan) -> str:
+    made = scan.provenance
+    spacing = " × ".join(f"{mm:.3g}" for mm in scan.spacing_mm)
+    parts = [
+        f"{made.model} (sha256 {made.model_sha256[:16]}), brainmets {made.code_version}",
+        f"input sha256 {made.input_sha256[:16]}",
+        f"voxels of {spacing} mm",
+        "reviewed by a reader" if scan.reviewed else "not looked at by a person",
+    ]
+    if scan.similarity is not None:
+        parts.append(
+            f"laid over the first scan with similarity {scan.similarity:.2f},"
+            f" standard error {scan.error_mm:.2f} mm"
+        )
+    return "; ".join(parts)
+
+
+def _share(change: float | None) -> str:
+    return "–" if change is None else f"{change:+.0%}".replace("-", "−")
