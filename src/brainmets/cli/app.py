@@ -16,6 +16,7 @@ from brainmets.cli import (
     models,
     segment,
     service,
+    track,
     training,
 )
 from brainmets.cli.helptext import help_of
