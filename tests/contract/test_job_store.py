@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from brainmets.api.problems import problem_of
+from brainmets.api.routes.examples import DONE
 from brainmets.api.schemas import JobOptions, SeriesView
 from brainmets.api.store import open_store
 from brainmets.domain.errors import (
@@ -236,6 +237,30 @@ def test_jobs_are_listed_newest_first_by_owner_name_and_state(store: JobStore) -
     store.cancel("anna_1")
     assert [job.id for job in store.jobs(owner="anna", state="cancelled")] == ["anna_1"]
     assert store.jobs(owner="nobody") == ()
+
+
+def test_jobs_are_listed_by_model_and_date_with_their_counts(store: JobStore) -> None:
+    for name, model in (("a", "unet-plus-plus-3d"), ("b", None), ("c", None)):
+        store.submit(
+            name,
+            owner="anna",
+            fingerprint=name,
+            label=name,
+            options=JobOptions(model=model),
+            max_waiting=9,
+        )
+    first = claim(store)
+    assert (first.id, first.model, first.lesions) == ("a", "unet-plus-plus-3d", None)
+    assert store.finish(first, DONE.result)
+    second = claim(store)
+    assert store.finish(second, DONE.result)
+    assert [job.id for job in store.jobs(owner="anna", model="unet-plus-plus-3d")] == ["b", "a"]
+    listed = {job.id: job for job in store.jobs(owner="anna")}
+    assert (listed["b"].model, listed["b"].lesions) == ("unet-plus-plus-3d", 1)
+    assert (listed["c"].model, listed["c"].lesions) == ("", None)
+    middle = listed["b"].created
+    assert [job.id for job in store.jobs(owner="anna", since=middle)] == ["c", "b"]
+    assert [job.id for job in store.jobs(owner="anna", since=middle, before=middle)] == []
 
 
 def test_only_long_finished_jobs_expire(store: JobStore) -> None:

@@ -38,6 +38,8 @@ COMMANDS = (
     "evaluate",
     "compare",
     "benchmark",
+    "tune",
+    "models measure",
 )
 
 
@@ -50,10 +52,11 @@ class Outcome(NamedTuple):
 @pytest.fixture
 def invoke(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     def call(*arguments: object) -> Outcome:
-        before = signal.getsignal(signal.SIGTERM)
+        before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
         with pytest.raises(SystemExit) as ended:
             run([str(a) for a in arguments])
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         printed = capsys.readouterr()
         assert isinstance(ended.value.code, int)
         return Outcome(ended.value.code, printed.out, printed.err)
@@ -361,9 +364,40 @@ def test_an_interrupt_leaves_nothing(
     time.sleep(0.2)
     process.send_signal(stop)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == code
+    assert process.returncode == code, err
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_that_a_library_swallows_is_still_one(
+    tmp_path: Path, stop: signal.Signals, code: int
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", CONVERTED, str(int(stop)), str(tmp_path / "head.nii.gz")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == code, ended.stderr
+    assert ended.stderr == "interrupted; nothing was left behind\n"
+
+
+CONVERTED = """
+import os, sys
+from brainmets.workflows import sample
+
+def imports_a_library(path):
+    try:
+        os.kill(os.getpid(), int(sys.argv[1]))
+    except BaseException as error:  # as pybind11 does around a module's initialisation
+        raise ImportError("initialization failed") from error
+
+sample.write_sample = imports_a_library
+from brainmets.cli.run import run
+run(["sample", sys.argv[2]])
+"""
 
 
 SLOW = """

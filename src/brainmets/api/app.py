@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -10,12 +11,15 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 import brainmets
+from brainmets.api.bodies import BodyKeeper, noting_stop
 from brainmets.api.exports import Exports
 from brainmets.api.limits import ByteCap, Doorkeeper
-from brainmets.api.problems import MEDIA_TYPE, problem_of
+from brainmets.api.metrics import Metrics, RequestMeter
+from brainmets.api.problems import MEDIA_TYPE, RETRIED, problem_of
 from brainmets.api.routes import jobs, results, service, session, uploads
 from brainmets.api.sessions import Sessions
 from brainmets.api.settings import Settings
@@ -47,6 +51,7 @@ the files. Every refusal is `application/problem+json` with a stable `code`.
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the service; without `settings` they come from the environment."""
     settings = settings or Settings()
+    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -54,15 +59,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         for folder in (settings.jobs_dir, settings.staging_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         store = open_store(settings.job_list)
-        supervisor = Supervisor(settings, store)
+        supervisor = Supervisor(settings, store, metrics)
         app.state.uploads = Uploads(settings)
         app.state.exports = Exports(memory_bytes=settings.worker_memory_bytes)
+        app.state.stopping = stopping = asyncio.Event()
         app.state.settings, app.state.store, app.state.supervisor = settings, store, supervisor
         supervisor.start()
         try:
-            yield
+            with noting_stop(stopping):
+                yield
         finally:
-            supervisor.stop()
+            stopping.set()
+            await run_in_threadpool(supervisor.stop)
             store.close()
 
     app = FastAPI(
@@ -87,6 +95,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     sessions = Sessions.of(settings.state_dir, settings.keys) if settings.keys else None
     app.state.sessions = sessions
     app.add_middleware(Doorkeeper, keys=settings.keys, sessions=sessions)
+    app.add_middleware(BodyKeeper)
+    app.state.metrics = metrics
+    app.add_middleware(RequestMeter, metrics=metrics)
     app.add_middleware(
         CORSMiddleware,
         allow_origin_regex=LOOPBACK_ORIGINS,
@@ -100,7 +111,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def _problem(error: BrainmetsError, *, status: int | None = None) -> JSONResponse:
     problem = problem_of(error, status=status)
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if problem.status == 429 else None
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if problem.status in RETRIED else None
     return JSONResponse(
         problem.model_dump(), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers
     )

@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import httpx
 
 from brainmets.api.problems import error_of
-from brainmets.api.schemas import FINISHED, JobList, JobView, ModelView, Problem, ServiceView
+from brainmets.api.schemas import (
+    FINISHED,
+    JobFilter,
+    JobList,
+    JobView,
+    ModelView,
+    Problem,
+    ServiceView,
+)
 from brainmets.domain.errors import JobNotFinished, ServiceUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from brainmets.api.schemas import ExportName
+    from brainmets.api.schemas import ExportName, JobState
     from brainmets.domain.errors import BrainmetsError
 
 __all__ = ["Client"]
@@ -110,9 +118,25 @@ class Client:
         body = {"model": model, "threshold": threshold}
         return JobView.model_validate(self._json("POST", f"/v1/jobs/{job_id}/again", json=body))
 
-    def jobs(self) -> tuple[JobView, ...]:
-        """List the caller's jobs, newest first."""
-        return JobList.model_validate(self._json("GET", "/v1/jobs")).jobs
+    def jobs(
+        self,
+        *,
+        text: str = "",
+        state: JobState | None = None,
+        model: str = "",
+        since: float | None = None,
+        before: float | None = None,
+        limit: int = 200,
+    ) -> tuple[JobView, ...]:
+        """List the caller's jobs, newest first, as `GET /v1/jobs` filters them."""
+        return self.job_list(
+            JobFilter(text=text, state=state, model=model, since=since, before=before, limit=limit)
+        ).jobs
+
+    def job_list(self, wanted: JobFilter) -> JobList:
+        """List jobs and say whether there are more."""
+        query = wanted.model_dump(mode="json", exclude_defaults=True)
+        return JobList.model_validate(self._json("GET", "/v1/jobs", params=query))
 
     def job(self, job_id: str) -> JobView:
         """Return a job as it stands."""
@@ -140,6 +164,23 @@ class Client:
         """Answer `needs_choice`."""
         body = {"series": series}
         return JobView.model_validate(self._json("POST", f"/v1/jobs/{job_id}/series", json=body))
+
+    def follow(
+        self,
+        jobs: Sequence[str],
+        *,
+        dates: Sequence[str] = (),
+        measurable_mm: float = 10.0,
+        same_patient: bool = False,
+    ) -> JobView:
+        """Queue a follow-up of finished jobs of one patient; `dates` as 2024-01-31, or as days."""
+        body = {
+            "jobs": list(jobs),
+            "dates": list(dates),
+            "measurable_mm": measurable_mm,
+            "same_patient": same_patient,
+        }
+        return JobView.model_validate(self._json("POST", "/v1/followups", json=body))
 
     def cancel(self, job_id: str) -> JobView:
         """Stop a job."""

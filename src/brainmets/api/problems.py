@@ -8,9 +8,12 @@ from brainmets.api.schemas import Problem
 from brainmets.domain import errors
 from brainmets.domain.errors import BrainmetsError
 
-__all__ = ["MEDIA_TYPE", "Refused", "error_of", "problem_of", "status_of"]
+__all__ = ["MEDIA_TYPE", "RETRIED", "Refused", "error_of", "problem_of", "status_of"]
 
 MEDIA_TYPE = "application/problem+json"
+
+RETRIED = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+"""Refusals that say when to try again."""
 
 _STATUS: dict[type[BrainmetsError], int] = {
     errors.UnknownJob: HTTPStatus.NOT_FOUND,

@@ -15,6 +15,8 @@ __all__ = [
     "CostView",
     "ExportName",
     "FileView",
+    "JobEvent",
+    "JobFilter",
     "JobList",
     "JobOptions",
     "JobResult",
@@ -33,6 +35,9 @@ __all__ = [
     "ServiceView",
     "ViewMeta",
 ]
+
+NO_NUL = r"^[^\x00]*$"
+"""PostgreSQL keeps no NUL in its texts."""
 
 JobState = Literal["queued", "running", "needs_choice", "done", "failed", "cancelled"]
 
@@ -228,6 +233,8 @@ class JobView(_Schema):
     attempts: int = 0
     label: str = Field(default="", description="The uploaded files, by name.")
     options: JobOptions = JobOptions()
+    model: str = Field(default="", description="The one chosen; of a finished job the one used.")
+    lesions: int | None = Field(default=None, description="How many a finished job has found.")
     problem: Problem | None = None
     series: tuple[SeriesView, ...] = Field(
         default=(), description="To choose from when the state is `needs_choice`."
@@ -238,10 +245,40 @@ class JobView(_Schema):
     notice: str = RESEARCH_USE_ONLY
 
 
+class JobEvent(_Schema):
+    """How a job stands, as an event tells it."""
+
+    state: JobState
+    stage: str = ""
+    done: float = 0.0
+
+
+class JobFilter(_Schema):
+    """Which of the caller's jobs to list."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, extra="forbid")
+
+    text: str = Field(
+        default="", max_length=200, pattern=NO_NUL, description="Part of the label, in any case."
+    )
+    state: JobState | None = None
+    model: str = Field(
+        default="", max_length=200, pattern=NO_NUL, description="A name from /v1/models."
+    )
+    since: float | None = Field(default=None, description="Not `created` before this.")
+    before: float | None = Field(
+        default=None, description="`created` before this: the last job's asks for the next page."
+    )
+    limit: int = Field(default=200, ge=1, le=1000)
+
+
 class JobList(_Schema):
     """The caller's jobs, newest first."""
 
     jobs: tuple[JobView, ...]
+    more: bool = Field(
+        default=False, description="Older ones match: `before` the last job's `created`."
+    )
 
 
 class ModelView(_Schema):

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -17,8 +17,9 @@ from brainmets.domain.errors import BadRequest, DiskFull, FileMissing, UnknownJo
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from io import BufferedWriter
 
-__all__ = ["Staging", "remove", "room_for", "stage", "sync"]
+__all__ = ["Incoming", "Staging", "remove", "room_for", "stage", "sync"]
 
 CHUNK_BYTES = 1024 * 1024
 LONGEST_NAME = 80
@@ -48,26 +49,28 @@ class Staging:
         more = len(self.shown) - LABEL_NAMES
         return ", ".join(self.shown[:LABEL_NAMES]) + (f" and {more} more" if more > 0 else "")
 
+    def open(self, name: str) -> Incoming:
+        """Begin a file: what is written to it goes to its place at once, and only there.
+
+        Raises:
+            BadRequest: there is no end of equal names.
+        """
+        plain = safe_name(name, taken=self.names)
+        self.names.append(plain)
+        self.shown.append(_shown(name))
+        self.digests.append("")
+        return Incoming(self, len(self.names) - 1)
+
     def add(self, name: str, content: BinaryIO) -> None:
         """Copy one file in, hashed and flushed to disk.
 
         Raises:
             DiskFull: the disk ran out of room.
         """
-        plain = safe_name(name, taken=self.names)
-        digest = hashlib.sha256()
-        try:
-            with (self.input / plain).open("xb") as file:
-                while chunk := content.read(CHUNK_BYTES):
-                    digest.update(chunk)
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise _disk_full() from error
-        self.names.append(plain)
-        self.shown.append(Path(name.replace("\\", "/")).name[:LONGEST_NAME])
-        self.digests.append(digest.hexdigest())
+        with closing(self.open(name)) as file:
+            while chunk := content.read(CHUNK_BYTES):
+                file.write(chunk)
+            file.finish()
 
     def adopt(self, folder: Path) -> None:
         """Take over the files of an earlier upload without copying their bytes."""
@@ -119,6 +122,50 @@ class Staging:
         return job_id
 
 
+class Incoming:
+    """One file on its way in: hashed as it is written, open only from then on."""
+
+    def __init__(self, staging: Staging, number: int) -> None:
+        """Prepare the file with this number in `staging`."""
+        self._staging = staging
+        self._number = number
+        self._path = staging.input / staging.names[number]
+        self._digest = hashlib.sha256()
+        self._file: BufferedWriter | None = None
+
+    def write(self, data: bytes) -> None:
+        """Append.
+
+        Raises:
+            DiskFull: the disk ran out of room.
+        """
+        with _on_full_disk():
+            self._opened().write(data)
+        self._digest.update(data)
+
+    def finish(self) -> None:
+        """Bring the file to the disk and note its hash.
+
+        Raises:
+            DiskFull: the disk ran out of room.
+        """
+        with _on_full_disk(), self._opened() as file:
+            file.flush()
+            os.fsync(file.fileno())
+        self._staging.digests[self._number] = self._digest.hexdigest()
+
+    def close(self) -> None:
+        """Let go of the file, finished or not."""
+        with suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+
+    def _opened(self) -> BufferedWriter:
+        if self._file is None:
+            self._file = self._path.open("xb")
+        return self._file
+
+
 @contextmanager
 def stage(staging_dir: Path) -> Generator[Staging]:
     """Open a fresh staging folder; whatever is neither committed nor kept is removed."""
@@ -144,13 +191,13 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def room_for(folder: Path, *, min_free_bytes: int) -> None:
-    """Refuse work while the disk is nearly full.
+def room_for(folder: Path, *, min_free_bytes: int, coming_bytes: int = 0) -> None:
+    """Refuse work while the disk is nearly full, or would be after `coming_bytes`.
 
     Raises:
-        DiskFull: less than `min_free_bytes` are free.
+        DiskFull: less than `min_free_bytes` would be free.
     """
-    if shutil.disk_usage(folder).free < min_free_bytes:
+    if shutil.disk_usage(folder).free - coming_bytes < min_free_bytes:
         raise _disk_full()
 
 
@@ -178,6 +225,20 @@ def safe_name(name: str, *, taken: list[str]) -> str:
             remedy="rename the files, or send them as one zip",
         )
     return candidate
+
+
+def _shown(name: str) -> str:
+    """Return a file's own name for its owner to read: one line, no folder."""
+    plain = Path(name.replace("\\", "/")).name[:LONGEST_NAME]
+    return "".join(letter for letter in plain if letter.isprintable()) or "file"
+
+
+@contextmanager
+def _on_full_disk() -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _disk_full() from error
 
 
 def _disk_full() -> DiskFull:

@@ -20,6 +20,7 @@ from brainmets.domain.errors import PoisonJob
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from brainmets.api.metrics import Metrics
     from brainmets.api.settings import Settings
     from brainmets.api.store import JobStore, StoredJob
 
@@ -44,8 +45,9 @@ class Supervisor:
     lease, and takes over those whose lease is over.
     """
 
-    def __init__(self, settings: Settings, store: JobStore) -> None:
+    def __init__(self, settings: Settings, store: JobStore, metrics: Metrics) -> None:
         """Prepare; `start` begins."""
+        self._metrics = metrics
         self._settings = settings
         self._store = store
         self._stop = threading.Event()
@@ -195,7 +197,9 @@ class Supervisor:
 
     def _record(self, job: StoredJob, event: dict[str, Any]) -> None:
         if "result" in event:
-            recorded = self._store.finish(job, JobResult.model_validate(event["result"]))
+            result = JobResult.model_validate(event["result"])
+            recorded = self._store.finish(job, result)
+            self._metrics.finished(result)
             ending = "done"
         elif "series" in event:
             views = [SeriesView.model_validate(view) for view in event["series"]]
@@ -204,6 +208,7 @@ class Supervisor:
         else:
             problem = Problem.model_validate(event["problem"])
             recorded = self._store.fail(job, problem)
+            self._metrics.failed(problem.code)
             ending = f"failed with {problem.code}"
         if recorded:
             _log.info("job %s: %s", job.id, ending)
@@ -217,6 +222,7 @@ class Supervisor:
 
     def _lost(self, job: StoredJob, *, whose: str, innocent: bool) -> None:
         """Give a job whose worker or server died another attempt, unless it has had its share."""
+        self._metrics.lost(whose)
         if innocent:
             again = job.server_losses < MOST_INNOCENT_LOSSES
         else:
@@ -235,6 +241,7 @@ class Supervisor:
             remedy="try a smaller image, or report it to whoever runs this service",
         )
         self._store.fail(job, problem_of(error))
+        self._metrics.failed(error.code)
         _log.error("job %s: failed with %s", job.id, error.code)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
 
 from brainmets.cli.extras import missing_package
 from brainmets.domain.errors import BrainmetsError, OutOfMemory, Unforeseen
@@ -26,23 +28,69 @@ DEBUG_VARIABLE = "BRAINMETS_DEBUG"
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 done, 2 refused with its reason, 130 interrupted, 1 our fault."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(_run(arguments))
+    stop = _Stop()
+    signal.signal(signal.SIGINT, stop.interrupt)
+    signal.signal(signal.SIGTERM, stop.terminate)
+    code = _run(arguments, stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)  # all is done: from here on it ends at once
+    if stop.code is not None:
+        _leave(code)
+    sys.exit(code)
 
 
-def _run(arguments: Sequence[str]) -> int:
+class _Stop:
+    """Ends the command as if by an exception, so that every half-written folder is removed.
+
+    It remembers the signal: some libraries turn the exception into one of their own, as
+    pybind11 does while a module is being imported, and the cause would be lost.
+    """
+
+    def __init__(self) -> None:
+        self.code: int | None = None
+
+    def interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        self.code = EXIT_INTERRUPTED
+        raise KeyboardInterrupt
+
+    def terminate(self, _signal: int, _frame: FrameType | None) -> None:
+        self.code = EXIT_TERMINATED
+        raise SystemExit(EXIT_TERMINATED)
+
+
+def _leave(code: int) -> NoReturn:
+    """End now: a network that was interrupted can hang while the interpreter is taken down."""
+    # there child processes are ended
+    atexit._run_exitfuncs()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def _run(arguments: Sequence[str], stop: _Stop) -> int:
     try:
         return _invoke(arguments)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; nothing was left behind\n")
-        return EXIT_INTERRUPTED
+        return _stopped(EXIT_INTERRUPTED)
+    except SystemExit:
+        if stop.code is None:
+            raise
+        return _stopped(stop.code)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        if stop.code is not None:
+            return _stopped(stop.code)
         if os.environ.get(DEBUG_VARIABLE):
             raise
         return _tell(_explained(error), as_json="--json" in arguments)
+
+
+def _stopped(code: int) -> int:
+    sys.stderr.write("interrupted; nothing was left behind\n")
+    return code
 
 
 def _invoke(arguments: Sequence[str]) -> int:
@@ -102,8 +150,3 @@ def _tell(error: BrainmetsError, *, as_json: bool) -> int:
     else:
         sys.stderr.write(f"{error}\n")
     return EXIT_INTERNAL if isinstance(error, Unforeseen) else EXIT_REFUSED
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    """Leave as if by an exception, so that every half-written folder is removed."""
-    raise SystemExit(EXIT_TERMINATED)

@@ -1,5 +1,1 @@
-"""The HTTP routes: `service` (models, health), `jobs` (submit, follow), `results` (files, view)."""
-
-__all__ = ["dependencies", "jobs", "results", "service"]
-
-from brainmets.api.routes import dependencies, jobs, results, service
+"""The HTTP routes, a module for each thing that one may ask of the service."""

@@ -10,7 +10,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from brainmets.api.exports import Exports
-from brainmets.api.routes.dependencies import OwnJob, ServiceSettings, refusals
+from brainmets.api.routes.answers import OF_BODIES, bytes_answer, json_answer, refusals
+from brainmets.api.routes.dependencies import OwnJob, ServiceSettings  # noqa: TC001 - FastAPI reads it
+from brainmets.api.routes.examples import FOUND_AGAIN, REVIEWED
 from brainmets.api.schemas import (
     ExportName,
     FileView,
@@ -21,7 +23,7 @@ from brainmets.api.schemas import (
     ReviewView,
 )
 from brainmets.api.staging import room_for
-from brainmets.domain import RESEARCH_USE_ONLY
+from brainmets.domain import RESEARCH_USE_ONLY, errors
 from brainmets.domain.errors import JobNotFinished, UnknownJob
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ def _exports(request: Request) -> Exports:
 
 
 Shelf = Annotated[Exports, Depends(_exports)]
+
+OF_RESULTS = (errors.UnknownJob, errors.JobNotFinished, errors.BadRequest)
 
 ALL_FILES = "all.zip"
 _READ_ME = f"""{RESEARCH_USE_ONLY}
@@ -64,8 +68,7 @@ def with_files(job: StoredJob, settings: Settings) -> JobView:
     "/{job_id}/files/{name}",
     operation_id="get_file",
     response_class=FileResponse,
-    responses=refusals(_404="No such job or file", _409="Not finished")
-    | {200: {"content": {"application/octet-stream": {}}, "description": "The file"}},
+    responses=bytes_answer("application/octet-stream", "The file") | refusals(*OF_RESULTS),
 )
 def get_file(job: OwnJob, name: str, settings: ServiceSettings) -> Response:
     """Return one result file, or `all.zip` with every one of them."""
@@ -89,8 +92,8 @@ def get_file(job: OwnJob, name: str, settings: ServiceSettings) -> Response:
 @router.get(
     "/{job_id}/view/{part}",
     operation_id="get_view",
-    responses=refusals(_404="No such job", _409="Not finished")
-    | {200: {"content": {"application/octet-stream": {}}, "description": "Raw voxels"}},
+    response_class=FileResponse,
+    responses=bytes_answer("application/octet-stream", "Raw voxels") | refusals(*OF_RESULTS),
 )
 def get_view(
     job: OwnJob,
@@ -109,7 +112,7 @@ def get_view(
 @router.get(
     "/{job_id}/lesions",
     operation_id="find_lesions",
-    responses=refusals(_404="No such job", _409="Not finished", _422="Unusable operating point"),
+    responses=json_answer(FOUND_AGAIN) | refusals(*OF_RESULTS, errors.OptionError),
 )
 def find_lesions(
     job: OwnJob,
@@ -130,13 +133,15 @@ def find_lesions(
     "/{job_id}/exports/{name}",
     operation_id="export_job",
     response_class=FileResponse,
-    responses=refusals(
-        _404="No such job",
-        _409="Not finished",
-        _422="The format needs DICOM images, or cannot hold this result",
-        _507="Disk nearly full, or too little memory",
-    )
-    | {200: {"content": {"application/octet-stream": {}}, "description": "The file"}},
+    responses=bytes_answer("application/octet-stream", "The file")
+    | refusals(
+        *OF_RESULTS,
+        errors.OptionError,
+        errors.NothingToExport,
+        errors.DiskFull,
+        errors.OutOfMemory,
+        errors.ServiceStopping,
+    ),
 )
 async def export(
     job: OwnJob, name: ExportName, settings: ServiceSettings, exports: Shelf
@@ -155,7 +160,8 @@ async def export(
 @router.put(
     "/{job_id}/review",
     operation_id="save_review",
-    responses=refusals(_404="No such job", _409="Not finished", _422="Unusable operating point"),
+    responses=json_answer(REVIEWED)
+    | refusals(*OF_RESULTS, errors.OptionError, errors.DiskFull, *OF_BODIES),
 )
 def save_review(job: OwnJob, request: ReviewRequest, settings: ServiceSettings) -> JobView:
     """Save which lesions stand; the corrected mask and table join the job's files."""

@@ -9,9 +9,13 @@ from fastapi.responses import PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
 import brainmets
-from brainmets.api.routes.dependencies import Store, refusals
+from brainmets.api.metrics import CONTENT_TYPE, Metrics
+from brainmets.api.routes.answers import bytes_answer, json_answer, refusals
+from brainmets.api.routes.dependencies import Stopping, Store  # noqa: TC001 - FastAPI reads it
+from brainmets.api.routes.examples import METRICS, MODELS, NOT_READY, READY
 from brainmets.api.schemas import JobState, ModelView, ServiceView
-from brainmets.domain.errors import BrainmetsError
+from brainmets.api.store import RETRY_AFTER_S
+from brainmets.domain.errors import BrainmetsError, BundleTampered, ServiceStopping
 
 if TYPE_CHECKING:
     from brainmets.inference import Bundle
@@ -21,7 +25,7 @@ __all__ = ["router"]
 router = APIRouter(tags=["service"])
 
 
-@router.get("/healthz", operation_id="get_health")
+@router.get("/healthz", operation_id="get_health", responses=json_answer(READY))
 async def health() -> ServiceView:
     """Say that the process answers."""
     return ServiceView(status="ok", version=brainmets.__version__)
@@ -30,25 +34,36 @@ async def health() -> ServiceView:
 @router.get(
     "/readyz",
     operation_id="get_readiness",
-    responses={503: {"model": ServiceView, "description": "A model cannot be used"}},
+    responses=json_answer(READY) | json_answer(NOT_READY, 503, "Jobs cannot be taken in now"),
 )
-async def readiness(request: Request, response: Response, store: Store) -> ServiceView:
-    """Say whether jobs can be computed: every model verified against its SHA-256."""
-    verified: bool = getattr(request.app.state, "models_verified", False)
-    detail = ""
-    if not verified:
-        try:
+async def readiness(
+    request: Request, response: Response, store: Store, stopping: Stopping
+) -> ServiceView:
+    """Say whether jobs can be taken in and computed.
+
+    The job list must answer and every model be what its SHA-256 says.
+    """
+    faults: list[str] = []
+    if stopping.is_set():
+        faults.append(f"{ServiceStopping.code}: the service stops")
+    try:
+        if not getattr(request.app.state, "models_verified", False):
             await run_in_threadpool(_models)
-            request.app.state.models_verified = verified = True
-        except BrainmetsError as error:
-            detail = str(error)
-    counts = await run_in_threadpool(store.counts)
-    if not verified:
+            request.app.state.models_verified = True
+    except BrainmetsError as error:
+        faults.append(str(error))
+    counts: dict[str, int] = {}
+    try:
+        counts = await run_in_threadpool(store.counts)
+    except BrainmetsError as error:
+        faults.append(str(error))
+    if faults:
         response.status_code = 503
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return ServiceView(
-        status="ok" if verified else "not ready",
+        status="not ready" if faults else "ok",
         version=brainmets.__version__,
-        detail=detail,
+        detail=" · ".join(faults),
         waiting=counts.get("queued", 0),
         running=counts.get("running", 0),
     )
@@ -58,17 +73,24 @@ async def readiness(request: Request, response: Response, store: Store) -> Servi
     "/metrics",
     operation_id="get_metrics",
     response_class=PlainTextResponse,
-    responses=refusals(),
+    responses=bytes_answer("text/plain", "Prometheus' text format", METRICS) | refusals(),
 )
-def metrics(store: Store) -> PlainTextResponse:
-    """Count jobs by state, in Prometheus' text format; nothing names a patient or a file."""
-    counts = store.counts()
-    lines = ["# HELP brainmets_jobs Jobs by state.", "# TYPE brainmets_jobs gauge"]
-    lines += [f'brainmets_jobs{{state="{s}"}} {counts.get(s, 0)}' for s in get_args(JobState)]
-    return PlainTextResponse("\n".join(lines) + "\n")
+def metrics(request: Request, store: Store) -> PlainTextResponse:
+    """Count requests and jobs, for Prometheus; nothing names a patient, a file or a caller."""
+    try:
+        counts = store.counts()
+        jobs = {state: counts.get(state, 0) for state in get_args(JobState)}
+    except BrainmetsError:
+        jobs = None
+    page = cast("Metrics", request.app.state.metrics).page(jobs)
+    return PlainTextResponse(page, media_type=CONTENT_TYPE)
 
 
-@router.get("/v1/models", operation_id="list_models", responses=refusals())
+@router.get(
+    "/v1/models",
+    operation_id="list_models",
+    responses=json_answer(MODELS) | refusals(BundleTampered),
+)
 def models() -> list[ModelView]:
     """List the models that a job may name."""
     return [_view(bundle) for bundle in _models()]

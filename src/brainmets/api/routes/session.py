@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from brainmets.api.routes.dependencies import Caller, refusals
+from brainmets.api.routes.answers import json_answer, refusals
+from brainmets.api.routes.dependencies import Caller  # noqa: TC001 - FastAPI reads it
 from brainmets.api.sessions import COOKIE, LIFETIME_S
 
 if TYPE_CHECKING:
@@ -30,13 +31,16 @@ class SessionView(BaseModel):
     lifetime_s: int = LIFETIME_S
 
 
-@router.get("", operation_id="get_session", responses=refusals())
+SIGNED_IN = SessionView(owner="radiology")
+
+
+@router.get("", operation_id="get_session", responses=json_answer(SIGNED_IN) | refusals())
 def get_session(caller: Caller) -> SessionView:
     """Say whose key or session the request carries."""
     return SessionView(owner=caller)
 
 
-@router.post("", operation_id="sign_in", responses=refusals())
+@router.post("", operation_id="sign_in", responses=json_answer(SIGNED_IN) | refusals())
 def sign_in(request: Request, response: Response, caller: Caller) -> SessionView:
     """Exchange the key in `Authorization` for a cookie; without keys there is nothing to do."""
     sessions = cast("Sessions | None", request.app.state.sessions)

@@ -5,27 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi.concurrency import contextmanager_in_threadpool
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
-from brainmets.api.routes.dependencies import (
-    Caller,
-    ServiceSettings,
-    Store,
-    Workers,
-    refusals,
-)
-from brainmets.api.routes.jobs import UPLOAD_FORM, add_files, check_model, queue, read_form
+from brainmets.api.forms import FILES_FORM, receive_form
+from brainmets.api.intake import check_model
+from brainmets.api.routes.answers import OF_BODIES, bytes_answer, json_answer, refusals
+from brainmets.api.routes.dependencies import Caller, ServiceSettings, TakeIn, locate
+from brainmets.api.routes.examples import LOOKED_INTO, QUEUED, UPLOADED
+from brainmets.api.routes.results import with_files
 from brainmets.api.schemas import JobOptions, JobView
 from brainmets.api.speed import Speed, expect
 from brainmets.api.staging import room_for, stage
 from brainmets.api.uploads import ImageView, StartRequest, Uploads, UploadView
+from brainmets.domain import errors
 from brainmets.domain.errors import BadRequest, MissingSequence
 
 if TYPE_CHECKING:
     from pathlib import Path as Folder
-
-    from starlette.datastructures import FormData
 
     from brainmets.api.settings import Settings
     from brainmets.domain import Sequence
@@ -48,30 +46,27 @@ Shelf = Annotated[Uploads, Depends(_uploads)]
     "",
     status_code=201,
     operation_id="upload",
-    openapi_extra=UPLOAD_FORM,
-    responses=refusals(_413="Body too large", _422="Not a usable request", _507="Disk nearly full"),
+    openapi_extra=FILES_FORM,
+    responses=json_answer(UPLOADED, 201, "Stored")
+    | refusals(*OF_BODIES, errors.FileMissing, errors.DiskFull),
 )
 async def upload(
     request: Request, response: Response, caller: Caller, shelf: Shelf, settings: ServiceSettings
 ) -> UploadView:
     """Take images in without starting anything; they are deleted after an hour."""
-    room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)
-    form = await read_form(request, settings)
-    try:
-        view = await run_in_threadpool(_keep, form, caller, shelf, settings)
-    finally:
-        await form.close()
-    response.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/uploads/{view.id}"
+    async with contextmanager_in_threadpool(stage(settings.staging_dir)) as staging:
+        await receive_form(request, staging, settings)
+        view = await run_in_threadpool(shelf.keep, staging, caller)
+    locate(request, response, f"/v1/uploads/{view.id}")
     return view
 
 
-def _keep(form: FormData, caller: str, shelf: Uploads, settings: Settings) -> UploadView:
-    with stage(settings.staging_dir) as staging:
-        add_files(staging, form, settings)
-        return shelf.keep(staging, caller)
-
-
-@router.get("/{upload_id}", operation_id="get_upload", responses=refusals(_404="No such upload"))
+@router.get(
+    "/{upload_id}",
+    operation_id="get_upload",
+    responses=json_answer(LOOKED_INTO)
+    | refusals(errors.UnknownJob, errors.BadRequest, errors.ServiceStopping),
+)
 async def get_upload(upload_id: UploadId, caller: Caller, shelf: Shelf) -> UploadView:
     """Say what an upload holds, and what each model would take for it; looks into it first."""
     return await shelf.inspected(upload_id, caller)
@@ -81,8 +76,8 @@ async def get_upload(upload_id: UploadId, caller: Caller, shelf: Shelf) -> Uploa
     "/{upload_id}/thumbnails/{index}",
     operation_id="get_thumbnail",
     response_class=FileResponse,
-    responses=refusals(_404="No such upload or image")
-    | {200: {"content": {"image/png": {}}, "description": "The image's middle slice"}},
+    responses=bytes_answer("image/png", "The image's middle slice")
+    | refusals(errors.UnknownJob, errors.BadRequest),
 )
 def get_thumbnail(upload_id: UploadId, index: int, caller: Caller, shelf: Shelf) -> FileResponse:
     """Return the middle slice of an image."""
@@ -93,7 +88,7 @@ def get_thumbnail(upload_id: UploadId, index: int, caller: Caller, shelf: Shelf)
     "/{upload_id}",
     status_code=204,
     operation_id="delete_upload",
-    responses=refusals(_404="No such upload"),
+    responses=refusals(errors.UnknownJob, errors.BadRequest),
 )
 def delete_upload(upload_id: UploadId, caller: Caller, shelf: Shelf) -> None:
     """Delete an upload's files; jobs started from it keep theirs."""
@@ -104,11 +99,14 @@ def delete_upload(upload_id: UploadId, caller: Caller, shelf: Shelf) -> None:
     "/{upload_id}/job",
     status_code=202,
     operation_id="start_job",
-    responses=refusals(
-        _404="No such upload",
-        _422="Unusable choice",
-        _429="Too many jobs waiting",
-        _507="Disk nearly full",
+    responses=json_answer(QUEUED, 202, "Queued")
+    | refusals(
+        *OF_BODIES,
+        errors.UnknownJob,
+        errors.UnknownModel,
+        errors.MissingSequence,
+        errors.QueueFull,
+        errors.DiskFull,
     ),
 )
 async def start_job(
@@ -119,9 +117,8 @@ async def start_job(
     response: Response,
     caller: Caller,
     shelf: Shelf,
-    store: Store,
     settings: ServiceSettings,
-    workers: Workers,
+    intake: TakeIn,
 ) -> JobView:
     """Queue one image of an upload; the same choice again is the same job."""
     room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)
@@ -132,11 +129,10 @@ async def start_job(
         with stage(settings.staging_dir) as staging:
             staging.take_over(shelf.staging(upload_id, caller))
             _note_estimate(image, options, staging.root, settings)
-            return queue(staging, options, caller, store, settings)
+            return with_files(intake.queue(staging, options), settings)
 
     job = await run_in_threadpool(start)
-    workers.wake()
-    response.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/jobs/{job.id}"
+    locate(request, response, f"/v1/jobs/{job.id}")
     return job
 
 

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-__all__ = ["RETRY_AFTER_S", "JobStore", "Run", "StoredJob", "disk_full", "unavailable"]
+__all__ = [
+    "RETRY_AFTER_S",
+    "JobStore",
+    "Run",
+    "StoredJob",
+    "disk_full",
+    "unavailable",
+    "unknown_job",
+]
 
 RETRY_AFTER_S = 20
 
@@ -38,6 +46,13 @@ _CLAIM = (
     " (SELECT id FROM jobs WHERE state = 'queued' AND queued <= ? ORDER BY queued LIMIT 1 {})"
     " RETURNING *"
 )
+
+
+_LISTED = (
+    "id, owner, state, stage, done, created, started, finished, attempts, server_losses, token,"
+    " label, options, problem, series, model, lesions"
+)
+"""All but the result, which is large and which no list shows."""
 
 
 class StoredJob(JobView):
@@ -119,14 +134,15 @@ class JobStore(ABC):
                 run(
                     "UPDATE jobs SET state = 'queued', stage = '', done = 0, queued = ?,"
                     " started = NULL, finished = NULL, attempts = 0, server_losses = 0,"
-                    " problem = NULL, options = ? WHERE id = ?",
-                    *(now, chosen, row["id"]),
+                    " problem = NULL, options = ?, model = ? WHERE id = ?",
+                    *(now, chosen, options.model or "", row["id"]),
                 )
                 return str(row["id"])
             run(
-                "INSERT INTO jobs (id, owner, fingerprint, state, created, queued, label, options)"
-                " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?)",
-                *(job_id, owner, fingerprint, now, now, label, chosen),
+                "INSERT INTO jobs"
+                " (id, owner, fingerprint, state, created, queued, label, options, model)"
+                " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
+                *(job_id, owner, fingerprint, now, now, label, chosen, options.model or ""),
             )
         return job_id
 
@@ -144,11 +160,7 @@ class JobStore(ABC):
         with self._reading() as run:
             row = run("SELECT * FROM jobs WHERE id = ?", job_id).fetchone()
         if row is None or (owner is not None and row["owner"] != owner):
-            raise UnknownJob(
-                "no job of yours with this id",
-                expected="the id that a submission returned",
-                remedy="submit the images again; deleted jobs do not come back",
-            )
+            raise unknown_job()
         return _job(row)
 
     def jobs(
@@ -157,29 +169,34 @@ class JobStore(ABC):
         owner: str,
         search: str = "",
         state: JobState | None = None,
+        model: str = "",
+        since: float | None = None,
         before: float | None = None,
         limit: int = 200,
     ) -> tuple[StoredJob, ...]:
         """Return a caller's jobs, newest first, without their results.
 
-        `search` is a part of the label, whatever its case; `before` is the `created` of the
-        last job already seen.
+        `search` is a part of the label, whatever its case. `since` and `before` bound `created`,
+        the later one excluded: the `created` of the last job seen asks for the next page.
         """
         wanted, values = ["owner = ?"], list[Any]([owner])
         if search:
             wanted.append("lower(label) LIKE ? ESCAPE '!'")
             plain = search.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
             values.append(f"%{plain}%")
-        if state is not None:
-            wanted.append("state = ?")
-            values.append(state)
-        if before is not None:
-            wanted.append("created < ?")
-            values.append(before)
+        for term, value in (
+            ("state = ?", state),
+            ("model = ?", model or None),
+            ("created >= ?", since),
+            ("created < ?", before),
+        ):
+            if value is not None:
+                wanted.append(term)
+                values.append(value)
         with self._reading() as run:
             rows = run(
-                f"SELECT * FROM jobs WHERE {' AND '.join(wanted)}"  # noqa: S608 - ours
-                " ORDER BY created DESC LIMIT ?",
+                f"SELECT {_LISTED} FROM jobs WHERE {' AND '.join(wanted)}"  # noqa: S608 - ours
+                " ORDER BY created DESC, id LIMIT ?",
                 *(*values, limit),
             ).fetchall()
         return tuple(_job(row, with_result=False) for row in rows)
@@ -223,7 +240,13 @@ class JobStore(ABC):
 
     def finish(self, job: StoredJob, result: JobResult) -> bool:
         """Record a claimed job's result."""
-        return self._release(job, "done", result=result.model_dump_json())
+        return self._release(
+            job,
+            "done",
+            result=result.model_dump_json(),
+            model=result.provenance.model,
+            lesions=len(result.lesions),
+        )
 
     def fail(self, job: StoredJob, problem: Problem) -> bool:
         """Record why a claimed job failed."""
@@ -321,6 +344,15 @@ class JobStore(ABC):
         return changed == 1
 
 
+def unknown_job() -> UnknownJob:
+    """Say that there is no such job, or that it is not the caller's."""
+    return UnknownJob(
+        "no job of yours with this id",
+        expected="the id that a submission returned",
+        remedy="submit the images again; deleted jobs do not come back",
+    )
+
+
 def disk_full() -> DiskFull:
     """Say that the database has no room."""
     return DiskFull(
@@ -367,5 +399,7 @@ def _job(row: Any, *, with_result: bool = True) -> StoredJob:
         options=JobOptions.model_validate_json(row["options"]),
         problem=None if row["problem"] is None else Problem.model_validate_json(row["problem"]),
         series=tuple(SeriesView.model_validate(item) for item in json.loads(row["series"])),
+        model=row["model"],
+        lesions=row["lesions"],
         result=None if result is None else JobResult.model_validate_json(result),
     )

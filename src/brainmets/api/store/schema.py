@@ -41,6 +41,10 @@ _STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE jobs ADD COLUMN started DOUBLE PRECISION",
         "CREATE INDEX jobs_owned ON jobs (owner, created)",
     ),
+    (
+        "ALTER TABLE jobs ADD COLUMN model TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE jobs ADD COLUMN lesions INTEGER",
+    ),
 )
 """Both dialects understand them; a released step never changes, a new one is added below."""
 

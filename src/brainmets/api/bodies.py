@@ -1,0 +1,152 @@
+"""Request bodies that come slowly, that nobody reads to the end, or that a stop cuts short."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from brainmets.domain.errors import ServiceStopping, UploadStalled
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from types import FrameType
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["BodyKeeper", "noting_stop"]
+
+SILENCE_S = 60.0
+"""A body that sends nothing for so long is given up."""
+
+SMALL_BYTES = 64 * 1024
+"""A body of at most this is read to its end, and its connection serves on."""
+
+DRAIN_BYTES = 64 * 1024**2
+DRAIN_S = 5.0
+"""How much of a refused body is read and thrown away, so that the refusal reaches its sender:
+closing a connection with unread bytes would reset it and take the answer with it."""
+
+
+class BodyKeeper:
+    """Give up bodies that stop coming, and let every answer arrive.
+
+    Raises, from `receive`:
+        UploadStalled: nothing came for `SILENCE_S`.
+        ServiceStopping: the service stops, and the body is not there yet.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Guard `app`; the event `stopping` in its application's state tells of a stop."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what comes and goes."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = _Body(scope, receive)
+
+        async def closing_send(message: Message) -> None:
+            if message["type"] == "http.response.start" and not body.complete:
+                if body.small:
+                    await body.drain()
+                else:
+                    message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
+            if (
+                message["type"] == "http.response.body"
+                and not message.get("more_body", False)
+                and not body.complete
+            ):
+                await send({**message, "more_body": True})
+                await body.drain()
+                message = {"type": "http.response.body", "body": b""}
+            await send(message)
+
+        await self._app(scope, body.receive, closing_send)
+
+
+class _Body:
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
+        self._stopping: asyncio.Event | None = getattr(scope["app"].state, "stopping", None)
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        declared = int(length) if length.isdigit() else 0
+        chunked = b"transfer-encoding" in headers
+        self.complete = not chunked and not declared
+        self.small = not chunked and declared <= SMALL_BYTES
+
+    async def receive(self) -> Message:
+        if self.complete:
+            return await self._receive()  # the end of the connection, however late
+        message = await self._in_time(SILENCE_S)
+        self.complete = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+    async def _in_time(self, seconds: float) -> Message:
+        coming: asyncio.Task[Message] = asyncio.ensure_future(self._receive())
+        waited: set[asyncio.Task[Any]] = {coming}
+        if self._stopping is not None:
+            waited.add(asyncio.ensure_future(self._stopping.wait()))
+        try:
+            await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if coming.done():
+                return coming.result()
+        finally:
+            for task in waited:
+                task.cancel()
+        if self._stopping is not None and self._stopping.is_set():
+            raise ServiceStopping(
+                "an upload while the service stops",
+                expected="a service that stays",
+                remedy="send it again in a moment",
+            )
+        raise UploadStalled(
+            f"an upload that sent nothing for {seconds:.0f} s",
+            expected="its next part",
+            remedy="send it again over a faster connection",
+        )
+
+    async def drain(self) -> None:
+        """Read the rest and throw it away, within bounds."""
+        deadline, left = time.monotonic() + DRAIN_S, DRAIN_BYTES
+        with suppress(ServiceStopping, UploadStalled):
+            while not self.complete and left > 0 and time.monotonic() < deadline:
+                message = await self._in_time(max(0.01, deadline - time.monotonic()))
+                left -= len(message.get("body", b""))
+                self.complete = not message.get("more_body", False)
+
+
+@contextmanager
+def noting_stop(stopping: asyncio.Event) -> Generator[None]:
+    """Set the event on SIGTERM or SIGINT, before the web server waits for open streams to end.
+
+    Only a program's main thread may listen to signals; elsewhere nothing happens.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    earlier = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stopping.set)
+        handler = earlier[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+        elif handler == signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    for number in earlier:
+        signal.signal(number, note)
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            if signal.getsignal(number) is note:
+                signal.signal(number, handler)
