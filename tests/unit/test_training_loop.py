@@ -22,6 +22,7 @@ from brainmets.training.config import Recipe  # noqa: E402
 from brainmets.training.journal import crc32c, spoken  # noqa: E402
 from brainmets.training.loop import CHECKPOINT, _step, _update_average, train  # noqa: E402
 from brainmets.training.normalisation import measure_norm  # noqa: E402
+from brainmets.training.prepared import PreparedStore  # noqa: E402
 from tests.unit.training_phantoms import losses, write_recipe, write_slices  # noqa: E402
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def looks(dice: list[float]) -> Callable[[Any], dict[str, float]]:
 def run(path: Path, data: Path, out: Path, dice: list[float], **options: Any) -> Any:
     out.mkdir(exist_ok=True)
     recipe = Recipe.read(path)
-    batches = Batches(recipe, open_pools(recipe, data))
+    batches = Batches(recipe, open_pools(recipe, data, PreparedStore(out)))
     try:
         return train(recipe, batches, out, validate=looks(dice), **options)
     finally:

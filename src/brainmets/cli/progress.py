@@ -20,19 +20,37 @@ SHARES = {"read": 0.08, "prepare": 0.20, "segment": 0.62, "measure": 0.05, "writ
 
 
 @contextmanager
-def shown(title: str, *, hidden: bool = False) -> Generator[Progress, None, None]:
-    """Give a progress callback that draws a bar, or does nothing where nobody watches."""
+def shown(
+    title: str, *, hidden: bool = False, lasting: bool = False
+) -> Generator[Progress, None, None]:
+    """Give a progress callback that draws a bar, or does nothing where nobody watches.
+
+    The bar of `lasting` work starts anew with each stage and shows the time left.
+    """
     if hidden or not sys.stderr.isatty():
         yield silent
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = [TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()]
+    if lasting:
+        columns += [TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=True)]
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task(title, total=1.0)
+        present = ""
 
         def update(stage: str, done: float, /) -> None:
+            nonlocal present
+            if lasting and stage != present:
+                bars.reset(task)
+                present = stage
             bars.update(task, description=f"{title}  {stage}", completed=_overall(stage, done))
 
         yield update

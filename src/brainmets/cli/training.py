@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import Annotated
 
 import typer
 
+from brainmets.domain.errors import OptionError
+
 __all__ = ["synthesize", "train"]
+
+
+class Device(StrEnum):
+    """What to compute on."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
 
 
 def train(
@@ -16,32 +28,101 @@ def train(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for the run.", show_default=False)
     ],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that the recipe's paths start from; BRAINMETS_DATA by default.",
+            show_default=False,
+        ),
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Set a field of the recipe otherwise, such as optimiser.steps=100. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")
     ] = False,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Cross-validate by patient: a network a fold, a summary over all cases, and a "
+            "final network trained on all.",
+            show_default=False,
+        ),
+    ] = None,
+    fold: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="With --folds, train this fold alone, from 0; for machines side by side.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[
+        Device, typer.Option(help="What to compute on; auto takes a graphics card if there is one.")
+    ] = Device.auto,
 ) -> None:
     r"""Train a network from a recipe and export it as a model.
 
-    Paths in a recipe start at the folder in BRAINMETS_DATA. The run's folder gets the
-    effective recipe, the curves, checkpoints and the finished model.
+    A recipe says which network, which data, how long; recipes/ holds some, and every field is in
+    docs/reference/recipes.md. Data sets are divided by patient, once. A run that is stopped, even
+    by a power cut, goes on with --resume and ends as if it had never stopped. Its folder gets the
+    recipe with every default, the curves (CSV, and for tensorboard --logdir), the scores of the
+    test cases, and the finished model with its card.
+
+    On several graphics cards, put torchrun before it: the cards share every batch.
 
     \b
     Examples:
-      brainmets train recipes/attention-unet-2d.toml --out runs/attention-unet-2d
-      brainmets train recipes/attention-unet-2d.toml --out runs/attention-unet-2d --resume
+      brainmets train recipes/brats-mets-3d.toml --data BraTS-METS --out runs/mets
+      brainmets train recipes/brats-mets-3d.toml --data BraTS-METS --out runs/mets --resume
+      brainmets train recipes/attention-unet-2d.toml --out runs/a2 --set optimiser.steps=500
+      brainmets train recipes/brats-mets-3d.toml --data BraTS-METS --out runs/cv --folds 5
+      torchrun --nproc-per-node 4 --no-python brainmets train recipes/… --out runs/mets
     """
     from brainmets.cli.extras import needing
     from brainmets.cli.progress import shown
 
+    if fold is not None and folds is None:
+        raise OptionError(
+            "--fold without --folds", expected="how many folds there are", remedy="add --folds 5"
+        )
     with needing("train"):
-        from brainmets.training.train import run_recipe
-    with shown(recipe.stem) as progress:
-        result = run_recipe(recipe, out, resume=resume, progress=progress)
-    low, high = result.interval
-    typer.echo(
-        f"{result.bundle.name}: held-out Dice {result.dice:.3f} (95 % interval {low:.3f} to"
-        f" {high:.3f})\n{result.bundle.root}"
-    )
+        from brainmets.workflows.training import Order, cross_validate, train_one
+    with shown(recipe.stem, lasting=True) as progress:
+        order = Order(
+            recipe=recipe,
+            out=out,
+            data=data,
+            changes=tuple(change or ()),
+            resume=resume,
+            device=device.value,
+            progress=progress,
+            say=_say,
+        )
+        if folds is not None:
+            found = cross_validate(order, folds, only=fold)
+            words = f"cross-validated: {found}\n{out / 'final'}" if found else f"fold {fold} done"
+        else:
+            result = train_one(order)
+            low, high = result.interval
+            words = (
+                f"{result.bundle.name}: held-out Dice {result.dice:.3f} (95 % interval {low:.3f} to"
+                f" {high:.3f})\n{result.bundle.root}"
+            )
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(words)
+
+
+def _say(line: str) -> None:
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(line, err=True)
 
 
 def synthesize(

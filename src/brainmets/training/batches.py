@@ -14,11 +14,17 @@ from brainmets.domain.errors import RecipeError
 from brainmets.domain.progress import Progress, silent
 from brainmets.inference.machine import count_processors
 from brainmets.training.augmentation import AugmentationParameters, augment, draw_parameters
+from brainmets.training.datasets import CaseReader, open_part
 from brainmets.training.losses import IGNORE
 from brainmets.training.making import InsertionMaker, SyntheticMaker
 from brainmets.training.ranks import process_count, rank
 from brainmets.training.samples import Sample, read_slices, read_volumes
-from brainmets.training.sources import SliceSource, SyntheticSource, VolumeSource
+from brainmets.training.sources import (
+    DatasetSource,
+    SliceSource,
+    SyntheticSource,
+    VolumeSource,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +33,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from brainmets.training.config import Recipe
+    from brainmets.training.prepared import PreparedStore
+    from brainmets.training.sources import Source
 
 __all__ = ["Batches", "Drawn", "Pool", "crop", "cut", "open_pools", "place_crop"]
 
@@ -196,26 +204,39 @@ def _collected(making: Making) -> tuple[Tensor, Tensor]:
     return torch.stack([data for data, _ in crops]), torch.stack([target for _, target in crops])
 
 
-def open_pools(recipe: Recipe, data_root: Path, progress: Progress = silent) -> list[Pool]:
-    """Read and prepare every training sample; made ones follow as they are needed."""
-    return [_open(recipe, source, data_root, progress) for source in recipe.sources]
+def open_pools(
+    recipe: Recipe, data_root: Path, store: PreparedStore, progress: Progress = silent
+) -> list[Pool]:
+    """Read and prepare every training sample; made ones follow as they are needed.
+
+    Those of whole data sets are kept in `store` and mapped from there; the others in memory.
+    """
+    return [_open(recipe, source, data_root, store, progress) for source in recipe.sources]
 
 
-def _open(recipe: Recipe, source: object, data_root: Path, progress: Progress) -> Pool:
-    samples: list[Sample] = []
+def _open(
+    recipe: Recipe, source: Source, data_root: Path, store: PreparedStore, progress: Progress
+) -> Pool:
+    root, plan = data_root / source.root, recipe.plan
     if isinstance(source, SyntheticSource):
         maker = SyntheticMaker(recipe=recipe, source=source, data_root=data_root)
         return Pool(make=maker, size=source.pool, renew_every=source.renew_every)
+    if isinstance(source, DatasetSource):
+        part = open_part(source, plan, data_root, "train")
+        readers = [
+            CaseReader(dataset=part.dataset, case=case, labels=part.labels, plan=plan)
+            for case in part.cases
+        ]
+        return Pool(store.samples(readers, progress))
     if isinstance(source, VolumeSource) and source.insertion is not None:
         maker = InsertionMaker(recipe=recipe, source=source, data_root=data_root)
         settings = source.insertion
         return Pool(make=maker, size=settings.pool, renew_every=settings.renew_every)
     if isinstance(source, SliceSource):
-        reader = read_slices(data_root / source.root, source, recipe.plan, "train")
-    elif isinstance(source, VolumeSource):
-        reader = read_volumes(data_root / source.root, source, recipe.plan, "train")
+        reader = read_slices(root, source, plan, "train")
     else:
-        raise TypeError(type(source).__name__)
+        reader = read_volumes(root, source, plan, "train")
+    samples: list[Sample] = []
     for sample in reader:
         samples.append(sample)
         progress("prepare", 0.0)

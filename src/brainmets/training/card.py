@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainmets.domain.prediction import RESEARCH_USE_ONLY
-from brainmets.training.sources import SliceSource, VolumeSource
+from brainmets.training.sources import DatasetSource, SliceSource, VolumeSource
 
 if TYPE_CHECKING:
     from brainmets.inference import OperatingPoint
@@ -29,8 +29,9 @@ def write_card(
     scores: list[CaseScore],
     dice: float,
     interval: tuple[float, float],
+    notes: tuple[str, ...] = (),
 ) -> str:
-    """Return the card in Markdown."""
+    """Return the card in Markdown; `notes` are paragraphs for its section on tests."""
     network = recipe.network
     target = (
         "the tumour outline on a T1c slice"
@@ -66,6 +67,7 @@ def write_card(
         "## Held-out test",
         "",
         *_results(scores, dice, interval, operating_point),
+        *[line for note in notes for line in ("", note)],
         "",
         "## Limits",
         "",
@@ -82,6 +84,10 @@ def _describe(source: Source) -> str:
             f"{about}: slices, split by block: {list(source.test_blocks)} to test, "
             f"{list(source.validation_blocks)} to choose, the others to train"
         )
+    if isinstance(source, DatasetSource):
+        parts = (source.train_cases, source.validation_cases, source.test_cases)
+        train, choose, test = (len(part or ()) for part in parts)
+        return f"{about}: {train} scans to train, {choose} to choose, {test} to test, by patient"
     if isinstance(source, VolumeSource):
         words = f"{about}: volumes with masks, labels {list(source.lesion_labels)}"
         for part, cases in (("choose", source.validation_cases), ("test", source.test_cases)):
@@ -101,6 +107,7 @@ def _results(
     summary = (
         f"Mean Dice per case **{dice:.3f}** (95 % interval {interval[0]:.3f}–{interval[1]:.3f}, "
         f"bootstrap over {groups} groups), {len(with_lesion)} cases; "
+        f"{sum(s.found for s in scores)} of {sum(s.lesions for s in scores)} lesions found; "
         f"{false:.2f} false components a case; {_worded(point)}."
     )
     lines = [summary]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -11,6 +11,7 @@ from brainmets.domain.errors import RecipeError
 from brainmets.models import Architecture  # noqa: TC001 - pydantic reads it at run time
 from brainmets.preprocessing import Plan  # noqa: TC001 - pydantic reads it at run time
 from brainmets.training.sources import (
+    DatasetSource,
     InsertionSettings,
     SliceSource,
     Source,
@@ -19,10 +20,12 @@ from brainmets.training.sources import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = [
     "AugmentationSettings",
+    "DatasetSource",
     "InsertionSettings",
     "LossSettings",
     "OptimiserSettings",
@@ -201,14 +204,17 @@ class Recipe(_Settings):
         return self
 
     @classmethod
-    def read(cls, path: Path) -> Recipe:
-        """Read a TOML recipe.
+    def read(cls, path: Path, changes: Sequence[str] = ()) -> Recipe:
+        """Read a TOML recipe, with `changes` such as `optimiser.steps=100` or `sources.0.root="x"`.
 
         Raises:
             RecipeError: the file is missing, is no TOML, or a field is unknown or wrong.
         """
         try:
-            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+            for change in changes:
+                _change(document, change)
+            return cls.model_validate(document)
         except FileNotFoundError as error:
             raise RecipeError(
                 f"no recipe at {path.name}",
@@ -229,3 +235,28 @@ class Recipe(_Settings):
                 expected="the fields that docs/reference/recipes.md lists",
                 remedy="correct the field",
             ) from error
+
+
+def _change(document: dict[str, Any], change: str) -> None:
+    """Set the field that `a.b.0.c=VALUE` names; the value is TOML, or else a word."""
+    where, equals, text = change.partition("=")
+    *path, last = (int(part) if part.isdigit() else part for part in where.strip().split("."))
+    try:
+        value: Any = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    table: Any = document
+    try:
+        for part in path:
+            table = table.setdefault(part, {}) if isinstance(table, dict) else table[part]
+        known = bool(equals) and (isinstance(table, dict) or 0 <= int(last) < len(table))
+        if known:
+            cast("Any", table)[last] = value
+    except (IndexError, KeyError, TypeError, ValueError):
+        known = False
+    if not known:
+        raise RecipeError(
+            f"the change {change}",
+            expected="FIELD=VALUE, such as optimiser.steps=100 or sources.0.root=mets",
+            remedy="see docs/reference/recipes.md for the fields",
+        )

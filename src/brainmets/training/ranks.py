@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-__all__ = ["average_gradients", "gathered", "joined", "process_count", "rank", "shared", "summed"]
+__all__ = [
+    "average_gradients",
+    "gathered",
+    "joined",
+    "process_count",
+    "rank",
+    "shared",
+    "summed",
+    "wait_for_all",
+]
 
 PATIENCE = timedelta(hours=6)
 """How long the others wait for the first, which validates and writes."""
@@ -98,3 +107,9 @@ def shared(value: Any) -> Any:
     box = [value]
     distributed.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def wait_for_all() -> None:
+    """Return when every process has come here."""
+    if process_count() > 1:
+        distributed.barrier()

@@ -14,18 +14,15 @@ from brainmets.domain.volume import Mask, Volume
 from brainmets.io import read_case, read_mask
 from brainmets.training.losses import IGNORE
 from brainmets.training.planes import plane_slices
-from brainmets.training.sources import SliceSource, SyntheticSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from pydantic import JsonValue
 
     from brainmets.preprocessing import Plan, Prepared
-    from brainmets.training.sources import Source as SampleSource
-    from brainmets.training.sources import VolumeSource
+    from brainmets.training.sources import SliceSource, VolumeSource
 
 __all__ = [
     "Part",
@@ -37,16 +34,18 @@ __all__ = [
     "read_volumes",
     "slice_blocks",
     "slice_names",
-    "split_of",
     "synthetic_case",
     "volume_folders",
 ]
 
 Part = Literal["train", "validation", "test"]
-PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 LESION_COUNT_LIMIT = 64
 """Components per sample that crops can be centred on."""
+
+
+SLICES_OF_EACH = 8
+"""Voxels of each lesion that a slice can be centred on, where slices are cut from a volume."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,7 +53,7 @@ class Sample:
     """One image ready to crop from.
 
     `data` is (C, S) float16, `target` (S) uint8 of 0, 1 and IGNORE, `centres` voxel positions
-    (n, dims), one random voxel per lesion component, redrawn nowhere: a crop adds its own jitter.
+    (n, dims), as many of each lesion: a crop adds its own jitter.
     """
 
     name: str
@@ -70,7 +69,9 @@ def prepare_sample(case: Case, lesion: NDArray[np.uint8], plan: Plan, *, name: s
     data = prepared.data.astype(np.float16)
     if plan.dims == 2 and data.shape[3] == 1:
         data, target = data[..., 0], target[..., 0]
-    return Sample(name=name, data=data, target=target, centres=_lesion_centres(target))
+    of_each = SLICES_OF_EACH if plan.dims < target.ndim else 1
+    centres = _lesion_centres(target, of_each)
+    return Sample(name=name, data=data, target=target, centres=centres)
 
 
 def read_slices(root: Path, source: SliceSource, plan: Plan, part: Part) -> Iterator[Sample]:
@@ -155,23 +156,6 @@ def held_out_cases(
         yield replace(case, case_id=name), lesion, str(blocks[name])
 
 
-def split_of(source: SampleSource, data_root: Path) -> dict[str, JsonValue]:
-    """List what a source gives to each part: cases, blocks of slices, or label maps."""
-    root = data_root / source.root
-    if isinstance(source, SyntheticSource):
-        return {"root": source.root, "train": list(source.maps)}
-    parts: dict[str, JsonValue] = {"root": source.root}
-    for part in PARTS:
-        if isinstance(source, SliceSource):
-            blocks = slice_blocks(root)
-            names = {str(blocks[name]) for name in slice_names(root, source, part)}
-            parts[part] = [*sorted(names, key=int)]
-        else:
-            folders = volume_folders(root, source, part)
-            parts[part] = [folder.name for folder in folders]
-    return parts
-
-
 def _stride(count: int, limit: int) -> int:
     return max(1, -(-count // limit))
 
@@ -229,7 +213,7 @@ def _prepared_target(
     return target
 
 
-def _lesion_centres(target: NDArray[np.uint8]) -> NDArray[np.int64]:
+def _lesion_centres(target: NDArray[np.uint8], of_each: int) -> NDArray[np.int64]:
     from scipy import ndimage
 
     structure = np.ones([3] * target.ndim)
@@ -239,8 +223,13 @@ def _lesion_centres(target: NDArray[np.uint8]) -> NDArray[np.int64]:
         return np.zeros((0, target.ndim), dtype=np.int64)
     ids = np.arange(1, count + 1)
     largest = ids[np.argsort(-ndimage.sum_labels(target == 1, labels, ids))][:LESION_COUNT_LIMIT]
-    centres = [np.argwhere(labels == number) for number in largest]
-    return np.array([voxels[len(voxels) // 2] for voxels in centres], dtype=np.int64)
+    shares = (np.arange(of_each) + 0.5) / of_each  # half way through where there is one
+    found: list[NDArray[np.int64]] = []
+    for number in largest:
+        voxels = np.argwhere(labels == number)
+        order = np.argsort(voxels[:, -1], kind="stable") if of_each > 1 else slice(None)
+        found.append(voxels[order][(shares * len(voxels)).astype(int)])
+    return np.concatenate(found)
 
 
 def synthetic_case(image: Volume, lesion: Mask, *, name: str) -> tuple[Case, NDArray[np.uint8]]:

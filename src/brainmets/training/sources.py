@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from brainmets.synthesis import SynthesisConfig
 
 __all__ = [
+    "DatasetSource",
     "InsertionSettings",
     "SliceSource",
     "Source",
@@ -77,6 +78,33 @@ class VolumeSource(_Settings):
     about: str = Field(default="", description="what the data is and whose, for the model card")
 
 
+class DatasetSource(_Settings):
+    """A data set as its publishers lay it out (docs/reference/datasets.md), divided by patient.
+
+    `brainmets train` fills in the three lists of cases when a run begins, so that the run keeps
+    its division whatever is added to the folder later.
+    """
+
+    kind: Literal["dataset"] = "dataset"
+    root: str = Field(default=".", description="folder below the data folder")
+    layout: str = Field(default="auto", description="its layout; auto looks")
+    lesion_labels: tuple[int, ...] = Field(
+        default=(), description="labels that make up the target; none for the layout's tumour core"
+    )
+    test_share: float = Field(
+        default=0.15, ge=0, lt=1, description="share of the patients to test on, if none are named"
+    )
+    validation_share: float = Field(
+        default=0.1, gt=0, lt=1, description="share of the other patients to choose weights by"
+    )
+    split_seed: int = Field(default=0, description="of the division")
+    train_cases: tuple[str, ...] | None = Field(default=None, description="none: divided for you")
+    validation_cases: tuple[str, ...] | None = Field(default=None, description="likewise")
+    test_cases: tuple[str, ...] | None = Field(default=None, description="likewise")
+    weight: float = Field(default=1.0, gt=0, description="share of the batches, relative")
+    about: str = Field(default="", description="what the data is and whose, for the model card")
+
+
 class SyntheticSource(_Settings):
     """Heads synthesised from label maps while training runs.
 
@@ -99,4 +127,6 @@ class SyntheticSource(_Settings):
     about: str = Field(default="", description="what the data is and whose, for the model card")
 
 
-Source = Annotated[SliceSource | VolumeSource | SyntheticSource, Field(discriminator="kind")]
+Source = Annotated[
+    SliceSource | VolumeSource | DatasetSource | SyntheticSource, Field(discriminator="kind")
+]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,22 +16,34 @@ from brainmets.inference import Bundle, OperatingPoint
 from brainmets.training.batches import Batches, open_pools
 from brainmets.training.card import write_card
 from brainmets.training.config import Recipe
+from brainmets.training.division import split_of
 from brainmets.training.export import export_bundle
 from brainmets.training.identity import keep_recipe, recipe_sha256
 from brainmets.training.loop import CHECKPOINT, train
-from brainmets.training.samples import split_of
-from brainmets.training.validation import mean_dice, read_held_out, score, validate
+from brainmets.training.prepared import PreparedStore
+from brainmets.training.ranks import rank, wait_for_all
+from brainmets.training.validation import CaseScore, mean_dice, read_held_out, score, validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pydantic import JsonValue
     from torch import Tensor
 
     from brainmets.training.checkpoint import History
     from brainmets.training.device import DeviceName
-    from brainmets.training.validation import CaseScore
 
-__all__ = ["TrainingResult", "data_root", "run_recipe"]
+__all__ = [
+    "Run",
+    "TrainingResult",
+    "data_root",
+    "read_scores",
+    "run_recipe",
+    "score_interval",
+    "train_network",
+]
+
+TEST_SCORES = "test.csv"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +55,31 @@ class TrainingResult:
     scores: tuple[CaseScore, ...]
     dice: float
     interval: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Where a recipe is trained and how, none of which decides its result.
+
+    Attributes:
+        out: Folder for curves, checkpoint and bundle.
+        data: Folder that the recipe's paths start from.
+        prepared: Folder for prepared samples of whole data sets; inside `out` by default.
+        recipe_name: What the card calls the recipe.
+        resume: Go on from the checkpoint in `out`.
+        device: What to compute on.
+        notes: Paragraphs for the card's test section, such as of a cross-validation.
+        extra: What else the bundle is to remember.
+    """
+
+    out: Path
+    data: Path
+    prepared: Path | None = None
+    recipe_name: str = "recipe.toml"
+    resume: bool = False
+    device: DeviceName = "auto"
+    notes: tuple[str, ...] = ()
+    extra: dict[str, JsonValue] = field(default_factory=dict)
 
 
 def data_root() -> Path:
@@ -58,10 +96,23 @@ def run_recipe(
     progress: Progress = silent,
     say: Callable[[str], None] = lambda _line: None,
 ) -> TrainingResult:
+    """Train the recipe of a file with the data in `BRAINMETS_DATA`, as `train_network` does."""
+    run = Run(out=out, data=data_root(), recipe_name=path.name, resume=resume, device=device)
+    return train_network(Recipe.read(path), run, progress=progress, say=say)
+
+
+def train_network(
+    recipe: Recipe,
+    run: Run,
+    *,
+    progress: Progress = silent,
+    say: Callable[[str], None] = lambda _line: None,
+) -> TrainingResult:
     """Train, validate, test on held-out cases, and write the bundle to `out/<name>`.
 
-    `out` also gets the recipe with every default filled in, the loss and validation curves and
-    the checkpoint that `resume` goes on from.
+    `out` also gets the recipe with every default filled in, the loss and validation curves, the
+    scores of the test cases, and the checkpoint that `resume` goes on from. Of several processes
+    the first writes.
 
     Raises:
         RecipeError: the recipe cannot be used.
@@ -69,21 +120,22 @@ def run_recipe(
         OutputExists: `out` holds a run and `resume` was not asked for.
         CheckpointMismatch: `out` holds a run of another recipe.
     """
-    recipe = Recipe.read(path)
+    out, root = run.out, run.data
     begun = (out / CHECKPOINT).is_file()
-    if begun and not resume:
+    if begun and not run.resume:
         raise OutputExists(
             f"a training run in {out.name}",
             expected="an empty folder, or --resume",
             remedy="add --resume to go on, or choose another --out",
         )
+    wait_for_all()
     out.mkdir(parents=True, exist_ok=True)
-    if not begun:
+    if rank() == 0 and not begun:
         keep_recipe(recipe, out)
-
-    root = data_root()
-    watched = read_held_out(recipe, root, "validation", recipe.validation.limit)
-    batches = Batches(recipe, open_pools(recipe, root, progress))
+    store = PreparedStore(run.prepared or out / "prepared")
+    first, limit = rank() == 0, recipe.validation.limit
+    watched = list(read_held_out(recipe, root, "validation", limit)) if first else []
+    batches = Batches(recipe, open_pools(recipe, root, store, progress))
 
     def look(weights: dict[str, Tensor]) -> dict[str, float]:
         return validate(recipe, weights, watched)
@@ -95,14 +147,24 @@ def run_recipe(
             out,
             validate=look,
             start=_start(recipe),
-            resume=resume,
-            device=device,
+            resume=run.resume,
+            device=run.device,
             progress=progress,
             say=say,
         )
     finally:
         batches.close()
-    return _finish(recipe, best, history, recipe_name=path.name, out=out, root=root)
+    if first:
+        _finish(recipe, best, history, run)
+    wait_for_all()
+    scores = read_scores(out)
+    return TrainingResult(
+        bundle=Bundle.load(out / recipe.name),
+        history=history,
+        scores=tuple(scores),
+        dice=mean_dice(scores) if scores else 0.0,
+        interval=score_interval(scores, recipe.seed),
+    )
 
 
 def _start(recipe: Recipe) -> dict[str, Tensor] | None:
@@ -121,33 +183,28 @@ def _start(recipe: Recipe) -> dict[str, Tensor] | None:
     return {name: value.float() for name, value in load_file(bundle.weights_path).items()}
 
 
-def _finish(
-    recipe: Recipe,
-    best: dict[str, Tensor],
-    history: History,
-    *,
-    recipe_name: str,
-    out: Path,
-    root: Path,
-) -> TrainingResult:
+def _finish(recipe: Recipe, best: dict[str, Tensor], history: History, run: Run) -> None:
     """Export, score the test part with the very bundle, and export again with the card."""
     point = OperatingPoint()
-    folder = out / recipe.name
+    folder = run.out / recipe.name
     bundle = export_bundle(
         folder, recipe=recipe, state=best, operating_point=point, card="", extra={}
     )
-    scores = score(bundle, read_held_out(recipe, root, "test", 100_000))
-    dice, interval = mean_dice(scores), _interval(scores, recipe.seed)
+    scores = score(bundle, read_held_out(recipe, run.data, "test", 100_000))
+    _write_scores(run.out, scores)
+    dice = mean_dice(scores) if scores else 0.0
+    interval = score_interval(scores, recipe.seed)
     card = write_card(
         recipe,
-        recipe_name=recipe_name,
+        recipe_name=run.recipe_name,
         history=history,
         operating_point=point,
         scores=scores,
         dice=dice,
         interval=interval,
+        notes=run.notes,
     )
-    bundle = export_bundle(
+    export_bundle(
         folder,
         recipe=recipe,
         state=best,
@@ -159,15 +216,30 @@ def _finish(
             "test_interval": list(interval),
             "recipe": recipe.model_dump(mode="json"),
             "recipe_sha256": recipe_sha256(recipe),
-            "split": [split_of(source, root) for source in recipe.sources],
+            "split": [split_of(source, recipe.plan, run.data) for source in recipe.sources],
+            **run.extra,
         },
     )
-    return TrainingResult(
-        bundle=bundle, history=history, scores=tuple(scores), dice=dice, interval=interval
-    )
 
 
-def _interval(scores: list[CaseScore], seed: int) -> tuple[float, float]:
+def _write_scores(out: Path, scores: list[CaseScore]) -> None:
+    with (out / TEST_SCORES).open("w", newline="", encoding="utf-8") as file:
+        rows = csv.DictWriter(file, [one.name for one in fields(CaseScore)])
+        rows.writeheader()
+        rows.writerows(asdict(one) for one in scores)
+
+
+def read_scores(out: Path) -> list[CaseScore]:
+    """Read the scores of a finished run's test cases."""
+    read: dict[str, Callable[[str], Any]] = {"dice": float, "name": str, "group": str}
+    with (out / TEST_SCORES).open(newline="", encoding="utf-8") as file:
+        return [
+            CaseScore(**{name: read.get(name, int)(value) for name, value in row.items()})
+            for row in csv.DictReader(file)
+        ]
+
+
+def score_interval(scores: list[CaseScore], seed: int) -> tuple[float, float]:
     """95 % bootstrap interval of the mean Dice, resampling patients or blocks."""
     with_lesion = [s for s in scores if s.lesion_voxels]
     groups = sorted({s.group for s in with_lesion})
