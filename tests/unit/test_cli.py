@@ -381,7 +381,7 @@ def test_an_interrupt_that_a_library_swallows_is_still_one(
         check=False,
     )
     assert ended.returncode == code, ended.stderr
-    assert ended.stderr == "interrupted; nothing was left behind\n"
+    assert ended.stderr == "interrupted; nothing half-written was left behind\n"
 
 
 CONVERTED = """

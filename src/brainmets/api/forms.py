@@ -79,7 +79,7 @@ async def receive_form(request: Request, staging: Staging, settings: Settings) -
         UploadStalled: its sender went away.
     """
     form = _Form(staging, settings)
-    parser = MultipartParser(_boundary(request, settings), form.callbacks())
+    boundary = _boundary(request, settings)
     pending = 0
     room_for(
         settings.state_dir,
@@ -87,6 +87,7 @@ async def receive_form(request: Request, staging: Staging, settings: Settings) -
         coming_bytes=_declared(request),
     )
     try:
+        parser = MultipartParser(boundary, form.callbacks())
         async for chunk in request.stream():
             parser.write(chunk)
             pending += len(chunk)

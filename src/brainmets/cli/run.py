@@ -89,7 +89,7 @@ def _run(arguments: Sequence[str], stop: _Stop) -> int:
 
 
 def _stopped(code: int) -> int:
-    sys.stderr.write("interrupted; nothing was left behind\n")
+    sys.stderr.write("interrupted; nothing half-written was left behind\n")
     return code
 
 

@@ -115,9 +115,6 @@ _OCCASIONS: tuple[BrainmetsError, ...] = (
     ),
 )
 
-_SCHEMA = {"$ref": f"#/components/schemas/{Problem.__name__}"}
-"""Jobs that failed hold one, so the schema is there."""
-
 _EXAMPLES: dict[type[BrainmetsError], BrainmetsError] = {type(error): error for error in _OCCASIONS}
 
 
@@ -156,7 +153,7 @@ def _add(answers: Answers, problem: Problem) -> None:
         problem.status,
         {
             "description": "",
-            "content": {MEDIA_TYPE: {"schema": _SCHEMA, "examples": {}}},
+            "content": {MEDIA_TYPE: {"schema": _reference(Problem.__name__), "examples": {}}},
         },
     )
     titles = [answer["description"], f"`{problem.code}` {problem.title}"]
@@ -166,14 +163,19 @@ def _add(answers: Answers, problem: Problem) -> None:
 
 
 def json_answer(example: BaseModel | list[Any], status: int = 200, text: str = "") -> Answers:
-    """Document a JSON answer by an example."""
-    value = (
-        [item.model_dump(mode="json") for item in example]
-        if isinstance(example, list)
-        else example.model_dump(mode="json")
-    )
-    content = {"application/json": {"example": value}}
+    """Document a JSON answer by an example of its model, or of a list of its models."""
+    if isinstance(example, list):
+        value: Any = [item.model_dump(mode="json") for item in example]
+        schema = {"type": "array", "items": _reference(type(example[0]).__name__)}
+    else:
+        value = example.model_dump(mode="json")
+        schema = _reference(type(example).__name__)
+    content = {"application/json": {"schema": schema, "example": value}}
     return {status: {"description": text or HTTPStatus(status).phrase, "content": content}}
+
+
+def _reference(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def bytes_answer(media_type: str, text: str, example: str = "") -> Answers:
