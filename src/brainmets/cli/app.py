@@ -18,6 +18,7 @@ from brainmets.cli import (
     service,
     track,
     training,
+    tune,
 )
 from brainmets.cli.helptext import help_of
 
@@ -74,6 +75,7 @@ _COMMANDS = (
     evaluate.evaluate,
     compare.compare,
     benchmark.benchmark,
+    tune.tune,
     evaluate.split,
 )
 

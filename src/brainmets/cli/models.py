@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainmets.cli.helptext import help_of
+from brainmets.cli.measure import measure
 
 if TYPE_CHECKING:
     from brainmets.inference import Bundle
@@ -84,12 +85,21 @@ def show(
     point = bundle.operating_point
     console.print(
         f"\nOperating point: grow {point.threshold:g}, peak {point.peak:g}, at least"
-        f" {point.min_volume_mm3:g} mm³\nsha256 {bundle.sha256}\n{bundle.root}"
+        f" {point.min_volume_mm3:g} mm³{_further(bundle)}\nsha256 {bundle.sha256}\n{bundle.root}"
     )
 
 
 app.command("list", help=help_of(list_models))(list_models)
 app.command(help=help_of(show))(show)
+app.command(help=help_of(measure))(measure)
+
+
+def _further(bundle: Bundle) -> str:
+    """Name the other operating points and the rejector, where there are any."""
+    words = [f"{name}: peak {one.peak:g}" for name, one in bundle.points.items()]
+    if bundle.rejector is not None:
+        words.append("components are looked at again by a rejector")
+    return f"; {'; '.join(words)}" if words else ""
 
 
 def _summary(bundle: Bundle) -> dict[str, Any]:
@@ -103,4 +113,5 @@ def _summary(bundle: Bundle) -> dict[str, Any]:
         "megabytes": round(size / 1e6, 1),
         "sha256": bundle.sha256,
         "operating_point": bundle.operating_point.model_dump(),
+        "points": {name: one.model_dump() for name, one in bundle.points.items()},
     }

@@ -45,6 +45,10 @@ def segment(
     precision: Annotated[
         str, typer.Option(help="auto (bfloat16 where the processor has it) or float32.")
     ] = "auto",
+    point: Annotated[
+        str | None,
+        typer.Option(help="sensitive, balanced or specific, where the model was tuned."),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -135,6 +139,7 @@ def segment(
         model=model,
         engine=engine,
         precision=precision,  # pyright: ignore[reportArgumentType] - checked by make_engine
+        point=point,
         threshold=threshold,
         peak=peak,
         probability=probability,

@@ -4,8 +4,10 @@ from brainmets.inference.bundle import MODELS_VARIABLE, Bundle, list_bundles, wr
 from brainmets.inference.engines import ENGINES, Engine, EngineName, Precision, make_engine
 from brainmets.inference.footprint import Footprint, measure_footprint
 from brainmets.inference.lesions import find_lesions
-from brainmets.inference.operating_point import OperatingPoint
+from brainmets.inference.operating_point import OperatingPoint, PointName
 from brainmets.inference.predictor import Estimate, Predictor
+from brainmets.inference.rejector import Rejector
+from brainmets.inference.revision import revise_bundle
 
 __all__ = [
     "ENGINES",
@@ -16,11 +18,14 @@ __all__ = [
     "Estimate",
     "Footprint",
     "OperatingPoint",
+    "PointName",
     "Precision",
     "Predictor",
+    "Rejector",
     "find_lesions",
     "list_bundles",
     "make_engine",
     "measure_footprint",
+    "revise_bundle",
     "write_bundle",
 ]

@@ -16,7 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from brainmets.bundles import SHIPPED_ROOT
 from brainmets.domain.errors import BundleIncomplete, BundleTampered, OptionError, UnknownModel
 from brainmets.inference.footprint import Footprint, measure_footprint
-from brainmets.inference.operating_point import OperatingPoint  # noqa: TC001 - pydantic field
+from brainmets.inference.operating_point import (
+    OperatingPoint,
+    PointName,
+)
+from brainmets.inference.rejector import Rejector  # noqa: TC001 - pydantic field
 from brainmets.models.architecture import Architecture  # noqa: TC001 - pydantic field
 from brainmets.preprocessing import Plan  # noqa: TC001 - pydantic field
 
@@ -57,13 +61,18 @@ class _Contents(BaseModel):
     plan: Plan
     architecture: Architecture
     operating_point: OperatingPoint
+    points: dict[PointName, OperatingPoint] = {}
+    rejector: Rejector | None = None
     footprint: Footprint
     extra: dict[str, JsonValue] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Bundle:
-    """A trained model: network, weights, preparation, operating point and card.
+    """A trained model: network, weights, preparation, operating points and card.
+
+    `points` names further operating points than the default one; `rejector` looks at each
+    component again before they apply.
 
     The folder holds `model.onnx`, `weights.safetensors`, `plan.json`, `card.md` and
     `manifest.json` with the sha256 of the others; nothing in it is ever executed or unpickled.
@@ -79,6 +88,25 @@ class Bundle:
     sha256: str
     card: str
     extra: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    points: Mapping[PointName, OperatingPoint] = field(
+        default_factory=dict[PointName, OperatingPoint]
+    )
+    rejector: Rejector | None = None
+
+    def point_named(self, name: str) -> OperatingPoint:
+        """Return one of the named operating points.
+
+        Raises:
+            OptionError: the model has none of that name.
+        """
+        for known, point in self.points.items():
+            if known == name:
+                return point
+        raise OptionError(
+            f"the operating point {name!r} of {self.name}",
+            expected=" | ".join(self.points) or "a model that was tuned",
+            remedy="choose one of these, or run `brainmets tune` on the model first",
+        )
 
     @property
     def onnx_path(self) -> Path:
@@ -128,6 +156,8 @@ class Bundle:
             sha256=hashlib.sha256(raw).hexdigest(),
             card=contents["card.md"].decode("utf-8"),
             extra=described.extra,
+            points=described.points,
+            rejector=described.rejector,
         )
 
 
@@ -147,6 +177,8 @@ def write_bundle(
     operating_point: OperatingPoint,
     card: str,
     extra: Mapping[str, JsonValue] | None = None,
+    points: Mapping[PointName, OperatingPoint] | None = None,
+    rejector: Rejector | None = None,
 ) -> Bundle:
     """Write a bundle into the folder `root`, replacing a bundle that is there, and load it.
 
@@ -160,6 +192,8 @@ def write_bundle(
         operating_point: where it is used by default.
         card: the model card in Markdown.
         extra: anything else worth keeping, such as training figures.
+        points: further operating points by name.
+        rejector: looks at each component again before they apply.
 
     Raises:
         OptionError: the name is not one, or `root` holds something that is no bundle.
@@ -180,6 +214,8 @@ def write_bundle(
         plan=plan,
         architecture=architecture,
         operating_point=operating_point,
+        points=dict(points or {}),
+        rejector=rejector,
         footprint=measure_footprint(
             onnx, dims=plan.dims, channels=plan.channels, stride=architecture.stride
         ),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from brainmets.domain import CaseKind, Side, Volume
     from brainmets.inference.operating_point import OperatingPoint
 
-__all__ = ["MIDLINE_MM", "find_lesions"]
+__all__ = ["MIDLINE_MM", "Component", "find_components", "find_lesions"]
 
 MIDLINE_MM = 3.0
 """A centroid this near the head's mid-sagittal plane is called midline."""
@@ -25,7 +25,7 @@ TIE_DECIMALS = 3
 """Digits of a centroid that order lesions of equal volume: beyond them is rounding."""
 
 
-class _Component(NamedTuple):
+class Component(NamedTuple):
     """One candidate: its voxels (n, 3) and their probabilities."""
 
     voxels: NDArray[np.int64]
@@ -55,7 +55,7 @@ def find_lesions(
     geometry = probability.geometry
     ruler = Ruler(geometry, slice_axis=2 if kind == "slices" else geometry.slice_axis)
     candidates = probability.data >= np.float32(point.threshold)
-    components = _components(candidates, probability.data, kind)
+    components = find_components(candidates, probability.data, kind)
     kept = [
         c
         for c in components
@@ -79,9 +79,9 @@ def find_lesions(
     return Mask(data=labels, geometry=geometry), tuple(lesions)
 
 
-def _components(
+def find_components(
     candidates: NDArray[np.bool_], probability: NDArray[np.float32], kind: CaseKind
-) -> list[_Component]:
+) -> list[Component]:
     """Group candidate voxels, each group's voxels in index order; touches only those voxels."""
     voxels = np.argwhere(candidates)
     if not len(voxels):
@@ -93,7 +93,7 @@ def _components(
     starts = np.flatnonzero(np.diff(labels[order], prepend=0))
     values = probability[tuple(voxels[order].T)]
     pieces = zip(np.split(voxels[order], starts[1:]), np.split(values, starts[1:]), strict=True)
-    return [_Component(v, p) for v, p in pieces]
+    return [Component(v, p) for v, p in pieces]
 
 
 def _label(candidates: NDArray[np.bool_], kind: CaseKind) -> NDArray[np.uint32]:
@@ -114,7 +114,7 @@ def _label(candidates: NDArray[np.bool_], kind: CaseKind) -> NDArray[np.uint32]:
 
 def _measure(
     number: int,
-    component: _Component,
+    component: Component,
     ruler: Ruler,
     middle: NDArray[np.float64],
     centroid_ras_mm: NDArray[np.float64],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from brainmets.domain.errors import OptionError
 
-__all__ = ["OperatingPoint"]
+__all__ = ["OperatingPoint", "PointName"]
+
+PointName = Literal["sensitive", "balanced", "specific"]
+"""Named points on the curve: miss little, the default, and hardly ever a false alarm."""
 
 
 class OperatingPoint(BaseModel):

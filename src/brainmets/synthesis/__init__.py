@@ -10,6 +10,7 @@ from brainmets.synthesis.benchmark import (
     VALIDATION_SEED,
     benchmark_config,
     benchmark_seeds,
+    validation_config,
 )
 from brainmets.synthesis.case import SyntheticCase
 from brainmets.synthesis.config import SynthesisConfig
@@ -53,4 +54,5 @@ __all__ = [
     "sample_head",
     "sample_parameters",
     "synthesize_head",
+    "validation_config",
 ]

@@ -21,6 +21,7 @@ __all__ = [
     "VALIDATION_SEED",
     "benchmark_config",
     "benchmark_seeds",
+    "validation_config",
 ]
 
 BENCHMARK_VERSION = 2
@@ -92,4 +93,24 @@ def benchmark_config(seed: int) -> SynthesisConfig:
         stripped_share=float(scan.stripped),
         thick_share=float(scan.slice_mm > 1.0),
         slice_mm=(scan.slice_mm, scan.slice_mm),
+    )
+
+
+def validation_config(seed: int) -> SynthesisConfig:
+    """Return the config of a head to choose operating points on: every fourth has no lesion.
+
+    Half of those have no contrast medium either, as a healthy head without it.
+    """
+    number = seed - VALIDATION_SEED
+    config = benchmark_config(seed)
+    if number % 4 != 3:
+        return config
+    native = number % 8 == 3
+    return config.model_copy(
+        update={
+            "native_share": float(native),
+            "clear_share": float(not native),
+            "diameters_mm": None,
+            "stripped_share": float(number % 16 >= 8),
+        }
     )

@@ -93,9 +93,16 @@ def _head(label_map: Path | None, seed: int) -> MadeHead:
 
 def _made(label_map: Path | None, seed: int) -> SyntheticCase:
     from brainmets.io import read_mask
-    from brainmets.synthesis import anatomy_of, benchmark_config, sample_head, synthesize_head
+    from brainmets.synthesis import (
+        VALIDATION_SEED,
+        anatomy_of,
+        benchmark_config,
+        sample_head,
+        synthesize_head,
+        validation_config,
+    )
 
-    config = benchmark_config(seed)
+    config = (benchmark_config if seed < VALIDATION_SEED else validation_config)(seed)
     if label_map is None:
         return sample_head(seed, config)
     return synthesize_head(anatomy_of(read_mask(label_map)), config, seed)

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from brainmets.inference import Bundle, OperatingPoint
     from brainmets.workflows.reference_cases import ReferenceCase
 
-__all__ = ["BundleScores", "counted_labels", "predict_case", "score_bundle"]
+__all__ = ["ASIDE", "BundleScores", "counted_labels", "predict_case", "score_bundle"]
 
-REGION = "lesion"
+ASIDE = "false_components"
+"""Figure by case: predicted components that touch no lesion. The scorer's own `fp` also counts a
+second component on a lesion that has a better partner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -93,8 +95,12 @@ def score_bundle(
 
 def predict_case(predictor: Predictor, case: ReferenceCase) -> Volume:
     """Return the lesion probability on the case's own grid, as `brainmets segment` computes it."""
-    prepared = predictor.bundle.plan.apply(case.case)
-    return prepared.to_native(predictor.predict(prepared))
+    bundle = predictor.bundle
+    prepared = bundle.plan.apply(case.case)
+    native = prepared.to_native(predictor.predict(prepared))
+    if bundle.rejector is None:
+        return native
+    return bundle.rejector.temper(native, kind=case.case.kind)
 
 
 def counted_labels(case: ReferenceCase, labels: NDArray[np.integer]) -> NDArray[np.integer]:
@@ -115,9 +121,10 @@ def _scored(
     case: ReferenceCase, probability: Volume, point: OperatingPoint, *, surfaces: bool
 ) -> CaseScore:
     mask, _ = find_lesions(probability, point, kind=case.case.kind)
-    predicted = Mask(
-        data=(counted_labels(case, mask.data) > 0).astype(np.uint8), geometry=mask.geometry
-    )
+    labels = counted_labels(case, mask.data)
+    predicted = Mask(data=(labels > 0).astype(np.uint8), geometry=mask.geometry)
+    touching = np.unique(labels[case.truth.foreground])
+    aside = np.setdiff1d(np.unique(labels), [0, *touching])
     geometry = case.truth.geometry
     (region,) = score_brainmets(
         case.truth.data,
@@ -128,6 +135,7 @@ def _scored(
         slice_axis=geometry.slice_axis,
         surfaces=surfaces,
     )
+    region = replace(region, values={**region.values, ASIDE: float(len(aside))})
     if case.ignored is not None and not case.truth.foreground.any():
         # nothing of this case's tumour counts, so there is no overlap to speak of
         unknown = dict.fromkeys(("dice", "nsd_1mm", "hd95_mm", "f1"), float("nan"))

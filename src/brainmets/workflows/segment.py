@@ -61,6 +61,7 @@ MANY_LESIONS = 50
 class SegmentOptions:
     """How to segment; the defaults are right for a T1c volume or T1c slices.
 
+    `point` names one of the model's operating points (sensitive, balanced, specific).
     `threshold` alone means plain thresholding instead of the model's operating point. `images`
     gives further sequences on the same grid; if it names `sequence` too, that image is taken
     instead of the input path. `memory_bytes` limits what the process may hold.
@@ -69,6 +70,7 @@ class SegmentOptions:
     model: str | None = None
     engine: str = "openvino"
     precision: Precision = "auto"
+    point: str | None = None
     threshold: float | None = None
     peak: float | None = None
     probability: bool = False
@@ -168,6 +170,8 @@ class Segmenter:
         with stages.timed("measure"):
             progress("measure", 0.0)
             native = prepared.to_native(probability)
+            if bundle.rejector is not None:
+                native = bundle.rejector.temper(native, kind=case.kind)
             midline_x_mm = _midline_x_mm(prepared)
             mask, lesions = find_lesions(native, point, kind=case.kind, midline_x_mm=midline_x_mm)
             progress("measure", 1.0)
@@ -208,7 +212,9 @@ class Segmenter:
         return self._predictors[name]
 
     def _point(self, bundle: Bundle) -> OperatingPoint:
-        return bundle.operating_point.overridden(
+        named = self.options.point
+        point = bundle.operating_point if named is None else bundle.point_named(named)
+        return point.overridden(
             threshold=self.options.threshold, peak=self.options.peak
         )
 

@@ -1,0 +1,161 @@
+"""A second look at each component: is it shaped and sure like a lesion, or like a false alarm?
+
+A logistic regression on a handful of figures of the component, a few numbers in plain JSON. A
+component it rejects is not cut from the mask but lowered in the probability map, below where
+lesions grow, so that every later step (threshold, slider, FROC curve) sees the same map.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from brainmets.domain import Volume
+from brainmets.inference.lesions import find_components
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from brainmets.domain import CaseKind, Geometry
+    from brainmets.inference.lesions import Component
+
+__all__ = ["FEATURES", "Rejector", "component_features"]
+
+FEATURES = ("peak", "mean", "volume", "elongation", "fill", "slices")
+"""Logit of the highest and of the mean probability; logarithm of the volume in mm³; logarithm of
+the longest over the shortest axis; share of the ellipsoid of equal inertia that it fills, 1 for
+balls and less for sheets and branches; logarithm of the slices it is seen in."""
+
+STEEPEST = 8.0
+"""Logits are cut here: a probability of 0.9997 is as sure as any."""
+
+LOWERED = 0.5
+"""A rejected component's peak becomes this share of the growing threshold."""
+
+
+class Rejector(BaseModel):
+    """Weights of the logistic regression, and below which probability a component is rejected."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    grow: float = Field(gt=0, lt=1, description="components are those of voxels at least this sure")
+    cutoff: float = Field(ge=0, le=1, description="components less likely real are rejected")
+    bias: float = Field(description="of the logistic regression")
+    weights: dict[str, float] = Field(description="of each feature, after standardisation")
+    means: dict[str, float] = Field(description="of each feature where it was fitted")
+    scales: dict[str, float] = Field(description="standard deviations, likewise")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for name in ("weights", "means", "scales"):
+            if set(getattr(self, name)) != set(FEATURES):
+                raise ValueError(f"{name} must name {', '.join(FEATURES)}")
+        if any(scale <= 0 for scale in self.scales.values()):
+            raise ValueError("scales must be above 0")
+        return self
+
+    @classmethod
+    def fit(
+        cls,
+        features: NDArray[np.float64],
+        real: NDArray[np.bool_],
+        *,
+        grow: float,
+        cutoff: float,
+        penalty: float = 1.0,
+    ) -> Rejector:
+        """Fit to components (n, features) of which some are real, by Newton's method.
+
+        Both kinds weigh the same in sum. `penalty` is that of the squared weights (ridge), which
+        keeps the answer finite where the kinds can be told apart without error.
+        """
+        means, scales = features.mean(axis=0), features.std(axis=0)
+        scales = np.where(scales > 1e-6, scales, 1.0)
+        x = np.column_stack([(features - means) / scales, np.ones(len(features))])
+        y = real.astype(float)
+        balance = np.where(real, 0.5 / max(real.sum(), 1), 0.5 / max((~real).sum(), 1)) * len(y)
+        ridge = np.diag([penalty] * features.shape[1] + [1e-6])
+        weights = np.zeros(x.shape[1])
+        for _ in range(50):
+            p = _sigmoid(x @ weights)
+            gradient = x.T @ (balance * (p - y)) + ridge @ weights
+            curvature = (x * (balance * p * (1 - p))[:, None]).T @ x + ridge
+            step = np.linalg.solve(curvature, gradient)
+            weights = weights - step
+            if np.abs(step).max() < 1e-8:
+                break
+        return cls(
+            grow=grow,
+            cutoff=cutoff,
+            bias=float(weights[-1]),
+            weights=dict(zip(FEATURES, weights[:-1].tolist(), strict=True)),
+            means=dict(zip(FEATURES, means.tolist(), strict=True)),
+            scales=dict(zip(FEATURES, scales.tolist(), strict=True)),
+        )
+
+    def likelihood(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how likely components (n, features) are real, 0…1."""
+        means, scales, weights = (
+            np.array([table[name] for name in FEATURES])
+            for table in (self.means, self.scales, self.weights)
+        )
+        return _sigmoid((features - means) / scales @ weights + self.bias)
+
+    def temper(self, probability: Volume, *, kind: CaseKind = "volume") -> Volume:
+        """Return the map with rejected components lowered below the growing threshold.
+
+        Cost is linear in the voxels above the threshold.
+        """
+        above = probability.data >= np.float32(self.grow)
+        components = find_components(above, probability.data, kind)
+        if not components:
+            return probability
+        features = component_features(components, probability.geometry, kind=kind)
+        data = probability.data.copy()
+        for component, likely in zip(components, self.likelihood(features), strict=True):
+            if likely < self.cutoff:
+                peak = float(component.probabilities.max())
+                place = tuple(component.voxels.T)
+                data[place] = component.probabilities * np.float32(LOWERED * self.grow / peak)
+        return Volume(data=data, geometry=probability.geometry)
+
+
+def component_features(
+    components: list[Component], geometry: Geometry, *, kind: CaseKind = "volume"
+) -> NDArray[np.float64]:
+    """Return the features of components, (n, features) in the order of `FEATURES`."""
+    axis = 2 if kind == "slices" else geometry.slice_axis
+    rows = [_features(component, geometry, axis) for component in components]
+    return np.array(rows, dtype=np.float64).reshape(-1, len(FEATURES))
+
+
+def _features(component: Component, geometry: Geometry, slice_axis: int) -> list[float]:
+    spacing = np.asarray(geometry.spacing_mm)
+    places = component.voxels * spacing
+    # a voxel is a box, not a point: its own spread keeps flat and single ones finite
+    spread = np.cov(places.T, bias=True) if len(places) > 1 else np.zeros((3, 3))
+    spread = spread + np.diag(spacing**2 / 12)
+    lengths = np.sqrt(np.maximum(np.linalg.eigvalsh(spread), 1e-6))
+    volume = len(places) * float(np.prod(spacing))
+    ellipsoid = 4 / 3 * np.pi * 5**1.5 * float(np.prod(lengths))
+    slices = len(np.unique(component.voxels[:, slice_axis]))
+    return [
+        _logit(float(component.probabilities.max())),
+        _logit(float(component.probabilities.mean(dtype=np.float64))),
+        float(np.log(volume)),
+        float(np.log(lengths[-1] / lengths[0])),
+        min(volume / ellipsoid, 1.5),
+        float(np.log(slices)),
+    ]
+
+
+def _logit(p: float) -> float:
+    if p <= 0 or p >= 1:
+        return float(np.copysign(STEEPEST, p - 0.5))
+    return float(np.clip(np.log(p / (1 - p)), -STEEPEST, STEEPEST))
+
+
+def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 1.0 / (1.0 + np.exp(-np.clip(x, -60.0, 60.0)))

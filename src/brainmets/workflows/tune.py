@@ -1,0 +1,314 @@
+"""Use case: choose a network's operating points, and a rejector if it pays, on validation data."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from brainmets.domain import silent
+from brainmets.domain.errors import OptionError
+from brainmets.evaluation.statistics import bootstrap_counts
+from brainmets.evaluation.tuning import (
+    GROWS,
+    Choice,
+    best_point,
+    candidates_of,
+    figures_at,
+    grid,
+)
+from brainmets.inference import OperatingPoint, Predictor, Rejector, revise_bundle
+from brainmets.inference.lesions import find_components
+from brainmets.inference.rejector import component_features
+from brainmets.reporting.tuning_text import tuning_section
+from brainmets.workflows.bundle_scores import counted_labels
+from brainmets.workflows.documents import plain
+from brainmets.workflows.reference_cases import case_of_head, held_out, sources_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from brainmets.domain import Progress, Volume
+    from brainmets.evaluation.tuning import CaseCandidates, PointFigures
+    from brainmets.inference import Bundle, PointName
+    from brainmets.workflows.reference_cases import ReferenceCase
+
+__all__ = ["MOST_FALSE_ALARMS", "TuneOptions", "tune"]
+
+MOST_FALSE_ALARMS: Mapping[int, Mapping[PointName, float]] = {
+    3: {"sensitive": 4.0, "balanced": 1.0, "specific": 0.25},
+    2: {"sensitive": 1.0, "balanced": 0.3, "specific": 0.05},
+}
+"""False alarms a scan, or a slice, that each point allows on the validation cases."""
+
+FEWEST_COMPONENTS = 20
+"""Of both kinds, to fit a rejector at all."""
+
+RESAMPLES = 400
+
+SECTION = re.compile(r"\n## Operating points\n.*?(?=\n## |\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneOptions:
+    """What to choose on, and what is allowed.
+
+    Attributes:
+        data_root: Folder that recipes' paths start from; the validation part is taken.
+        recipe: Recipe that says what that is, where the bundle does not.
+        heads: Made heads to choose on as well, for 3-D networks; from label maps the network
+            was trained on, by seeds that neither training nor the benchmark draws.
+        most_false_alarms: A scan, at the balanced point; None for the usual.
+        rejector: Whether to try one.
+        engine: What runs the network.
+    """
+
+    data_root: Path
+    recipe: Path | None = None
+    heads: int = 16
+    most_false_alarms: float | None = None
+    rejector: bool = True
+    engine: str = "openvino"
+
+
+def tune(
+    bundle: Bundle, out: Path, options: TuneOptions, progress: Progress = silent
+) -> tuple[Bundle, dict[str, Any]]:
+    """Write the bundle into `out` with operating points chosen on its validation cases.
+
+    The growing threshold, the peak and the smallest volume are searched over a grid: `balanced`
+    is the point of highest mean of Dice and sensitivity within its false alarms, `specific` the
+    same with fewer, `sensitive` the one that finds most within more. A rejector is fitted to
+    other patients than it is judged on, and kept only if its gain is shown (95 % interval over
+    patients above 0). Test cases are never read. Returns the bundle and what was found.
+
+    Progress comes as stage "score".
+
+    Raises:
+        OptionError: the bundle does not say what it was validated on, or there is nothing.
+        DatasetLayout: the data are not where the recipe says.
+    """
+    limits = dict(MOST_FALSE_ALARMS[bundle.plan.dims])
+    if options.most_false_alarms is not None:
+        limits["balanced"] = options.most_false_alarms
+        limits["sensitive"] = max(limits["sensitive"], options.most_false_alarms)
+        limits["specific"] = min(limits["specific"], options.most_false_alarms)
+    table = _tabulate(bundle, options, progress)
+    plain_choices = list(grid(with_cutoffs=False))
+    before = _as_choice(bundle.operating_point)
+    chosen, figures = best_point(table, plain_choices, most_false_alarms=limits["balanced"])
+    rejector, tried = (None, None)
+    if options.rejector:
+        rejector, tried = _try_rejector(table, limits["balanced"], (chosen, figures))
+    if rejector is not None:
+        table = [_judged(one, rejector) for one in table if one.grow == rejector.grow]
+        plain_choices = [
+            replace(choice, cutoff=rejector.cutoff)
+            for choice in plain_choices
+            if choice.grow == rejector.grow
+        ]
+    points: dict[PointName, OperatingPoint] = {}
+    found: dict[str, Any] = {}
+    for name, limit in limits.items():
+        choice, at_point = best_point(
+            table, plain_choices, most_false_alarms=limit, by_sensitivity=name == "sensitive"
+        )
+        points[name] = OperatingPoint(
+            threshold=choice.grow, peak=choice.peak, min_volume_mm3=choice.min_volume_mm3
+        )
+        found[name] = {"allowed": limit, **asdict(choice), **asdict(at_point)}
+    document: dict[str, Any] = plain(
+        {
+            "cases": _counted(table),
+            "before": {**asdict(before), **_before(table, before, rejector)},
+            "points": found,
+            "rejector": tried,
+        }
+    )
+    unit = "slice" if bundle.plan.dims == 2 else "scan"
+    card = SECTION.sub("", bundle.card).rstrip() + "\n"
+    section = tuning_section(document, unit)
+    place = card.find("\n## Limits")
+    card = card + section if place < 0 else card[:place] + section + card[place:]
+    tuned = revise_bundle(
+        bundle,
+        out,
+        operating_point=points["balanced"],
+        points=points,
+        rejector=rejector,
+        card=card,
+        extra={"tuning": document},
+    )
+    return tuned, document
+
+
+def _tabulate(bundle: Bundle, options: TuneOptions, progress: Progress) -> list[CaseCandidates]:
+    """Predict every validation case once and tabulate its components at every threshold."""
+    predictor = Predictor(bundle, options.engine)
+    table: list[CaseCandidates] = []
+    cases = list(_cases(bundle, options))
+    for number, (source, case) in enumerate(cases):
+        progress("score", number / len(cases))
+        prepared = bundle.plan.apply(case.case)
+        native = prepared.to_native(predictor.predict(prepared))
+        table += [_candidates(native, case, source, number, grow) for grow in GROWS]
+    progress("score", 1.0)
+    if not table:
+        raise OptionError(
+            f"no validation case for {bundle.name}",
+            expected="a recipe with validation cases or blocks, or heads to make",
+            remedy="add validation cases to the recipe, or raise --heads",
+        )
+    return table
+
+
+def _cases(bundle: Bundle, options: TuneOptions) -> Iterator[tuple[str, ReferenceCase]]:
+    from brainmets.synthesis import VALIDATION_SEED
+    from brainmets.training.sources import SyntheticSource
+    from brainmets.workflows.benchmark_heads import made_heads
+
+    sources = sources_of(bundle, options.recipe)
+    kind = "slices" if bundle.plan.dims == 2 else "volumes"
+    real = [source for source in sources if source.kind == kind]
+    for case in held_out(real, options.data_root, "validation"):
+        yield "real", case
+    made = [source for source in sources if isinstance(source, SyntheticSource)]
+    if bundle.plan.dims == 3 and made and options.heads:
+        maps = [options.data_root / made[0].root / name for name in made[0].maps]
+        for head in made_heads(maps, options.heads, first_seed=VALIDATION_SEED):
+            yield "made", case_of_head(head)
+
+
+def _candidates(
+    native: Volume, case: ReferenceCase, source: str, number: int, grow: float
+) -> CaseCandidates:
+    kind = case.case.kind
+    components = find_components(native.data >= np.float32(grow), native.data, kind)
+    labels = np.zeros(native.data.shape, dtype=np.int32)
+    for index, component in enumerate(components, start=1):
+        labels[tuple(component.voxels.T)] = index
+    labels = counted_labels(case, labels)
+    left = np.unique(labels[labels > 0])
+    renumber = np.zeros(len(components) + 1, dtype=np.int32)
+    renumber[left] = np.arange(1, len(left) + 1)
+    features = component_features(components, native.geometry, kind=kind)
+    return candidates_of(
+        native.data,
+        case.truth.foreground,
+        renumber[labels],
+        features[left - 1],
+        number=number,
+        patient=case.patient,
+        source=source,
+        grow=grow,
+        voxel_mm3=native.geometry.voxel_volume_mm3,
+    )
+
+
+def _try_rejector(
+    table: Sequence[CaseCandidates], limit: float, without: tuple[Choice, PointFigures]
+) -> tuple[Rejector | None, dict[str, Any]]:
+    """Fit a rejector at the chosen threshold; judge each patient by one fitted to the others."""
+    grow = without[0].grow
+    cases = [one for one in table if one.grow == grow]
+    real = np.concatenate([one.real for one in cases])
+    record: dict[str, Any] = {"kept": False, "real": int(real.sum()), "false": int((~real).sum())}
+    if min(record["real"], record["false"]) < FEWEST_COMPONENTS:
+        return None, record | {"because": f"fewer than {FEWEST_COMPONENTS} components of a kind"}
+    judged = _out_of_fold(cases, grow)
+    choices = [choice for choice in grid(with_cutoffs=True) if choice.grow == grow]
+    chosen, figures = best_point(judged, choices, most_false_alarms=limit)
+    low, gain, high = _gain(judged, without[0], chosen)
+    record |= {
+        "cutoff": chosen.cutoff,
+        "utility_without": without[1].utility,
+        "utility_with": figures.utility,
+        "false_alarms_without": without[1].false_alarms,
+        "false_alarms_with": figures.false_alarms,
+        "gain": {"value": gain, "low": low, "high": high},
+    }
+    if chosen.cutoff == 0 or low <= 0:
+        return None, record | {"because": "its gain on patients it was not fitted to is not shown"}
+    rejector = _fitted(cases, grow, chosen.cutoff)
+    return rejector, record | {"kept": True, "because": "its gain is shown"}
+
+
+def _out_of_fold(cases: Sequence[CaseCandidates], grow: float) -> list[CaseCandidates]:
+    """Judge each patient's components by a rejector that never saw the patient; ten folds."""
+    patients = sorted({one.patient for one in cases})
+    fold_of = {patient: n % 10 for n, patient in enumerate(patients)}
+    judged: list[CaseCandidates] = []
+    for fold in sorted(set(fold_of.values())):
+        others = [one for one in cases if fold_of[one.patient] != fold]
+        rejector = _fitted(others or cases, grow, 0.0)
+        judged += [_judged(one, rejector) for one in cases if fold_of[one.patient] == fold]
+    return judged
+
+
+def _fitted(cases: Sequence[CaseCandidates], grow: float, cutoff: float) -> Rejector:
+    features = np.concatenate([one.features for one in cases])
+    real = np.concatenate([one.real for one in cases])
+    return Rejector.fit(features, real, grow=grow, cutoff=cutoff)
+
+
+def _judged(one: CaseCandidates, rejector: Rejector) -> CaseCandidates:
+    return replace(one, likely=rejector.likelihood(one.features))
+
+
+def _gain(
+    judged: Sequence[CaseCandidates], without: Choice, chosen: Choice
+) -> tuple[float, float, float]:
+    """Return the gain in utility and its interval over patients (low, value, high).
+
+    A false alarm a scan is held to cost as much as 0.02 of utility, or a rejector that only
+    removes them would gain nothing.
+    """
+    patients = sorted({one.patient for one in judged})
+    seen = _worth(judged, chosen, None) - _worth(judged, without, None)
+    drawn: NDArray[np.float64] = bootstrap_counts(len(patients), resamples=RESAMPLES)
+    gains = [
+        _worth(judged, chosen, weights) - _worth(judged, without, weights)
+        for row in drawn
+        for weights in (dict(zip(patients, row.tolist(), strict=True)),)
+    ]
+    low, high = np.quantile(gains, (0.025, 0.975))
+    return float(low), seen, float(high)
+
+
+def _worth(
+    cases: Sequence[CaseCandidates], choice: Choice, weights: Mapping[str, float] | None
+) -> float:
+    figures = figures_at(cases, choice, weights=weights)
+    return figures.utility - 0.02 * figures.false_alarms
+
+
+def _as_choice(point: OperatingPoint) -> Choice:
+    return Choice(grow=point.threshold, peak=point.peak, min_volume_mm3=point.min_volume_mm3)
+
+
+def _before(
+    table: Sequence[CaseCandidates], before: Choice, rejector: Rejector | None
+) -> dict[str, Any]:
+    """Return what the earlier point did, where its threshold was tabulated."""
+    if rejector is not None or before.grow not in {one.grow for one in table}:
+        return {}
+    return asdict(figures_at(table, before))
+
+
+def _counted(table: Sequence[CaseCandidates]) -> dict[str, Any]:
+    """Return how many cases, patients and lesions of each source were chosen on."""
+    first = table[0].grow
+    cases = [one for one in table if one.grow == first]
+    return {
+        source: {
+            "cases": sum(one.source == source for one in cases),
+            "patients": len({one.patient for one in cases if one.source == source}),
+            "lesions": sum(one.lesions for one in cases if one.source == source),
+        }
+        for source in sorted({one.source for one in cases})
+    }

@@ -1,0 +1,228 @@
+"""Operating points and a rejector, chosen on validation cases, kept in the bundle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from brainmets.domain import Geometry, Volume
+from brainmets.domain.errors import OptionError
+from brainmets.evaluation.tuning import Choice, best_point, candidates_of, figures_at, grid
+from brainmets.inference import Bundle, OperatingPoint, Rejector, find_lesions, revise_bundle
+from brainmets.inference.lesions import find_components
+from brainmets.inference.rejector import FEATURES, component_features
+from brainmets.workflows.tune import TuneOptions, tune
+from tests.bundles import random_bundle
+from tests.unit.test_networks import slice_bundle, slices
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from brainmets.evaluation.tuning import CaseCandidates
+
+__all__ = ["slices"]  # a fixture of the other module
+
+GRID = Geometry.isotropic((40, 40, 40))
+
+
+def blob(data: np.ndarray, at: tuple[int, int, int], size: int, level: float) -> None:
+    box = tuple(slice(n, n + size) for n in at)
+    data[box] = level
+    data[at] = level + 0.05
+
+
+def candidates(
+    real: list[float], false: list[float], *, missed: int = 0, number: int = 0, grow: float = 0.4
+) -> CaseCandidates:
+    """Tabulate a case: cubes of 4³ with these peaks that are lesions, cubes of 3³ that are not."""
+    data = np.zeros(GRID.shape, np.float32)
+    truth = np.zeros(GRID.shape, bool)
+    for n, peak in enumerate(real):
+        blob(data, (2, 2, 6 * n), 4, peak - 0.05)
+        truth[2:6, 2:6, 6 * n : 6 * n + 4] = True
+    for n, peak in enumerate(false):
+        blob(data, (20, 20, 6 * n), 3, peak - 0.05)
+    for n in range(missed):
+        truth[30:33, 2:5, 6 * n : 6 * n + 3] = True
+    components = find_components(data >= np.float32(grow), data, "volume")
+    labels = np.zeros(GRID.shape, np.int32)
+    for n, component in enumerate(components, start=1):
+        labels[tuple(component.voxels.T)] = n
+    return candidates_of(
+        data, truth, labels, component_features(components, GRID),
+        number=number, patient=f"p{number}", source="real", grow=grow, voxel_mm3=1.0,
+    )  # fmt: skip
+
+
+def test_a_choice_counts_what_its_lesions_would_score() -> None:
+    case = candidates([0.9, 0.6], [0.8, 0.5], missed=1)
+    every = figures_at([case], Choice(grow=0.4, peak=0.4, min_volume_mm3=0))
+    assert every.sensitivity == pytest.approx(2 / 3)
+    assert every.false_alarms == 2
+    assert every.dice == pytest.approx(2 * 128 / (128 + 54 + 128 + 27))
+    strict = figures_at([case], Choice(grow=0.4, peak=0.85, min_volume_mm3=0))
+    assert (strict.sensitivity, strict.false_alarms) == (pytest.approx(1 / 3), 0)
+    large = figures_at([case], Choice(grow=0.4, peak=0.4, min_volume_mm3=30))
+    assert (large.sensitivity, large.false_alarms) == (pytest.approx(2 / 3), 0)
+    healthy = figures_at([candidates([], [0.9])], Choice(grow=0.4, peak=0.4, min_volume_mm3=0))
+    assert np.isnan(healthy.dice)
+    assert healthy.false_alarms == 1
+
+
+def test_the_best_point_keeps_to_its_false_alarms() -> None:
+    cases = [
+        candidates([0.95, 0.7], [0.75, 0.6], number=0),
+        candidates([0.9, 0.65], [0.6, 0.55], number=1),
+    ]
+    choices = [one for one in grid(with_cutoffs=False) if one.grow == 0.4]
+    free = best_point(cases, choices, most_false_alarms=9, by_sensitivity=True)
+    assert free[1].sensitivity == 1.0
+    tight = best_point(cases, choices, most_false_alarms=0.0)
+    assert tight[1].false_alarms == 0
+    # volume tells these apart, and nothing is lost
+    assert tight[0].min_volume_mm3 > 27
+    assert tight[1].sensitivity == 1.0
+    small = [one for one in choices if one.min_volume_mm3 < 27]
+    assert best_point(cases, small, most_false_alarms=0.0)[1].sensitivity == 0.5
+    hopeless = best_point([candidates([0.6], [0.99])], small[:1], most_false_alarms=0.0)
+    assert hopeless[1].false_alarms == 1
+
+
+def test_sources_weigh_the_same() -> None:
+    few, many = candidates([0.9], []), candidates([], [], missed=1)
+    cases = [replace(few, source="real"), *[replace(many, source="made")] * 9]
+    point = Choice(grow=0.4, peak=0.4, min_volume_mm3=0)
+    assert figures_at(cases, point).sensitivity == 0.5
+    weights = {"p0": 3.0}
+    assert figures_at(cases, point, weights=weights).sensitivity == 0.5
+
+
+def fitted(cutoff: float = 0.5) -> Rejector:
+    """Fit to balls that are real and rods that are not."""
+    rng = np.random.default_rng(0)
+    rows, real = [], []
+    for n in range(60):
+        round_ = n % 2 == 0
+        row = [2.0, 1.0, 4.0, 0.2 if round_ else 1.5, 1.0 if round_ else 0.6, 1.5]
+        rows.append(np.array(row) + rng.normal(0, 0.1, len(row)))
+        real.append(round_)
+    return Rejector.fit(np.array(rows), np.array(real), grow=0.4, cutoff=cutoff)
+
+
+def test_a_rejector_learns_what_tells_components_apart() -> None:
+    rejector = fitted()
+    weights = rejector.weights
+    assert weights["elongation"] < -1
+    assert weights["fill"] > 0
+    assert abs(weights["volume"]) < abs(weights["elongation"]) / 3
+    same = Rejector.model_validate_json(rejector.model_dump_json())
+    assert same == rejector
+    with pytest.raises(ValueError, match="must name"):
+        Rejector.model_validate(rejector.model_dump() | {"weights": {"peak": 1.0}})
+
+
+def test_rejected_components_sink_below_the_threshold_and_others_stay() -> None:
+    data = np.zeros(GRID.shape, np.float32)
+    blob(data, (4, 4, 4), 6, 0.8)
+    data[20:22, 20:22, 2:38] = 0.85
+    data[30, 30, 30] = 0.3  # below the threshold: not looked at
+    probability = Volume(data=data, geometry=GRID)
+    tempered = fitted().temper(probability)
+    _, lesions = find_lesions(tempered, OperatingPoint(threshold=0.4, peak=0.4))
+    assert [lesion.voxels for lesion in lesions] == [216]
+    assert np.array_equal(tempered.data[:10], data[:10])
+    assert tempered.data[20:22, 20:22, 2:38].max() == pytest.approx(0.2)
+    assert tempered.data[30, 30, 30] == np.float32(0.3)
+    assert np.array_equal(fitted(cutoff=0.0).temper(probability).data, data)
+    nothing = Volume(data=np.zeros_like(data), geometry=GRID)
+    assert fitted().temper(nothing) is nothing
+
+
+def test_features_do_not_depend_on_the_grid_s_orientation() -> None:
+    rng = np.random.default_rng(1)
+    data = (rng.uniform(size=(12, 14, 16)) ** 4).astype(np.float32)
+    geometry = Geometry.isotropic((12, 14, 16))
+    turned = geometry.permuted((2, 0, 1), (True, False, True))
+    flipped = np.flip(data.transpose(2, 0, 1), (0, 2)).copy()
+    one, other = (
+        component_features(find_components(values >= 0.5, values, "volume"), grid_)
+        for values, grid_ in ((data, geometry), (flipped, turned))
+    )
+    assert one.shape[1] == len(FEATURES)
+    keep = [n for n, name in enumerate(FEATURES) if name != "slices"]
+    assert np.allclose(*(np.sort(rows[:, keep], axis=0) for rows in (one, other)), atol=1e-6)
+
+
+def test_a_bundle_keeps_points_and_rejector_and_its_weights(tmp_path: Path) -> None:
+    bundle = random_bundle(tmp_path / "net")
+    point = OperatingPoint(threshold=0.3, peak=0.8, min_volume_mm3=6)
+    revised = revise_bundle(
+        bundle, tmp_path / "tuned", points={"sensitive": point}, rejector=fitted(),
+        extra={"more": 1},
+    )  # fmt: skip
+    again = Bundle.load(tmp_path / "tuned")
+    assert again.points == {"sensitive": point}
+    assert again.rejector == fitted() == revised.rejector
+    assert again.point_named("sensitive") == point
+    assert again.extra["more"] == 1
+    assert again.weights_path.read_bytes() == bundle.weights_path.read_bytes()
+    with pytest.raises(OptionError, match="specific"):
+        again.point_named("specific")
+    assert revise_bundle(again, tmp_path / "tuned").rejector is None
+
+
+def test_tuning_chooses_on_validation_blocks_and_writes_the_card(
+    slices: Path,
+    tmp_path: Path,
+) -> None:
+    bundle = slice_bundle(tmp_path / "net", "attention-unet", 0, (1, 2))
+    card = "# net\n\n## Limits\n\nnone\n"
+    bundle = revise_bundle(bundle, tmp_path / "net", card=card)
+    test_images = slices / "t1c-slices" / "images"
+    hidden = [
+        path.rename(path.with_suffix(".away")) for path in sorted(test_images.glob("000[3-8]*"))
+    ]
+    try:
+        tuned, document = tune(bundle, tmp_path / "tuned", TuneOptions(data_root=slices))
+    finally:
+        for path in hidden:
+            path.rename(path.with_suffix(".png"))
+    assert document["cases"] == {"real": {"cases": 3, "patients": 1, "lesions": 3}}
+    assert set(tuned.points) == {"sensitive", "balanced", "specific"}
+    assert tuned.operating_point == tuned.points["balanced"]
+    found = document["points"]
+    assert found["sensitive"]["sensitivity"] >= found["specific"]["sensitivity"]
+    assert tuned.card.index("## Operating points") < tuned.card.index("## Limits")
+    assert tuned.extra["tuning"] == json.loads(json.dumps(document))
+    again, _ = tune(tuned, tmp_path / "tuned", TuneOptions(data_root=slices, rejector=False))
+    assert again.card.count("## Operating points") == 1
+    assert again.points == tuned.points
+
+
+def test_segmenting_takes_a_named_point_and_the_rejector(tmp_path: Path) -> None:
+    from brainmets.domain import HeadPhantom
+    from brainmets.io import write_volume
+    from brainmets.workflows.segment import Segmenter, SegmentOptions
+
+    image, _ = HeadPhantom().render(Geometry.isotropic((60, 70, 60), spacing_mm=3.0))
+    scan = write_volume(image, tmp_path / "scan.nii.gz")
+    bundle = random_bundle(tmp_path / "net")
+    strict = OperatingPoint(threshold=0.5, peak=0.98)
+    revise_bundle(bundle, tmp_path / "net", points={"specific": strict})
+    plain = SegmentOptions(model=str(tmp_path / "net"))
+    many = Segmenter(plain).run(scan, tmp_path / "many")
+    few = Segmenter(replace(plain, point="specific")).run(scan, tmp_path / "few")
+    lesions = [one.report.prediction.lesions for one in (many, few)]
+    assert len(lesions[0]) > len(lesions[1])
+    assert all(lesion.peak_probability >= 0.98 for lesion in lesions[1])
+    with pytest.raises(OptionError, match="sensitive"):
+        Segmenter(replace(plain, point="sensitive"))
+    everything = fitted(cutoff=1.0)
+    revise_bundle(bundle, tmp_path / "net", rejector=everything)
+    none = Segmenter(plain).run(scan, tmp_path / "none")
+    assert none.report.prediction.lesions == ()
+    assert none.report.prediction.probability.data.max() < 0.5
