@@ -56,7 +56,7 @@ def textured(spacing_mm: float) -> Volume:
     """A phantom head that is not the same all over, as registration needs."""
     shape = tuple(round(n / spacing_mm) for n in (180, 220, 180))
     geometry = Geometry.isotropic((shape[0], shape[1], shape[2]), spacing_mm=spacing_mm)
-    image, _ = HeadPhantom().render(geometry)
+    image, _ = HeadPhantom(lesions=()).render(geometry)
     x, y, z = geometry.to_ras_mm(np.indices(geometry.shape).reshape(3, -1).T).T / 9.0
     waves = (np.sin(x) * np.cos(0.7 * y + 1) * np.sin(0.9 * z + 2)).reshape(geometry.shape)
     inside = image.data > np.percentile(image.data, 60)

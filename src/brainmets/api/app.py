@@ -20,7 +20,7 @@ from brainmets.api.exports import Exports
 from brainmets.api.limits import ByteCap, Doorkeeper
 from brainmets.api.metrics import Metrics, RequestMeter
 from brainmets.api.problems import MEDIA_TYPE, RETRIED, problem_of
-from brainmets.api.routes import jobs, results, service, session, uploads
+from brainmets.api.routes import followups, jobs, results, service, session, uploads
 from brainmets.api.sessions import Sessions
 from brainmets.api.settings import Settings
 from brainmets.api.store import RETRY_AFTER_S, open_store
@@ -84,6 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.include_router(service.router)
     app.include_router(jobs.router)
+    app.include_router(followups.router)
     app.include_router(results.router)
     app.include_router(uploads.router)
     app.include_router(session.router)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from brainmets.api.following_schemas import FollowupOptions, FollowupView  # noqa: TC001 - pydantic
 from brainmets.domain import RESEARCH_USE_ONLY, Lesion, Sequence
 
 __all__ = [
@@ -72,6 +73,9 @@ class JobOptions(_Schema):
         default=(), description="Sequence of each NIfTI file, in upload order."
     )
     sample: bool = Field(default=False, description="The built-in synthetic case.")
+    followup: FollowupOptions | None = Field(
+        default=None, description="Set by `POST /v1/followups`: what such a job follows."
+    )
 
 
 class SeriesView(_Schema):
@@ -148,6 +152,9 @@ class JobResult(_Schema):
     timings: dict[str, float] = {}
     cost: CostView | None = None
     operating_point: dict[str, float] = {}
+    followup: FollowupView | None = Field(
+        default=None, description="Of a follow-up: every lesion in every scan."
+    )
     notice: str = RESEARCH_USE_ONLY
 
 

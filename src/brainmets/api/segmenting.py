@@ -62,6 +62,10 @@ def run_job(
     progress: Progress,
 ) -> JobResult:
     """Segment a job's input and write `out` and `view`, each there whole or not at all."""
+    if options.followup is not None:
+        from brainmets.api.following import run_followup
+
+        return run_followup(job_dir, options.followup, progress)
     out, view, draft = job_dir / "out", job_dir / "view", job_dir / "view.draft"
     for left_over in (*job_dir.glob("out*"), *job_dir.glob(".out*"), view, draft):
         shutil.rmtree(left_over, ignore_errors=True)  # of an attempt that was killed

@@ -101,7 +101,7 @@ def get_view(
     settings: ServiceSettings,
 ) -> Response:
     """Return a display copy's voxels, x fastest, as `result.view` describes them."""
-    _refuse_unfinished(job)
+    _lesions_of(job)
     return FileResponse(
         settings.jobs_dir / job.id / "view" / f"{part}.gz",
         media_type="application/octet-stream",
@@ -124,7 +124,7 @@ def find_lesions(
     """Threshold the stored probability again; the network does not run."""
     from brainmets.api.rethreshold import operating_point, rethreshold
 
-    result = _refuse_unfinished(job)
+    result = _lesions_of(job)
     point = operating_point(result, threshold=threshold, peak=peak, min_volume_mm3=min_volume_mm3)
     return rethreshold(settings.jobs_dir / job.id / "view", point, result)
 
@@ -151,7 +151,7 @@ async def export(
     `seg.dcm` (DICOM Segmentation) and `rtstruct.dcm` (RT Structure Set) refer to the uploaded
     DICOM images and name the patient as those do; `report.pdf` is anonymous.
     """
-    _refuse_unfinished(job)
+    _lesions_of(job)
     room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)
     path = await exports.file(settings.jobs_dir / job.id, name, job.options)
     return FileResponse(path, media_type=_media_type(name), filename=name)
@@ -167,10 +167,21 @@ def save_review(job: OwnJob, request: ReviewRequest, settings: ServiceSettings) 
     """Save which lesions stand; the corrected mask and table join the job's files."""
     from brainmets.api.review import save_review as save
 
-    result = _refuse_unfinished(job)
+    result = _lesions_of(job)
     room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)
     save(settings.jobs_dir / job.id, result, request)
     return with_files(job, settings)
+
+
+def _lesions_of(job: StoredJob) -> JobResult:
+    """Return what segmenting has found; a follow-up has scans of its own instead."""
+    if job.options.followup is not None:
+        raise UnknownJob(
+            "a follow-up, which segments nothing itself",
+            expected="a job that segmented a scan",
+            remedy="ask for /v1/followups/{id}/scans, or for the jobs that it follows",
+        )
+    return _refuse_unfinished(job)
 
 
 def _refuse_unfinished(job: StoredJob) -> JobResult:

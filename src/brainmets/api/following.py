@@ -1,0 +1,212 @@
+"""Follow-ups as jobs: finished jobs of one patient in, what became of each lesion out."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from brainmets.api.display import save_view
+from brainmets.api.following_schemas import FollowedScanView, FollowupOptions, FollowupView
+from brainmets.api.schemas import JobOptions, JobResult, ProvenanceView, ViewMeta
+from brainmets.api.staging import stage, sync
+from brainmets.domain import Case, Prediction, Report, Source, Volume
+from brainmets.domain.errors import BadRequest, JobNotFinished
+from brainmets.workflows.followup_days import order_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from brainmets.api.following_schemas import FollowupRequest
+    from brainmets.api.intake import Intake
+    from brainmets.api.staging import Staging
+    from brainmets.api.store import StoredJob
+    from brainmets.domain import Progress, Provenance
+    from brainmets.reporting.followup_story import AlignedScan, Story
+
+__all__ = ["queue_followup", "run_followup"]
+
+PARTS = ("input", "out", "review")
+"""Folders of a finished job that a follow-up needs; hard links keep them if the job is deleted."""
+
+SCANS = "scans"
+READING, ALIGNING = 0.2, 0.6
+"""Shares of the whole work."""
+
+
+def queue_followup(request: FollowupRequest, intake: Intake) -> StoredJob:
+    """Queue a follow-up of the caller's own finished jobs; the same again is the same job.
+
+    Raises:
+        UnknownJob: one of the jobs is not the caller's.
+        JobNotFinished: one has no result.
+        BadRequest: one is named twice, or is itself a follow-up.
+        OptionError: the dates do not fit.
+        QueueFull, DiskFull: no more work is taken in.
+    """
+    intake.refuse_early()
+    jobs = [intake.store.get(job_id, owner=intake.owner) for job_id in request.jobs]
+    if len(set(request.jobs)) < len(jobs) or any(job.options.followup for job in jobs):
+        raise BadRequest(
+            "a job named twice, or a follow-up among the jobs",
+            expected="jobs that segmented different scans",
+            remedy="leave it out",
+        )
+    for job in jobs:
+        if job.state != "done":
+            raise JobNotFinished(
+                f"a job that is {job.state.replace('_', ' ')}",
+                expected="jobs that are done",
+                remedy="wait for it, or leave it out",
+            )
+    order, days = order_of(request.dates, [None] * len(jobs))
+    options = FollowupOptions(
+        jobs=tuple(jobs[place].id for place in order),
+        days=tuple(day for day in days if day is not None),
+        measurable_mm=request.measurable_mm,
+        same_patient=request.same_patient,
+    )
+    label = f"Follow-up of {len(jobs)} scans: {jobs[order[0]].label}"
+    with stage(intake.settings.staging_dir) as staging:
+        for number, job_id in enumerate(options.jobs, start=1):
+            _adopt(staging, intake.settings.jobs_dir / job_id, number)
+        return intake.queue(staging, JobOptions(followup=options), label=label)
+
+
+def _adopt(staging: Staging, job_dir: Path, number: int) -> None:
+    """Link what a job was given and has found, and note what makes it what it is."""
+    for part in PARTS:
+        if (job_dir / part).is_dir():
+            shutil.copytree(
+                job_dir / part, staging.root / SCANS / str(number) / part, copy_function=os.link
+            )
+    digest = hashlib.sha256()
+    for part in PARTS[1:]:
+        for path in sorted((job_dir / part).glob("*")):
+            if path.is_file():
+                digest.update(f"{path.name}\0".encode())
+                digest.update(path.read_bytes())
+    staging.add(f"scan-{number:02d}.txt", io.BytesIO(digest.hexdigest().encode()))
+
+
+def run_followup(job_dir: Path, options: FollowupOptions, progress: Progress) -> JobResult:
+    """Do the work in the job's child process; `out` and `view` appear whole or not at all.
+
+    Raises:
+        BrainmetsError: as `brainmets.workflows.track.track`.
+    """
+    from brainmets.reporting.followup_results import followup_folder, write_followup
+    from brainmets.tracking import Rules
+    from brainmets.workflows.followed_scan import scan_of_result
+    from brainmets.workflows.followup import follow_scans
+
+    out, view, draft = job_dir / "out", job_dir / "view", job_dir / "view.draft"
+    for left_over in (*job_dir.glob("out*"), *job_dir.glob(".out*"), view, draft):
+        shutil.rmtree(left_over, ignore_errors=True)  # of an attempt that was killed
+    if not (job_dir / SCANS).is_dir():
+        raise BadRequest(
+            "a follow-up without its scans",
+            expected="a follow-up that POST /v1/followups has queued",
+            remedy="ask for it again there",
+        )
+    progress("read", 0.0)
+    scans = [
+        scan_of_result(folder / "out", [_input(folder)], review=folder / "review")
+        for folder in (job_dir / SCANS / str(n) for n in range(1, len(options.jobs) + 1))
+    ]
+    given = tuple(str(day) for day in options.days)
+    order, days = order_of(given, [scan.acquired for scan in scans])
+    story = follow_scans(
+        [scans[place] for place in order],
+        days,
+        rules=Rules(measurable_mm=options.measurable_mm),
+        same_patient=options.same_patient,
+        progress=lambda stage, done: progress(stage, READING + ALIGNING * done),
+    )
+    progress("write", READING + ALIGNING)
+    with followup_folder(out, overwrite=False) as folder:
+        write_followup(story, folder)
+    metas = [
+        _save_scan(scan, draft / SCANS / str(number))
+        for number, scan in enumerate(story.scans, start=1)
+    ]
+    for path in (*out.rglob("*"), out, *draft.rglob("*"), draft):
+        sync(path)  # the job list must not outlive its results in a power cut
+    draft.rename(view)
+    sync(job_dir)
+    return _result(story, [options.jobs[place] for place in order], metas)
+
+
+def _input(folder: Path) -> Path:
+    files = sorted((folder / "input").iterdir())
+    return files[0] if len(files) == 1 else folder / "input"
+
+
+def _save_scan(scan: AlignedScan, folder: Path) -> ViewMeta:
+    """Write a scan's display copies as those of any result; there is no probability to show."""
+    folder.mkdir(parents=True)
+    grid = scan.image.geometry
+    nothing = Volume(data=np.zeros(grid.shape, dtype=np.float32), geometry=grid)
+    made = scan.provenance
+    report = Report(
+        case=Case(
+            images={"t1c": scan.image},
+            geometry=grid,
+            source=Source(format="nifti", sha256=made.input_sha256),
+            case_id="followed",
+        ),
+        prediction=Prediction(probability=nothing, mask=scan.labels, lesions=(), provenance=made),
+    )
+    meta = save_view(report, folder)
+    (folder / "probability.npy").unlink()
+    return meta
+
+
+def _result(story: Story, jobs: list[str], metas: list[ViewMeta]) -> JobResult:
+    from brainmets.reporting.followup_chart import chart_svg
+
+    followup = story.followup
+    scans = tuple(
+        FollowedScanView(
+            job=job,
+            model=scan.provenance.model,
+            reviewed=scan.reviewed,
+            similarity=scan.similarity,
+            error_mm=scan.error_mm,
+            doubtful=scan.doubtful,
+            levels=meta.levels,
+            window=meta.window,
+        )
+        for job, scan, meta in zip(jobs, story.scans, metas, strict=True)
+    )
+    return JobResult(
+        kind="volume",
+        lesions=(),
+        warnings=story.warnings,
+        provenance=_provenance(story.scans[0].provenance),
+        view=metas[0],
+        followup=FollowupView(
+            scans=scans,
+            days=followup.days,
+            lesions=followup.lesions,
+            responses=followup.responses,
+            rules=followup.rules,
+            chart=chart_svg(followup),
+        ),
+        notice=story.notice,
+    )
+
+
+def _provenance(made: Provenance) -> ProvenanceView:
+    return ProvenanceView(
+        model=made.model,
+        model_sha256=made.model_sha256,
+        code_version=made.code_version,
+        engine=made.engine,
+        input_sha256=made.input_sha256,
+        settings=dict(made.settings),
+    )
