@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,9 @@ FLAGS = (
     "--disable-quic",
     "--no-first-run",
 )
+BRIGHTEST = "zz-brightest-3d"
+"""Finds only what is brighter than any tissue; the last in every list of models."""
+
 STARTS_WITHIN_S = 180.0
 PATIENCE_MS = 180_000
 LESIONS = (
@@ -58,15 +62,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
 
 
-def write_bright_finder(root: Path, dims: int) -> None:
-    """A network of one weight: its logits rise where the image is brighter than 1.6."""
+def write_bright_finder(root: Path, dims: int, *, above: float = 1.6) -> None:
+    """A network of one weight: its logits rise where the image is brighter than `above`."""
     axes = ["n", "c", *"xyz"[:dims]]
     given = helper.make_tensor_value_info("x", TensorProto.FLOAT, axes)
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, axes)
     kernel = [1] * (2 + dims)
     constants = [
         helper.make_tensor("weight", TensorProto.FLOAT, kernel, [8.0]),
-        helper.make_tensor("bias", TensorProto.FLOAT, [1], [-8.0 * 1.6]),
+        helper.make_tensor("bias", TensorProto.FLOAT, [1], [-8.0 * above]),
     ]
     nodes = [helper.make_node("Conv", ["x", "weight", "bias"], ["logits"])]
     graph = helper.make_graph(nodes, "bright", [given], [logits], constants)
@@ -89,21 +93,30 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_bright_finder(folder / "attention-unet-3d", 3)
     write_bright_finder(folder / "attention-unet-2d", 2)
     write_bright_finder(folder / "unet-plus-plus-3d", 3)
+    write_bright_finder(folder / BRIGHTEST, 3, above=3.6)
     return folder
 
 
 @pytest.fixture(scope="session")
 def address(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(models, tmp_path_factory.mktemp("service")) as url:
+        yield url
+
+
+@contextmanager
+def served(models: Path, folder: Path, **settings: str) -> Iterator[str]:
+    """What `brainmets serve` runs, on a free port, with its state and log in `folder`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = os.environ | {
         "BRAINMETS_MODELS": str(models),
-        "BRAINMETS_STATE_DIR": str(tmp_path_factory.mktemp("state")),
+        "BRAINMETS_STATE_DIR": str(folder / "state"),
         "BRAINMETS_MIN_FREE_BYTES": "0",
+        **settings,
     }
     start = f"from brainmets.ui.server import serve; serve(port={port})"
-    log = (tmp_path_factory.mktemp("log") / "server.log").open("w")
+    log = (folder / "server.log").open("w")
     process = subprocess.Popen(
         [sys.executable, "-c", start], env=environment, stdout=log, stderr=log
     )
@@ -170,7 +183,7 @@ def watch(context: BrowserContext, address: str, trouble: list[str], refused: li
     def console(message: ConsoleMessage) -> None:
         wanted = any(part in message.location.get("url", "") for part in refused)
         if message.type == "error" and not wanted:
-            trouble.append(message.text)
+            trouble.append(f"{message.text} ({message.location.get('url')})")
 
     context.on("console", console)
     context.on("weberror", lambda error: trouble.append(str(error.error)))

@@ -278,16 +278,11 @@ def test_two_models_side_by_side(page: Page, address: str, nifti: Path) -> None:
     shoot(page, "compare")
 
 
-def test_the_sample_and_the_history(page: Page, address: str) -> None:
+def test_the_sample(page: Page, address: str) -> None:
     page.goto(address)
     page.get_by_role("button", name="Open the sample").click()
     bench(page)
     shoot(page, "sample")
-    page.get_by_role("link", name="Past results").click()
-    page.get_by_text("brainmets-sample.nii.gz").first.wait_for()
-    shoot(page, "history")
-    page.get_by_role("button", name="Open").first.click()
-    bench(page)
 
 
 def test_a_broken_file_is_explained(page: Page, address: str, tmp_path: Path) -> None:

@@ -136,6 +136,13 @@ def test_without_the_service_the_page_says_what_to_type(open_page: Any) -> None:
     assert RESEARCH_USE_ONLY in texts(page)
 
 
+def test_where_a_key_is_asked_for_the_page_asks_instead_of_complaining(open_page: Any) -> None:
+    page, asked = open_page({("GET", "/v1/models"): problem("E_UNAUTHORISED", 401)})
+    assert not page.error
+    assert [request.url.path for request in asked] == ["/v1/models"]
+    assert RESEARCH_USE_ONLY in texts(page)
+
+
 def test_a_stranger_on_the_port_is_not_taken_for_the_service(open_page: Any) -> None:
     page, _ = open_page({("GET", "/v1/models"): httpx.Response(502, text="<html>")})
     assert "not from brainmets" in page.error[0].value

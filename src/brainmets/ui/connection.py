@@ -14,7 +14,7 @@ from brainmets.api.sessions import COOKIE
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["DEFAULT_URL", "browser_access", "make_client"]
+__all__ = ["DEFAULT_URL", "browser_access", "make_client", "service_address"]
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 URL_VARIABLE = "BRAINMETS_API_URL"
@@ -46,8 +46,12 @@ def browser_access() -> dict[str, str]:
     The token is empty where the browser has its own cookie or none is needed; the page's key
     itself is never handed on.
     """
-    base = os.environ.get(BROWSER_VARIABLE) or os.environ.get(URL_VARIABLE, DEFAULT_URL)
-    return {"base": base, "token": _token()}
+    return {"base": service_address(), "token": _token()}
+
+
+def service_address() -> str:
+    """Return where the browser finds the service."""
+    return os.environ.get(BROWSER_VARIABLE) or os.environ.get(URL_VARIABLE, DEFAULT_URL)
 
 
 def _token() -> str:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from brainmets.domain import RESEARCH_USE_ONLY
-from brainmets.domain.errors import BrainmetsError, ServiceUnreachable, UnknownJob
+from brainmets.domain.errors import BrainmetsError, ServiceUnreachable, Unauthorised, UnknownJob
 from brainmets.ui.connection import make_client
 from brainmets.ui.history import show_history
+from brainmets.ui.signin import sign_in
 from brainmets.ui.start import show_start
 from brainmets.ui.texts import explain
 from brainmets.ui.work import show_job
@@ -29,6 +30,11 @@ _STYLE = """<style>
 .headline { display: flex; align-items: baseline; gap: 0.9rem; flex-wrap: wrap; }
 .headline b { font-size: 1.35rem; letter-spacing: -0.01em; font-weight: 650; }
 .headline span { opacity: 0.72; font-size: 0.95rem; }
+ul.warnings {
+  list-style: none; margin: 0; padding: 0.25rem 0.8rem !important; border-left: 3px solid #d9940b;
+  background: rgb(217 148 11 / 0.12); border-radius: 4px; font-size: 0.88rem;
+}
+.warnings li { margin: 0.1rem 0; font-size: inherit; }
 ul.stages {
   list-style: none; margin: 0.4rem 0 0; padding: 0 !important; display: grid; gap: 0.35rem;
 }
@@ -79,6 +85,9 @@ def _past(examine: StreamlitPage) -> None:
 
 
 def _refused(error: BrainmetsError) -> None:
+    if isinstance(error, Unauthorised):
+        sign_in()
+        return
     explain(error)
     if isinstance(error, ServiceUnreachable):
         st.markdown("Start the service in another terminal, in the folder of brainmets:")

@@ -43,7 +43,8 @@ def show_result(client: Client, job: JobView, result: JobResult) -> None:
             st.query_params.clear()
             st.rerun()
     if result.warnings:
-        st.warning("  \n".join(plain(warning) for warning in result.warnings))
+        notes = "".join(f"<li>{html.escape(warning)}</li>" for warning in result.warnings)
+        st.html(f'<ul class="warnings" role="note" aria-label="Warnings">{notes}</ul>')
     if other is not None and other.state != "done":
         show_other_progress(other)
     workbench(workbench_data(job, result, other), key=f"bench-{job.id}")

@@ -217,14 +217,18 @@ class Pane {
     let [l, r, t, b] = PLANES[this.plane].ends;
     if (this.#direction() > 0) [l, r] = [r, l];
     context.font = "600 12px ui-sans-serif, system-ui, sans-serif";
-    context.fillStyle = "rgb(255 255 255 / 0.72)";
     context.textBaseline = "middle";
-    context.textAlign = "left";
-    context.fillText(l, 8, box.height / 2);
-    context.textAlign = "right";
-    context.fillText(r, box.width - 8, box.height / 2);
-    context.textAlign = "center";
-    context.fillText(t, box.width / 2, 12);
-    context.fillText(b, box.width / 2, box.height - 12);
+    const { width, height } = box;
+    for (const [letter, align, x, y] of [
+      [l, "left", 8, height / 2], [r, "right", width - 8, height / 2],
+      [t, "center", width / 2, 12], [b, "center", width / 2, height - 12],
+    ]) {
+      context.textAlign = align;
+      context.lineWidth = 3;
+      context.strokeStyle = "rgb(0 0 0 / 0.7)"; // legible on a bright scalp too
+      context.strokeText(letter, x, y);
+      context.fillStyle = "rgb(255 255 255 / 0.9)";
+      context.fillText(letter, x, y);
+    }
   }
 }

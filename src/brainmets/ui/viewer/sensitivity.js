@@ -15,14 +15,12 @@ class Sensitivity {
     this.input.setAttribute("aria-label", "Sensitivity: fewer false alarms to the left, more found to the right");
     this.input.addEventListener("input", () => this.#moved());
     this.shown = element("output");
-    this.reset = button("Model's own", () => this.show(this.own), { title: "Back to the model's own operating point" });
+    this.reset = button("Back to the model's own", () => this.show(this.own), { title: "The operating point the result was made with" });
     this.status = element("p", "hint status");
     this.status.setAttribute("role", "status");
     const ends = element("div", "ends");
-    ends.append(element("span", "", "fewer false alarms"), element("span", "", "finds more"));
-    const line = element("div", "line");
-    line.append(this.shown, this.reset);
-    this.root.append(element("legend", "", "Sensitivity"), this.input, ends, line, this.status);
+    ends.append(element("span", "", "fewer false alarms"), this.shown, element("span", "", "finds more"));
+    this.root.append(element("legend", "", "Sensitivity"), this.input, ends, this.reset, this.status);
     this.#tell(bench.point);
   }
 
@@ -94,7 +92,7 @@ class Sensitivity {
   }
 }
 
-const told = (peak) => `a lesion reaches ${Math.round(100 * peak)} %`;
+const told = (peak) => `lesions reach ${Math.round(100 * peak)} %`;
 
 function sameLesions(mine, theirs) {
   const near = (a, b) => a.every((mm, axis) => Math.abs(mm - b[axis]) < SAME_PLACE_MM);

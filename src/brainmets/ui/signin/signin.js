@@ -1,0 +1,42 @@
+// Signing in: the key goes to the service once, for a cookie that no script can read.
+
+class SignIn {
+  constructor(root, data, done) {
+    this.service = new Service({ base: data.base, token: "" });
+    this.done = done;
+    this.key = element("input");
+    Object.assign(this.key, { type: "password", autocomplete: "current-password", required: true });
+    this.key.setAttribute("aria-label", "API key");
+    this.send = element("button", "primary", "Sign in");
+    this.send.type = "submit";
+    this.message = element("div");
+    const form = element("form", "panel");
+    const row = element("div", "row");
+    row.append(this.key, this.send);
+    form.append(
+      element("p", "lead", "Sign in"),
+      element("p", "hint", "This service asks for an API key. It is sent once and not kept in the browser; you stay signed in for a working day."),
+      row, this.message);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#try();
+    });
+    root.replaceChildren(form);
+    root.dataset.ready = "yes";
+    this.key.focus();
+  }
+
+  async #try() {
+    this.send.disabled = true;
+    try {
+      await this.service.send("/v1/session", {
+        method: "POST", headers: { Authorization: `Bearer ${this.key.value.trim()}` },
+      });
+      this.done();
+    } catch (error) {
+      this.message.replaceChildren(problemBox(error));
+      this.send.disabled = false;
+      this.key.select();
+    }
+  }
+}
