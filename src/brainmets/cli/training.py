@@ -67,6 +67,13 @@ def train(
     device: Annotated[
         Device, typer.Option(help="What to compute on; auto takes a graphics card if there is one.")
     ] = Device.auto,
+    memory_check: Annotated[
+        bool,
+        typer.Option(
+            "--memory-check/--no-memory-check",
+            help="Reckon the memory first, and refuse a run that will not fit.",
+        ),
+    ] = True,
 ) -> None:
     r"""Train a network from a recipe and export it as a model.
 
@@ -103,6 +110,7 @@ def train(
             changes=tuple(change or ()),
             resume=resume,
             device=device.value,
+            check_memory=memory_check,
             progress=progress,
             say=_say,
         )

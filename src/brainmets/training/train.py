@@ -16,10 +16,12 @@ from brainmets.inference import Bundle, OperatingPoint
 from brainmets.training.batches import Batches, open_pools
 from brainmets.training.card import write_card
 from brainmets.training.config import Recipe
+from brainmets.training.device import choose_device
 from brainmets.training.division import split_of
 from brainmets.training.export import export_bundle
 from brainmets.training.identity import keep_recipe, recipe_sha256
 from brainmets.training.loop import CHECKPOINT, train
+from brainmets.training.memory import check_memory
 from brainmets.training.prepared import PreparedStore
 from brainmets.training.ranks import rank, wait_for_all
 from brainmets.training.validation import CaseScore, mean_dice, read_held_out, score, validate
@@ -68,6 +70,7 @@ class Run:
         recipe_name: What the card calls the recipe.
         resume: Go on from the checkpoint in `out`.
         device: What to compute on.
+        check_memory: Refuse at once what will not fit.
         notes: Paragraphs for the card's test section, such as of a cross-validation.
         extra: What else the bundle is to remember.
     """
@@ -78,6 +81,7 @@ class Run:
     recipe_name: str = "recipe.toml"
     resume: bool = False
     device: DeviceName = "auto"
+    check_memory: bool = True
     notes: tuple[str, ...] = ()
     extra: dict[str, JsonValue] = field(default_factory=dict)
 
@@ -119,6 +123,7 @@ def train_network(
         DatasetLayout: the data is not where the recipe says.
         OutputExists: `out` holds a run and `resume` was not asked for.
         CheckpointMismatch: `out` holds a run of another recipe.
+        OutOfMemory: it will not fit into the memory that is free.
     """
     out, root = run.out, run.data
     begun = (out / CHECKPOINT).is_file()
@@ -128,6 +133,8 @@ def train_network(
             expected="an empty folder, or --resume",
             remedy="add --resume to go on, or choose another --out",
         )
+    if run.check_memory:
+        say(check_memory(recipe, root, choose_device(run.device)))
     wait_for_all()
     out.mkdir(parents=True, exist_ok=True)
     if rank() == 0 and not begun:

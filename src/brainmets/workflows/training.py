@@ -42,6 +42,7 @@ class Order:
         changes: Fields of the recipe set otherwise, such as `optimiser.steps=100`.
         resume: Go on from what is in `out`.
         device: What to compute on.
+        check_memory: Refuse at once what will not fit.
         progress: Called with a stage and the share of it that is done.
         say: Called with lines that tell how it goes.
     """
@@ -52,6 +53,7 @@ class Order:
     changes: tuple[str, ...] = ()
     resume: bool = False
     device: DeviceName = "auto"
+    check_memory: bool = True
     progress: Progress = silent
     say: Callable[[str], None] = field(default=lambda _line: None)
 
@@ -166,6 +168,7 @@ def _train(
         recipe_name=order.recipe.name,
         resume=order.resume,
         device=order.device,
+        check_memory=order.check_memory,
         notes=notes,
         extra=extra,
     )
