@@ -10,6 +10,7 @@ import streamlit as st
 from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.domain.errors import BrainmetsError, ServiceUnreachable, Unauthorised, UnknownJob
 from brainmets.ui.connection import make_client
+from brainmets.ui.followup_page import show_followups
 from brainmets.ui.history import show_history
 from brainmets.ui.signin import sign_in
 from brainmets.ui.start import show_start
@@ -23,6 +24,7 @@ __all__ = ["main"]
 
 _STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding: 3.4rem 2rem 3.5rem; max-width: 112rem; }
+@media (max-width: 40rem) { [data-testid="stMainBlockContainer"] { padding: 3.2rem 1rem 3.5rem; } }
 .research {
   position: fixed; inset: auto 0 0 0; z-index: 999990; padding: 0.3rem 1rem; text-align: center;
   font-size: 0.8rem; letter-spacing: 0.01em; background: #7a4a00; color: #fff;
@@ -56,7 +58,8 @@ def main() -> None:
     st.html(_STYLE + f'<div class="research" role="note">{RESEARCH_USE_ONLY}</div>')
     examine = st.Page(_examine, title="Examine", default=True)
     past = st.Page(partial(_past, examine), title="Past results", url_path="past")
-    st.navigation([examine, past], position="top").run()
+    follow = st.Page(_follow, title="Follow-up", url_path="followup")
+    st.navigation([examine, follow, past], position="top").run()
 
 
 def _examine() -> None:
@@ -72,6 +75,14 @@ def _examine() -> None:
             if st.button("Examine an image"):
                 st.query_params.clear()
                 st.rerun()
+        except BrainmetsError as error:
+            _refused(error)
+
+
+def _follow() -> None:
+    with make_client() as client:
+        try:
+            show_followups(client)
         except BrainmetsError as error:
             _refused(error)
 

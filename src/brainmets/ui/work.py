@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from brainmets.ui.followup_page import show_followup
 from brainmets.ui.progress import show_progress
 from brainmets.ui.result import show_result
 from brainmets.ui.texts import explain_problem, plain
@@ -20,7 +21,9 @@ __all__ = ["show_job"]
 def show_job(client: Client, job_id: str) -> None:
     """Show a job in whatever state it is."""
     job = client.job(job_id)
-    if job.state in {"queued", "running"}:
+    if job.options.followup is not None:
+        show_followup(client, job)
+    elif job.state in {"queued", "running"}:
         st.html(f'<div class="headline"><b>Segmenting</b><span>{_escape(job.label)}</span></div>')
         show_progress(job_id)
         if st.button("Cancel", key="cancel"):
