@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check test-slow bench docs bless lock clean browser
+.PHONY: help demo test check test-slow trials bench docs bless lock clean browser
 
 PYTHON ?= python3
 VENV   := .venv
@@ -28,6 +28,9 @@ check: $(VENV)/.dev ## formatting, lint, types, layers
 
 test-slow: $(VENV)/.dev browser ## the tests that take minutes
 	$(PYTEST) -m slow
+
+trials: $(VENV)/.dev browser ## flood, kill and attack the service, and print what became of it (20 minutes)
+	$(PYTEST) tests/trials -s
 
 bench: $(VENV)/.dev ## how fast it is here, as tables (more, each with its --help, in benchmarks/)
 	$(BIN)/python benchmarks/startup.py

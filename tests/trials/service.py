@@ -125,6 +125,13 @@ class Service:
         assert match is not None
         return int(match[1]) / 1024
 
+    def written_bytes(self) -> int:
+        """Return how many bytes the server has written, to files and to sockets."""
+        counts = Path(f"/proc/{self.pid}/io").read_text()
+        match = re.search(r"wchar: (\d+)", counts)
+        assert match is not None
+        return int(match[1])
+
     def forget_peak(self) -> None:
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 

@@ -57,6 +57,8 @@ def segment(folder: Path, out: Path, options: JobOptions, progress: Progress) ->
             time.sleep(int(pause[1]) / 10_000)
     if "kill" in path.name:
         os._exit(9)
+    if "hungry" in path.name:
+        bytearray(4_000_000_000)
     if "slow" in path.name:
         for step in range(100):
             progress("segment", step / 100)

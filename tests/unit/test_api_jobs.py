@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import httpx
 
 STAND_IN = "tests.unit.api_stand_in:segment"
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 
 
 @pytest.fixture(scope="session")

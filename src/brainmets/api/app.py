@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 import brainmets
 from brainmets.api.bodies import BodyKeeper, noting_stop
 from brainmets.api.exports import Exports
+from brainmets.api.journal import speak
 from brainmets.api.limits import ByteCap, Doorkeeper
 from brainmets.api.metrics import Metrics, RequestMeter
 from brainmets.api.problems import MEDIA_TYPE, RETRIED, problem_of
@@ -55,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        _hide_file_names()
+        speak(settings.log_level)
         for folder in (settings.jobs_dir, settings.staging_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         store = open_store(settings.job_list)
@@ -156,23 +157,3 @@ async def _explain_unforeseen(_request: Request, error: Exception) -> JSONRespon
             remedy="please report it with the lines of the service's log",
         )
     )
-
-
-class _WithoutFileNames(logging.Filter):
-    """Cuts result file names out of uvicorn's access lines: slices are named by their owner."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(
-                argument.partition("/files/")[0] + "/files/…"
-                if isinstance(argument, str) and "/files/" in argument
-                else argument
-                for argument in record.args
-            )
-        return True
-
-
-def _hide_file_names() -> None:
-    logger = logging.getLogger("uvicorn.access")
-    if not any(isinstance(present, _WithoutFileNames) for present in logger.filters):
-        logger.addFilter(_WithoutFileNames())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 from pydantic import Field
@@ -88,6 +89,9 @@ class Settings(BaseSettings):
         default="",
         description="Comma-separated origins, such as `https://page.example:8501`, of pages that"
         " run beside the service and not on this computer.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least weight of the lines on standard error."
     )
     runner: str = Field(
         default=SEGMENT, description="`module:function` that segments one upload; for tests."

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from brainmets.domain.errors import BrainmetsError
 
-__all__ = ["OF_BODIES", "bytes_answer", "json_answer", "refusals"]
+__all__ = ["OF_BODIES", "bytes_answer", "events_answer", "json_answer", "refusals"]
 
 Answers = dict[int | str, dict[str, Any]]
 
@@ -183,3 +183,18 @@ def bytes_answer(media_type: str, text: str, example: str = "") -> Answers:
     schema = {"type": "string"} if example else {"type": "string", "format": "binary"}
     content = {"schema": schema} | ({"example": example} if example else {})
     return {200: {"description": text, "content": {media_type: content}}}
+
+
+def events_answer(example: BaseModel) -> Answers:
+    """Document a stream of server-sent events by one of them, its data as JSON text."""
+    schema = {
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {
+            "event": {"type": "string", "enum": ["progress", "deleted"]},
+            "data": {"type": "string", "description": f"`{type(example).__name__}` as JSON"},
+        },
+    }
+    event = {"event": "progress", "data": example.model_dump_json()}
+    content = {"text/event-stream": {"schema": schema, "example": event}}
+    return {200: {"description": "One event per change, to the end", "content": content}}

@@ -23,7 +23,7 @@ from brainmets.domain import Lesion
 __all__ = [
     "CANCELLED",
     "DONE",
-    "EVENTS",
+    "EVENT",
     "FOUND_AGAIN",
     "JOBS",
     "LOOKED_INTO",
@@ -171,12 +171,6 @@ NOT_READY = ServiceView(
     status="not ready", version="0.1.0", detail="E_BUNDLE_TAMPERED: model.onnx differs; …"
 )
 
-EVENTS = "".join(
-    f"event: progress\ndata: {event.model_dump_json()}\n\n"
-    for event in (
-        JobEvent(state="running", stage="segment", done=0.4),
-        JobEvent(state="done", stage="write", done=1.0),
-    )
-)
+EVENT = JobEvent(state="running", stage="segment", done=0.4)
 
 METRICS = '# TYPE brainmets_jobs gauge\nbrainmets_jobs{state="queued"} 2.0\n'

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from brainmets.api.forms import JOB_FORM, receive_form
 from brainmets.api.intake import check_model, options_of
-from brainmets.api.routes.answers import OF_BODIES, bytes_answer, json_answer, refusals
+from brainmets.api.routes.answers import OF_BODIES, events_answer, json_answer, refusals
 from brainmets.api.routes.dependencies import (
     Caller,
     OwnJob,
@@ -23,7 +23,7 @@ from brainmets.api.routes.dependencies import (
     Workers,
     locate,
 )
-from brainmets.api.routes.examples import CANCELLED, DONE, EVENTS, JOBS, QUEUED
+from brainmets.api.routes.examples import CANCELLED, DONE, EVENT, JOBS, QUEUED
 from brainmets.api.routes.results import with_files
 from brainmets.api.schemas import (
     FINISHED,
@@ -136,8 +136,7 @@ def get_job(job: OwnJob, settings: ServiceSettings) -> JobView:
 @router.get(
     "/{job_id}/events",
     operation_id="follow_job",
-    responses=bytes_answer("text/event-stream", "One event per change, to the end", EVENTS)
-    | refusals(errors.UnknownJob, errors.BadRequest),
+    responses=events_answer(EVENT) | refusals(errors.UnknownJob, errors.BadRequest),
     response_class=StreamingResponse,
 )
 async def events(
