@@ -23,25 +23,25 @@ __all__ = ["show_result", "workbench_data"]
 
 def show_result(client: Client, job: JobView, result: JobResult) -> None:
     """Show what was found."""
-    head, compare, another, delete = st.columns([7, 2, 2, 2], vertical_alignment="center")
     seconds = result.timings.get("total", 0.0)
     took = f" · {seconds:.0f} s" if seconds >= 1 else ""
-    head.html(
-        f'<div class="headline"><b>{html.escape(job.label)}</b>'
-        f"<span>{html.escape(result.provenance.model)} · {when(job.created)}{took}</span></div>"
-    )
     other = _other_job(client)
-    with compare.popover("Compare models", width="stretch"):
-        _choose_other(client, job, result, other)
-    if another.button("Examine another", width="stretch", key="another"):
-        st.query_params.clear()
-        st.rerun()
-    with delete.popover("Delete", width="stretch"):
-        st.markdown("Delete the images and results of this job from this computer?")
-        if st.button("Delete for good", type="primary", key="delete"):
-            client.delete(job.id)
+    with st.container(horizontal=True, vertical_alignment="center", key="result-head"):
+        st.html(
+            f'<div class="headline"><b>{html.escape(job.label)}</b>'
+            f"<span>{html.escape(result.provenance.model)} · {when(job.created)}{took}</span></div>"
+        )
+        with st.popover("Compare models"):
+            _choose_other(client, job, result, other)
+        if st.button("Examine another", key="another"):
             st.query_params.clear()
             st.rerun()
+        with st.popover("Delete"):
+            st.markdown("Delete the images and results of this job from this computer?")
+            if st.button("Delete for good", type="primary", key="delete"):
+                client.delete(job.id)
+                st.query_params.clear()
+                st.rerun()
     if result.warnings:
         notes = "".join(f"<li>{html.escape(warning)}</li>" for warning in result.warnings)
         st.html(f'<ul class="warnings" role="note" aria-label="Warnings">{notes}</ul>')

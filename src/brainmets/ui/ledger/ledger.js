@@ -52,7 +52,8 @@ class Ledger {
   }
 
   #fill(jobs, text, more) {
-    this.count.textContent = jobs.length ? `${jobs.length}${more ? " shown" : ""}` : "";
+    const many = jobs.length === 1 ? "1 examination" : `${jobs.length} examinations`;
+    this.count.textContent = jobs.length ? many + (more ? " shown" : "") : "";
     this.search.hidden = !jobs.length && !text;
     if (!jobs.length) {
       this.list.replaceChildren(text ? element("p", "hint none", `No file name has “${text}” in it.`) : this.#empty());

@@ -2,6 +2,7 @@
 
 const DRAG_PER_LEVEL = 6; // window levels per pixel dragged
 const WHEEL_STEP = 24; // wheel travel per slice
+const NARROW_PX = 200; // there the caption needs the first line
 const MARGIN_PX = 8; // above and below the head
 
 class Pane {
@@ -221,7 +222,7 @@ class Pane {
     const { width, height } = box;
     for (const [letter, align, x, y] of [
       [l, "left", 8, height / 2], [r, "right", width - 8, height / 2],
-      [t, "center", width / 2, 12], [b, "center", width / 2, height - 12],
+      [t, "center", width / 2, width < NARROW_PX ? 28 : 12], [b, "center", width / 2, height - 12],
     ]) {
       context.textAlign = align;
       context.lineWidth = 3;

@@ -4,6 +4,7 @@ const FINEST = 160; // texture voxels along an axis: sharp enough, and quick wit
 const FRAME_MS = 45; // while it is turned, detail gives way to this
 const COARSEST = 0.2;
 const REST_MS = 180;
+const FIELD = 0.56; // half of what the shorter edge of the view shows; the head is 1 long
 const CLICK_PX = 4; // a press that moved less is a click
 
 class Render {
@@ -43,11 +44,11 @@ class Render {
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
     const { scan } = this.bench;
     this.from = scan.box.map(([low]) => low);
-    this.held = scan.box.map(([low, high]) => high - low + 1);
-    this.step = this.held.map((n, axis) =>
+    this.span = scan.box.map(([low, high]) => high - low + 1);
+    this.step = this.span.map((n, axis) =>
       Math.max(1, Math.ceil(n / FINEST), Math.round(1 / Math.max(scan.spacing[axis], 0.5))));
-    this.size = this.held.map((n, axis) => Math.ceil(n / this.step[axis]));
-    const extent = this.held.map((n, axis) => n * scan.spacing[axis]);
+    this.size = this.span.map((n, axis) => Math.ceil(n / this.step[axis]));
+    const extent = this.span.map((n, axis) => n * scan.spacing[axis]);
     const longest = Math.max(...extent);
     this.half = extent.map((mm) => mm / longest / 2);
     this.voxel = this.half.map((h, axis) => (2 * h) / this.size[axis]);
@@ -207,7 +208,7 @@ class Render {
     gl.uniformMatrix3fv(program.at("camera"), false, [...right, ...up, ...toward]);
     gl.uniform3fv(program.at("half_size"), this.half);
     gl.uniform3fv(program.at("voxel"), this.voxel);
-    gl.uniform2f(program.at("aspect"), (0.62 * width) / shorter, (0.62 * height) / shorter);
+    gl.uniform2f(program.at("aspect"), (FIELD * width) / shorter, (FIELD * height) / shorter);
     const [low, high] = this.bench.look.window.map((level) => level / TOP_LEVEL);
     gl.uniform2f(program.at("window"), low, Math.max(high, low + 0.01));
     gl.uniform1f(program.at("zoom"), this.zoom);
@@ -228,7 +229,7 @@ class Render {
   }
 
   #inBox(voxel) {
-    return voxel.map((v, axis) => ((v - this.from[axis] + 0.5) / this.held[axis] - 0.5) * 2 * this.half[axis]);
+    return voxel.map((v, axis) => ((v - this.from[axis] + 0.5) / this.span[axis] - 0.5) * 2 * this.half[axis]);
   }
 
   // Small letters that turn with the head, so that its sides are never in doubt.
@@ -248,10 +249,10 @@ class Render {
     const box = this.canvas.getBoundingClientRect();
     const { right, up, toward } = this.camera;
     const shorter = Math.min(box.width, box.height);
-    const across = ((event.clientX - box.left) / box.width * 2 - 1) * 0.62 * (box.width / shorter) / this.zoom;
-    const above = (1 - (event.clientY - box.top) / box.height * 2) * 0.62 * (box.height / shorter) / this.zoom;
+    const across = ((event.clientX - box.left) / box.width * 2 - 1) * FIELD * (box.width / shorter) / this.zoom;
+    const above = (1 - (event.clientY - box.top) / box.height * 2) * FIELD * (box.height / shorter) / this.zoom;
     for (let t = 1.2; t > -1.2; t -= 0.003) {
-      const voxel = this.held.map((n, axis) => this.from[axis] + Math.floor(
+      const voxel = this.span.map((n, axis) => this.from[axis] + Math.floor(
         ((right[axis] * across + up[axis] * above + toward[axis] * t) / (2 * this.half[axis]) + 0.5) * n));
       if (voxel.some((v, axis) => v < 0 || v >= scan.shape[axis])) continue;
       const id = scan.labels[scan.index(voxel)];

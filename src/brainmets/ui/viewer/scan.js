@@ -129,7 +129,6 @@ const EDGE_SHARE = 0.01; // of a slice across an axis: less is noise beside the 
 const BOX_STRIDE = 3; // every third voxel along each axis tells where the head is
 
 function headBox({ image, shape, surface, meta }) {
-  if (meta.kind === "slices") return shape.map((n) => [0, n - 1]);
   const counts = shape.map((n) => new Uint32Array(n));
   const [nx, ny, nz] = shape;
   for (let z = 0; z < nz; z += BOX_STRIDE) {
@@ -143,7 +142,8 @@ function headBox({ image, shape, surface, meta }) {
     }
   }
   return counts.map((along, axis) => {
-    const least = EDGE_SHARE * (nx * ny * nz) / shape[axis] / BOX_STRIDE ** 2;
+    const least = EDGE_SHARE * (nx * ny * Math.max(nz, BOX_STRIDE)) / shape[axis] / BOX_STRIDE ** 2;
+    if (axis === 2 && meta.kind === "slices") return [0, shape[axis] - 1]; // each is a picture of its own
     const first = along.findIndex((count) => count > least);
     const last = along.findLastIndex((count) => count > least);
     return first < 0 ? [0, shape[axis] - 1] : [Math.max(0, first - BOX_STRIDE), Math.min(shape[axis] - 1, last + BOX_STRIDE)];
