@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from brainmets.domain import Geometry, HeadPhantom, Mask
-from brainmets.inference import revise_bundle
+from brainmets.inference import Bundle, revise_bundle
 from brainmets.io import write_mask, write_volume
 from brainmets.workflows.measure import MeasureOptions, measure
 from tests.bundles import random_bundle
 from tests.unit.test_networks import slice_bundle, slices
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from brainmets.inference import Bundle
+    from types import ModuleType
 
 __all__ = ["slices"]  # a fixture of the other module
 
@@ -81,10 +82,45 @@ def test_slices_are_measured_by_block_and_tumour(
     tmp_path: Path,
 ) -> None:
     bundle = slice_bundle(tmp_path / "net", "attention-unet", 0, (1, 2))
-    document = measure([bundle], tmp_path / "out", MeasureOptions(data_root=slices))
+    card = "# net\n\n## Held-out test\n\nof training\n\n## Limits\n\nmany\n"
+    bundle = revise_bundle(bundle, tmp_path / "net", card=card)
+    options = MeasureOptions(data_root=slices, write_cards=True)
+    document = measure([bundle], tmp_path / "out", options)
     held = document["bundles"][0]["held_out"]
     assert (held["cases"], held["patients"]) == (6, 2)
     assert list(held["groups"]) == ["glioma"]
     assert held["groups"]["glioma"]["dice"] == held["dice"]
     assert held["dice"]["low"] <= held["dice"]["value"] <= held["dice"]["high"]
     assert "mean Dice a held-out slice | ≥ 0.75" in (tmp_path / "out" / "measured.md").read_text()
+    written = Bundle.load(tmp_path / "net").card
+    assert "of training" not in written
+    assert written.index("# net") < written.index("## Measured") < written.index("## Limits")
+    assert f"{held['dice']['value']:.3f}" in written
+
+
+def test_the_table_of_the_readme_shows_what_was_measured(
+    slices: Path,
+    tmp_path: Path,
+) -> None:
+    page = load_script("readme_table")
+    bundle = slice_bundle(tmp_path / "net", "unet-plus-plus", 0, (1, 2))
+    document = measure([bundle], tmp_path / "out", MeasureOptions(data_root=slices))
+    claim = {"claim": "it works", "verdict": "undecided", "because": "too few Dice"}
+    text = page.table([document], [{"claims": [claim]}])
+    dice = document["bundles"][0]["held_out"]["dice"]
+    assert f"Dice | – | {dice['value']:.3f} ({dice['low']:.3f}–{dice['high']:.3f}) |" in text
+    assert "“it works”: **undecided**. Too few Dice." in text
+    readme = f"before {page.BEGIN} old {page.END} after"
+    assert page.insert(readme, text) == f"before {page.BEGIN}\n{text}\n{page.END} after"
+    with pytest.raises(SystemExit, match="no <!-- measured"):
+        page.insert("nothing", text)
+
+
+def load_script(name: str) -> ModuleType:
+    path = Path(__file__).resolve().parents[2] / "docs" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -30,6 +30,10 @@ def measure(
     without_benchmark: Annotated[
         bool, typer.Option("--without-benchmark", help="Leave the synthetic benchmark out.")
     ] = False,
+    write_card: Annotated[
+        bool,
+        typer.Option("--write-card", help="Put the figures into each network's card, in place."),
+    ] = False,
     engine: Annotated[str, typer.Option(help="openvino, onnxruntime or pytorch.")] = "openvino",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
@@ -56,7 +60,11 @@ def measure(
         from brainmets.workflows.measure import measure as run
 
         options = MeasureOptions(
-            data_root=data, recipe=recipe, with_benchmark=not without_benchmark, engine=engine
+            data_root=data,
+            recipe=recipe,
+            with_benchmark=not without_benchmark,
+            engine=engine,
+            write_cards=write_card,
         )
         document = run([Bundle.load(name) for name in bundles], output, options, progress)
     if as_json:

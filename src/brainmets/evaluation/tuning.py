@@ -133,9 +133,9 @@ def candidates_of(
         source=source,
         grow=grow,
         peak=peak[1:],
-        volume_mm3=voxels[1:] * voxel_mm3,
-        voxels=voxels[1:].astype(float),
-        overlap=overlap[1:].astype(float),
+        volume_mm3=voxels[1:].astype(np.float64) * voxel_mm3,
+        voxels=voxels[1:].astype(np.float64),
+        overlap=overlap[1:].astype(np.float64),
         real=real[1:],
         features=features,
         likely=np.ones(count),
@@ -250,4 +250,5 @@ class _Table:
         )
 
     def _by_case(self, kept: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(self.case[kept], weights=values[kept], minlength=len(self.reference))
+        counts = np.bincount(self.case[kept], weights=values[kept], minlength=len(self.reference))
+        return counts.astype(np.float64)

@@ -9,7 +9,7 @@ from brainmets.reporting.drawing import COLOURS, drawn_both
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["benchmark_markdown", "froc_pictures", "worded"]
+__all__ = ["benchmark_markdown", "bundle_lines", "froc_pictures", "worded"]
 
 MOST_ALARMS_SHOWN = 8.0
 
@@ -33,7 +33,7 @@ def benchmark_markdown(document: Mapping[str, Any]) -> str:
         "![FROC curves](froc.svg)",
     ]
     for one in document["bundles"]:
-        lines += ["", f"## {one['name']}", "", *_bundle_lines(one, document)]
+        lines += ["", f"## {one['name']}", "", *bundle_lines(one, document)]
     return "\n".join(lines) + "\n"
 
 
@@ -54,7 +54,8 @@ def froc_pictures(document: Mapping[str, Any]) -> tuple[str, bytes]:
     return drawn_both(_draw, document, columns=2)
 
 
-def _bundle_lines(one: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
+def bundle_lines(one: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
+    """Return one network's operating point, its table and what the columns mean."""
     point = one["operating_point"]
     allowed = one["at_allowed_false_alarms"]
     bars = {bar["stratum"]: bar for bar in one["bars"]}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from brainmets.reporting.benchmark_report import benchmark_markdown, worded
+from brainmets.reporting.benchmark_report import benchmark_markdown, bundle_lines, worded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["measured_markdown"]
+__all__ = ["measured_markdown", "measured_section"]
 
 
 def measured_markdown(document: Mapping[str, Any]) -> str:
@@ -23,6 +23,19 @@ def measured_markdown(document: Mapping[str, Any]) -> str:
     if document["benchmark"] is not None:
         lines += ["", *("#" * line.startswith("#") + line for line in _benchmark(document))]
     return "\n".join(lines) + "\n"
+
+
+def measured_section(document: Mapping[str, Any], name: str) -> str:
+    """Return one network's figures as a section of its model card, pictures left out."""
+    (one,) = (bundle for bundle in document["bundles"] if bundle["name"] == name)
+    lines = ["", "## Measured", "", f"`brainmets models measure {name} --data … --output …`:", ""]
+    lines += [line for line in _details(one) if not line.startswith("![")]
+    made = document["benchmark"]
+    for tested in () if made is None else made["bundles"]:
+        if tested["name"] == name:
+            lines += ["", f"Synthetic benchmark, version {made['benchmark']['version']}:", ""]
+            lines += bundle_lines(tested, made)
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _benchmark(document: Mapping[str, Any]) -> list[str]:

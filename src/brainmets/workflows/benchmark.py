@@ -104,6 +104,7 @@ def benchmark(
             engine=options.engine,
             threads=options.threads,
             surfaces=False,
+            curve=True,
             progress=lambda stage, done, n=number: progress(stage, (n + done) / len(bundles)),
         )
         for number, bundle in enumerate(bundles)

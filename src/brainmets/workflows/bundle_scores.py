@@ -38,7 +38,7 @@ class BundleScores:
     Attributes:
         run: At the bundle's operating point.
         candidates: The same cases with every component of the growing threshold kept, whatever
-            its peak: what the FROC curve runs over. Its surface figures are NaN.
+            its peak: what the FROC curve runs over. Empty unless asked for; without surfaces.
         groups: Group by case id, where there is any.
         seconds: Spent in preparation and network, all cases together.
     """
@@ -58,13 +58,15 @@ def score_bundle(
     engine: str = "openvino",
     threads: int | None = None,
     surfaces: bool = True,
+    curve: bool = False,
     progress: Progress = silent,
 ) -> BundleScores:
     """Predict and score every case on its own grid; memory is that of one case.
 
     Voxels that count neither way are cut from both masks first. `count`, where known, makes
     progress (stage "score") tell the share that is done. Without `surfaces` NSD and HD95 are
-    NaN and scoring several times faster.
+    NaN and scoring several times faster; with `curve` every case is scored once more, for the
+    FROC curve.
     """
     predictor = Predictor(bundle, engine, threads=threads)
     point = bundle.operating_point
@@ -79,7 +81,8 @@ def score_bundle(
         probability = predict_case(predictor, case)
         spent += time.perf_counter() - started
         at_point.append(_scored(case, probability, point, surfaces=surfaces))
-        candidates.append(_scored(case, probability, loose, surfaces=False))
+        if curve:
+            candidates.append(_scored(case, probability, loose, surfaces=False))
         if case.group:
             groups[case.case.case_id] = case.group
     progress("score", 1.0)

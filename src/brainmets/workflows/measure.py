@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ import numpy as np
 
 from brainmets.domain import RESEARCH_USE_ONLY, silent
 from brainmets.evaluation.statistics import Interval, mean_interval, ratio_interval
-from brainmets.reporting.measured_text import measured_markdown
+from brainmets.inference import revise_bundle
+from brainmets.reporting.measured_text import measured_markdown, measured_section
 from brainmets.workflows.benchmark import BenchmarkOptions, benchmark, find_label_maps
 from brainmets.workflows.bundle_scores import ASIDE, score_bundle
 from brainmets.workflows.documents import plain, write_files
@@ -41,6 +43,7 @@ HEALTHY = "mprage-dicom.zip"
 RING_CASE = "met-00110/BraTS-MET-00110-000-t1c.nii.gz"
 LABEL_MAPS = "label-maps"
 NOT_ENHANCING = "not enhancing"
+SECTIONS = re.compile(r"\n## (?:Measured|Held-out test)\n.*?(?=\n## |\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +56,14 @@ class MeasureOptions:
         recipe: Recipe that says what was held out, where a bundle does not.
         with_benchmark: Whether to run the synthetic benchmark, for 3-D networks.
         engine: What runs the networks.
+        write_cards: Whether each bundle's card gets the figures, in place of earlier ones.
     """
 
     data_root: Path
     recipe: Path | None = None
     with_benchmark: bool = True
     engine: str = "openvino"
+    write_cards: bool = False
 
 
 def measure(
@@ -119,7 +124,19 @@ def measure(
         },
         out,
     )
+    if options.write_cards:
+        for bundle in bundles:
+            _write_card(bundle, document)
     return document
+
+
+def _write_card(bundle: Bundle, document: Mapping[str, Any]) -> None:
+    """Put the figures into the card, where those of training or of an earlier run stood."""
+    card = SECTIONS.sub("", bundle.card).rstrip() + "\n"
+    section = measured_section(document, bundle.name)
+    place = card.find("\n## Limits")
+    card = card + section if place < 0 else card[:place] + section + card[place:]
+    revise_bundle(bundle, bundle.root, card=card, rejector=bundle.rejector)
 
 
 def _held_out_scores(bundle: Bundle, options: MeasureOptions, progress: Progress) -> BundleScores:
