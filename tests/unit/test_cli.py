@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -118,6 +119,18 @@ def test_segment_says_what_it_found(
     assert "overlay.png" in done.out
     assert RESEARCH_USE_ONLY in " ".join(done.out.split())
     assert (tmp_path / "results" / "mask.nii.gz").is_file()
+
+
+def test_a_memory_limit_is_answered_before_the_start(
+    invoke: Callable[..., Outcome], scan: Path, tmp_path: Path
+) -> None:
+    done = invoke("segment", scan, "--out", tmp_path / "results", "--memory", "3GB")
+    told = re.fullmatch(
+        r"head\.nii\.gz: one pass over [\d ×]+ voxels, at most (\d\.\d\d) GB of memory\n", done.err
+    )
+    assert done.code == 0
+    assert told is not None
+    assert 0.1 < float(told[1]) < 3.0
 
 
 def test_segment_in_json(invoke: Callable[..., Outcome], scan: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -249,8 +250,15 @@ def _stem(path: Path) -> str:
 def _one(segmenter: Segmenter, path: Path, out: Path, *, as_json: bool) -> SegmentResult:
     from brainmets.cli.progress import shown
 
+    # told where someone watches, or has asked for a limit
+    told = not as_json and (sys.stderr.isatty() or segmenter.options.memory_bytes is not None)
     with shown(path.name, hidden=as_json) as progress:
-        return segmenter.run(path, out, progress)
+        return segmenter.run(
+            path,
+            out,
+            progress,
+            announce=lambda e: typer.echo(f"{path.name}: {e}", err=True) if told else None,
+        )
 
 
 def _many(segmenter: Segmenter, cases: list[tuple[Path, Path]], *, as_json: bool) -> int:

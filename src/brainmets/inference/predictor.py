@@ -64,6 +64,17 @@ class Estimate:
     operations: float
     """Floating-point operations of all windows."""
 
+    def __str__(self) -> str:
+        """Say it to the user: windows and memory."""
+        window = " × ".join(map(str, self.tiling.window))
+        if self.batch > 1:
+            passes = f"{self.batch} slices of {window} at a time"
+        elif self.tiling.count == 1:
+            passes = f"one pass over {window} voxels"
+        else:
+            passes = f"{self.tiling.count} windows of {window} voxels"
+        return f"{passes}, at most {_gigabytes(self.peak_bytes)} of memory"
+
 
 class Predictor:
     """Runs one model on prepared cases; keeps its engine warm between them.

@@ -89,7 +89,7 @@ def plan_tiling(
         voxels = math.prod([cut.window for cut in cuts])
         if voxels > max_voxels:
             continue
-        count = math.prod([cut.count for cut in cuts])
+        count = math.prod([cut.parts for cut in cuts])
         if best is None or (count * voxels, count) < best:
             best, chosen = (count * voxels, count), cuts
     if best is None:
@@ -107,7 +107,7 @@ class _AxisCut(NamedTuple):
 
     core: int
     window: int
-    count: int
+    parts: int
 
 
 def _axis_cuts(size: int, halo: int, stride: int) -> list[_AxisCut]:

@@ -20,7 +20,7 @@ from brainmets.io import read_case
 from brainmets.reporting import check_results_folder, write_results
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from pathlib import Path
 
     from brainmets.domain import Case, Sequence
@@ -112,8 +112,18 @@ class Segmenter:
         if self.options.model is not None:
             self._point(self._predictor(self.options.model).bundle)
 
-    def run(self, path: Path, out: Path, progress: Progress = silent) -> SegmentResult:
+    def run(
+        self,
+        path: Path,
+        out: Path,
+        progress: Progress = silent,
+        *,
+        announce: Callable[[Estimate], None] | None = None,
+    ) -> SegmentResult:
         """Segment the examination at `path` and write its results into `out`, all or nothing.
+
+        `announce` is told what the network will take before it starts; what it raises ends the
+        run.
 
         Raises:
             InputError: the input cannot be used.
@@ -136,7 +146,7 @@ class Segmenter:
             check_results_folder(out, input_sha256=case.source.sha256, overwrite=options.overwrite)
             predictor = self._predictor(options.model or choose_model(case))
             progress("read", 1.0)
-        report = self.report(case, predictor, stages, progress)
+        report = self.report(case, predictor, stages, progress, announce=announce)
         with stages.timed("write"):
             progress("write", 0.0)
             files = write_results(
@@ -157,6 +167,8 @@ class Segmenter:
         predictor: Predictor,
         stages: _Stages | None = None,
         progress: Progress = silent,
+        *,
+        announce: Callable[[Estimate], None] | None = None,
     ) -> Report:
         """Segment a case that is already in memory, writing nothing."""
         stages = stages or _Stages()
@@ -166,6 +178,8 @@ class Segmenter:
             prepared = bundle.plan.apply(case, progress)
         with stages.timed("segment"):
             estimate = predictor.estimate(prepared.geometry.shape)
+            if announce is not None:
+                announce(estimate)
             probability = predictor.predict(prepared, progress, estimate=estimate)
         with stages.timed("measure"):
             progress("measure", 0.0)
@@ -214,9 +228,7 @@ class Segmenter:
     def _point(self, bundle: Bundle) -> OperatingPoint:
         named = self.options.point
         point = bundle.operating_point if named is None else bundle.point_named(named)
-        return point.overridden(
-            threshold=self.options.threshold, peak=self.options.peak
-        )
+        return point.overridden(threshold=self.options.threshold, peak=self.options.peak)
 
 
 def segment(
