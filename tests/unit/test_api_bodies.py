@@ -5,21 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import select
+import shutil
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 import pytest
 
 from brainmets.api import bodies
+from brainmets.api.staging import Incoming
 from tests.trials.service import Service, head
 from tests.unit.test_api_jobs import nifti, open_service, wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import httpx
 
@@ -241,3 +243,38 @@ def test_a_stop_ends_open_streams_and_uploads_within_seconds(tmp_path: Path) -> 
         assert int(headers["retry-after"]) > 0
         assert took_s < 10
         assert list((tmp_path / "state" / "staging").iterdir()) == []
+
+
+def test_a_disk_that_fills_up_on_the_way_is_507_and_leaves_nothing(
+    open_service: Callable[..., httpx.Client],
+    nifti: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = open_service(workers=0)
+    opened = Incoming._opened
+
+    def on_a_full_disk(incoming: Incoming) -> object:
+        if incoming._file is None:
+            opened(incoming).close()
+            incoming._file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115 - kept
+        return incoming._file
+
+    with monkeypatch.context() as full:
+        full.setattr(Incoming, "_opened", on_a_full_disk)
+        for path in ("/v1/jobs", "/v1/uploads"):
+            answer = client.post(path, files=[("files", ("a.nii", nifti))])
+            assert (answer.status_code, answer.json()["code"]) == (507, "E_DISK")
+        assert emptied(tmp_path)
+    assert client.post("/v1/jobs", files=[("files", ("a.nii", nifti))]).status_code == 202
+
+
+def test_an_upload_that_would_leave_too_little_room_is_refused_before_it_is_read(
+    open_service: Callable[..., httpx.Client], tmp_path: Path
+) -> None:
+    room = shutil.disk_usage(tmp_path).free
+    client = open_service(workers=0, max_upload_bytes=2 * room, min_free_bytes=0)
+    with Wire(str(client.base_url)) as wire:
+        wire.begin("/v1/jobs", f"Content-Length: {int(1.9 * room)}")
+        status, _, problem = wire.answer()
+    assert (status, problem["code"]) == (507, "E_DISK")

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from brainmets.api.app import create_app
+from brainmets.api.client import Client
 from brainmets.api.settings import Settings
 from brainmets.domain import Geometry, HeadPhantom
 from tests.unit.api_server import serving
@@ -115,6 +116,31 @@ def test_the_same_images_are_the_same_job(service: httpx.Client, nifti: bytes) -
     assert submit(service, nifti)["id"] == first["id"]
     assert submit(service, nifti, threshold="0.4")["id"] != first["id"]
     assert len(service.get("/v1/jobs").json()["jobs"]) == 2
+
+
+def test_the_list_is_narrowed_and_turned_page_by_page(
+    open_service: Callable[..., httpx.Client], nifti: bytes
+) -> None:
+    client = open_service(workers=0)
+    ids = [submit(client, nifti, f"{name}.nii")["id"] for name in ("anna", "ANNABEL", "ben")]
+    client.post(f"/v1/jobs/{ids[0]}/cancel")
+
+    def listed(**query: object) -> tuple[list[str], bool]:
+        answer = client.get("/v1/jobs", params=query).json()
+        return [job["id"] for job in answer["jobs"]], answer["more"]
+
+    assert listed() == (ids[::-1], False)
+    assert listed(text="anna") == ([ids[1], ids[0]], False)
+    assert listed(state="cancelled") == ([ids[0]], False)
+    assert listed(model="no-such") == ([], False)
+    assert listed(limit=2) == ([ids[2], ids[1]], True)
+    last = client.get(f"/v1/jobs/{ids[1]}").json()["created"]
+    assert listed(limit=2, before=last) == ([ids[0]], False)
+    assert listed(since=last) == ([ids[2], ids[1]], False)
+    for wrong in ({"state": "x"}, {"limit": 0}, {"since": "NaN"}, {"text": "\0"}, {"txt": "a"}):
+        assert client.get("/v1/jobs", params=wrong).status_code == 422, wrong
+    with Client(str(client.base_url)) as typed:
+        assert [job.id for job in typed.jobs(text="ann", state="queued")] == [ids[1]]
 
 
 def test_a_refused_image_tells_its_code(service: httpx.Client, nifti: bytes) -> None:

@@ -61,9 +61,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         store = open_store(settings.job_list)
         supervisor = Supervisor(settings, store, metrics)
-        app.state.uploads = Uploads(settings)
-        app.state.exports = Exports(memory_bytes=settings.worker_memory_bytes)
         app.state.stopping = stopping = asyncio.Event()
+        app.state.uploads = Uploads(settings, stopping)
+        app.state.exports = Exports(memory_bytes=settings.worker_memory_bytes, stopping=stopping)
         app.state.settings, app.state.store, app.state.supervisor = settings, store, supervisor
         supervisor.start()
         try:

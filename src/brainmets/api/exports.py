@@ -29,9 +29,10 @@ class Exports:
     A saved review makes another version; what was made before it is not handed out again.
     """
 
-    def __init__(self, *, memory_bytes: int) -> None:
-        """Bound each process's address space; 0 sets no bound."""
+    def __init__(self, *, memory_bytes: int, stopping: asyncio.Event) -> None:
+        """Bound each process's address space, 0 sets no bound; end them when `stopping` is set."""
         self._memory_bytes = memory_bytes
+        self._stopping = stopping
         self._making = asyncio.Semaphore(AT_ONCE)
         self._locks: dict[tuple[Path, ExportName], asyncio.Lock] = {}
 
@@ -55,6 +56,7 @@ class Exports:
             "brainmets.api.exporting",
             *(str(job_dir), name, str(self._memory_bytes)),
             within_s=EXPORT_WITHIN_S,
+            stopping=self._stopping,
             task=options.model_dump_json(),
         )
         if not job_dir.is_dir():

@@ -126,8 +126,9 @@ class _Record(_View):
 class Uploads:
     """The uploads of one service."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Keep them under `settings.staging_dir`."""
+    def __init__(self, settings: Settings, stopping: asyncio.Event) -> None:
+        """Keep them under `settings.staging_dir`; look into none once `stopping` is set."""
+        self._stopping = stopping
         self._settings = settings
         self._looking = asyncio.Semaphore(AT_ONCE)
         self._locks: dict[str, asyncio.Lock] = {}
@@ -187,7 +188,9 @@ class Uploads:
     async def _inspect(self, folder: Path) -> None:
         limit = str(self._settings.worker_memory_bytes)
         printed = await run_module(
-            "brainmets.api.inspecting", str(folder), limit, within_s=INSPECT_WITHIN_S
+            *("brainmets.api.inspecting", str(folder), limit),
+            within_s=INSPECT_WITHIN_S,
+            stopping=self._stopping,
         )
         if printed is None and folder.is_dir():
             (folder / INSPECTION).write_text(InspectionView(problem=_gave_up()).model_dump_json())
