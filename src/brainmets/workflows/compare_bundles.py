@@ -14,10 +14,15 @@ from brainmets.reporting.networks_report import networks_markdown, networks_pict
 from brainmets.workflows.bundle_scores import score_bundle
 from brainmets.workflows.documents import csv_text, plain, write_files
 from brainmets.workflows.evaluate import read_scores, write_scores
-from brainmets.workflows.reference_cases import dataset_cases, held_out, shared_sources
+from brainmets.workflows.reference_cases import (
+    dataset_cases,
+    held_out,
+    shared_sources,
+    sources_for,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from brainmets.domain import Progress
@@ -59,8 +64,8 @@ class BundleData:
     only: tuple[str, ...] = ()
     engine: str = "openvino"
 
-    def cases(self, bundles: Sequence[Bundle]) -> list[ReferenceCase]:
-        """Read the cases.
+    def cases(self, bundles: Sequence[Bundle]) -> Iterator[ReferenceCase]:
+        """Read the cases one after the other.
 
         Raises:
             OptionError: neither or both kinds of data were named, or bundles hold out different
@@ -72,12 +77,13 @@ class BundleData:
                 expected="--held-out DATA_ROOT, or --data DIR",
                 remedy="name the folder that recipes' paths start from, or a data set",
             )
+        plan = bundles[0].plan
         if self.held_out is not None:
-            sources = shared_sources(bundles, self.recipe)
-            return list(held_out(sources, self.held_out, self.part))
+            sources = sources_for(bundles[0], shared_sources(bundles, self.recipe))
+            return held_out(sources, self.held_out, self.part, plan)
         if self.data is None:
             raise TypeError("unreachable")
-        return list(dataset_cases(self.data, layout=self.layout, only=self.only))
+        return dataset_cases(self.data, plan, layout=self.layout, only=self.only)
 
 
 def are_bundles(models: Sequence[Path]) -> bool:
@@ -112,19 +118,21 @@ def compare_bundles(
         )
     labels = _distinct(names or [bundle.name for bundle in bundles])
     groups = _groups([bundle.architecture.name for bundle in bundles], labels)
-    cases = _in_mm(data.cases(bundles), bundles[0])
+    held = list(_in_mm(data.cases(bundles), bundles[0])) if bundles[0].plan.dims == 2 else None
     runs: list[ScoreRun] = []
     for number, (bundle, label) in enumerate(zip(bundles, labels, strict=True)):
+        # volumes are read anew for each network: a hundred of them fit no memory
+        cases = held or _in_mm(data.cases(bundles), bundles[0])
         scored = score_bundle(
             bundle,
             cases,
-            count=len(cases),
+            count=None if held is None else len(held),
             engine=data.engine,
             progress=lambda stage, done, n=number: progress(stage, (n + done) / len(bundles)),
         )
         runs.append(scored.run)
         write_scores(scored.run, out / "scores" / label)
-    slices = all(case.case.kind == "slices" for case in cases)
+    slices = held is not None and all(case.case.kind == "slices" for case in held)
     return _finish(
         groups, runs, labels, out, slices=slices, notes=_budget_notes(bundles), where=_where(data)
     )
@@ -236,12 +244,11 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return [f"{name}-{number}" for number, name in enumerate(names, start=1)]
 
 
-def _in_mm(cases: list[ReferenceCase], bundle: Bundle) -> list[ReferenceCase]:
+def _in_mm(cases: Iterable[ReferenceCase], bundle: Bundle) -> Iterator[ReferenceCase]:
     """Give slices without spacing the pixels that the network takes them to have."""
     from brainmets.domain import Geometry, Mask
 
     plan = bundle.plan
-    scaled: list[ReferenceCase] = []
     for case in cases:
         geometry = case.truth.geometry
         if geometry.units == "px":
@@ -250,8 +257,7 @@ def _in_mm(cases: list[ReferenceCase], bundle: Bundle) -> list[ReferenceCase]:
             affine[:3, :2] *= pixel
             in_mm = Geometry(shape=geometry.shape, affine=affine, units="px")
             case = replace(case, truth=Mask(data=case.truth.data, geometry=in_mm))  # noqa: PLW2901
-        scaled.append(case)
-    return scaled
+        yield case
 
 
 def _budget_notes(bundles: Sequence[Bundle]) -> list[str]:

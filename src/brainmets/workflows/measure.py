@@ -16,7 +16,12 @@ from brainmets.reporting.measured_text import measured_markdown, measured_sectio
 from brainmets.workflows.benchmark import BenchmarkOptions, benchmark, find_label_maps
 from brainmets.workflows.bundle_scores import ASIDE, score_bundle
 from brainmets.workflows.documents import plain, write_files
-from brainmets.workflows.reference_cases import held_out, sources_of
+from brainmets.workflows.reference_cases import (
+    NOT_ENHANCING,
+    held_out,
+    sources_for,
+    sources_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +47,6 @@ BARS: Mapping[str, float] = {
 HEALTHY = "mprage-dicom.zip"
 RING_CASE = "met-00110/BraTS-MET-00110-000-t1c.nii.gz"
 LABEL_MAPS = "label-maps"
-NOT_ENHANCING = "not enhancing"
 SECTIONS = re.compile(r"\n## (?:Measured|Held-out test)\n.*?(?=\n## |\Z)", re.DOTALL)
 
 
@@ -140,13 +144,9 @@ def _write_card(bundle: Bundle, document: Mapping[str, Any]) -> None:
 
 
 def _held_out_scores(bundle: Bundle, options: MeasureOptions, progress: Progress) -> BundleScores:
-    sources = sources_of(bundle, options.recipe)
-    kind = "slices" if bundle.plan.dims == 2 else "volumes"
-    wanted = [source for source in sources if source.kind == kind]
-    cases = list(held_out(wanted, options.data_root, "test"))
-    return score_bundle(
-        bundle, cases, count=len(cases), engine=options.engine, surfaces=False, progress=progress
-    )
+    sources = sources_for(bundle, sources_of(bundle, options.recipe))
+    cases = held_out(sources, options.data_root, "test", bundle.plan)
+    return score_bundle(bundle, cases, engine=options.engine, surfaces=False, progress=progress)
 
 
 def _figures(scored: BundleScores) -> dict[str, Any]:

@@ -19,18 +19,27 @@ if TYPE_CHECKING:
 
     from brainmets.domain import Case
     from brainmets.inference import Bundle
+    from brainmets.preprocessing import Plan
     from brainmets.training.samples import Part
     from brainmets.training.sources import Source
     from brainmets.workflows.benchmark_heads import MadeHead
 
 __all__ = [
+    "NOT_ENHANCING",
     "ReferenceCase",
     "case_of_head",
     "dataset_cases",
     "held_out",
     "shared_sources",
+    "sources_for",
     "sources_of",
 ]
+
+
+NOT_ENHANCING = "not enhancing"
+"""Group of volumes whose lesions a recipe counts neither way."""
+
+EVERY_CASE = 10**9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,40 +105,60 @@ def shared_sources(bundles: Sequence[Bundle], recipe: Path | None = None) -> tup
     return first
 
 
-def held_out(sources: Sequence[Source], data_root: Path, part: Part) -> Iterator[ReferenceCase]:
+def sources_for(bundle: Bundle, sources: Sequence[Source]) -> list[Source]:
+    """Return the sources whose held-out cases a bundle is measured on: slices for 2-D networks.
+
+    Volumes where a 2-D network was trained on nothing else; never made heads.
+    """
+    real = [source for source in sources if source.kind != "synthetic"]
+    slices = [source for source in real if source.kind == "slices"]
+    if bundle.plan.dims == 2 and slices:
+        return list(slices)
+    return [source for source in real if source.kind != "slices"]
+
+
+def held_out(
+    sources: Sequence[Source], data_root: Path, part: Part, plan: Plan
+) -> Iterator[ReferenceCase]:
     """Yield the cases of one part that training never cropped from.
 
     Raises:
         DatasetLayout: the data are not where the sources say.
     """
+    from brainmets.training.datasets import held_out_of_dataset, open_part
     from brainmets.training.losses import IGNORE
     from brainmets.training.samples import held_out_cases
-    from brainmets.training.sources import SyntheticSource
+    from brainmets.training.sources import DatasetSource, SyntheticSource
 
     for source in sources:
         if isinstance(source, SyntheticSource):
             continue
         root = data_root / source.root
+        if isinstance(source, DatasetSource):
+            cases = held_out_of_dataset(open_part(source, plan, data_root, part), plan, EVERY_CASE)
+        else:
+            cases = held_out_cases(root, source, part, EVERY_CASE)
         groups = _groups(root)
         weak = getattr(source, "ignore_lesions_of", ())
-        for case, lesion, patient in held_out_cases(root, source, part, 10**9):
+        for case, lesion, patient in cases:
             ignored = lesion == IGNORE
             yield ReferenceCase(
                 case=case,
                 truth=Mask(data=(lesion == 1).astype(np.uint8), geometry=case.geometry),
                 ignored=ignored if ignored.any() else None,
                 patient=patient,
-                group=groups.get(case.case_id, "not enhancing" if case.case_id in weak else ""),
+                group=groups.get(case.case_id, NOT_ENHANCING if case.case_id in weak else ""),
             )
 
 
 def dataset_cases(
-    folder: Path, *, layout: str = "auto", only: Sequence[str] = ()
+    folder: Path, plan: Plan, *, layout: str = "auto", only: Sequence[str] = ()
 ) -> Iterator[ReferenceCase]:
     """Yield the cases of any data set brainmets can read that have a mask; the core is the truth.
 
     Args:
         folder: The data set.
+        plan: Whose sequences are read.
         layout: Its layout; see docs/reference/datasets.md.
         only: Patients to take; all if empty.
 
@@ -147,7 +176,7 @@ def dataset_cases(
             remedy="check --layout and --only against `brainmets doctor`",
         )
     for one in wanted:
-        loaded = load_case(dataset, one)
+        loaded = load_case(dataset, one, sequences=plan.sequences)
         if loaded.mask is None:
             continue
         data = loaded.mask.data
@@ -174,14 +203,14 @@ def case_of_head(head: MadeHead) -> ReferenceCase:
 
 def _held_out_names(sources: Sequence[Source]) -> list[tuple[object, ...]]:
     """Return what decides which cases are to test."""
-    from brainmets.training.sources import SliceSource, VolumeSource
+    from brainmets.training.sources import DatasetSource, SliceSource, VolumeSource
 
     names: list[tuple[object, ...]] = []
     for source in sources:
         if isinstance(source, SliceSource):
             names.append((source.root, frozenset(source.test_blocks)))
-        elif isinstance(source, VolumeSource):
-            names.append((source.root, frozenset(source.test_cases)))
+        elif isinstance(source, VolumeSource | DatasetSource):
+            names.append((source.root, frozenset(source.test_cases or ())))
     return names
 
 

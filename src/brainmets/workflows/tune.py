@@ -25,7 +25,12 @@ from brainmets.inference.rejector import component_features
 from brainmets.reporting.tuning_text import tuning_section
 from brainmets.workflows.bundle_scores import counted_labels
 from brainmets.workflows.documents import plain
-from brainmets.workflows.reference_cases import case_of_head, held_out, sources_of
+from brainmets.workflows.reference_cases import (
+    case_of_head,
+    held_out,
+    sources_for,
+    sources_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -151,9 +156,8 @@ def _tabulate(bundle: Bundle, options: TuneOptions, progress: Progress) -> list[
     """Predict every validation case once and tabulate its components at every threshold."""
     predictor = Predictor(bundle, options.engine)
     table: list[CaseCandidates] = []
-    cases = list(_cases(bundle, options))
-    for number, (source, case) in enumerate(cases):
-        progress("score", number / len(cases))
+    progress("score", 0.0)
+    for number, (source, case) in enumerate(_cases(bundle, options)):
         prepared = bundle.plan.apply(case.case)
         native = prepared.to_native(predictor.predict(prepared))
         table += [_candidates(native, case, source, number, grow) for grow in GROWS]
@@ -173,9 +177,8 @@ def _cases(bundle: Bundle, options: TuneOptions) -> Iterator[tuple[str, Referenc
     from brainmets.workflows.benchmark_heads import made_heads
 
     sources = sources_of(bundle, options.recipe)
-    kind = "slices" if bundle.plan.dims == 2 else "volumes"
-    real = [source for source in sources if source.kind == kind]
-    for case in held_out(real, options.data_root, "validation"):
+    real = sources_for(bundle, sources)
+    for case in held_out(real, options.data_root, "validation", bundle.plan):
         yield "real", case
     made = [source for source in sources if isinstance(source, SyntheticSource)]
     if bundle.plan.dims == 3 and made and options.heads:
