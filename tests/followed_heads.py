@@ -67,13 +67,19 @@ def brighter(
 ) -> tuple[Volume, NDArray[np.bool_]]:
     """Put bright balls into a scan, their edges as soft as a voxel; return where they are."""
     motion = motion or RigidMotion.identity()
-    places = image.geometry.to_ras_mm(np.indices(image.data.shape).reshape(3, -1).T)
-    signed = np.full(places.shape[0], np.inf)
+    spacing = np.array(image.geometry.spacing_mm)
+    width = float(spacing.mean())
+    signed = np.full(image.data.shape, 10 * width, dtype=np.float32)
     for ball in balls:
-        away = np.linalg.norm(places - motion.apply(ball.centre_mm), axis=1)
-        signed = np.minimum(signed, away - ball.diameter_mm / 2)
-    signed = signed.reshape(image.data.shape)
-    width = float(np.mean(image.geometry.spacing_mm))
+        middle = motion.apply(ball.centre_mm)
+        reach = np.ceil((ball.diameter_mm / 2 + 2 * width) / spacing).astype(int) + 1
+        at = np.rint(image.geometry.to_voxel(middle)).astype(int)
+        low = np.maximum(at - reach, 0)
+        box = tuple(slice(a, b) for a, b in zip(low, at + reach + 1, strict=True))
+        near = signed[box]
+        places = image.geometry.to_ras_mm(np.indices(near.shape).reshape(3, -1).T + low)
+        away = np.linalg.norm(places - middle, axis=1) - ball.diameter_mm / 2
+        signed[box] = np.minimum(near, away.reshape(near.shape))
     share = np.clip(0.5 - signed / width, 0.0, 1.0)
     head = image.data[find_foreground(image.data)]
     bright = gain * float(np.percentile(head, 99.9))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import nibabel as nib
@@ -13,6 +14,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from brainmets.domain import Geometry, HeadPhantom
+from tests.unit.head_cohorts import write_folders
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +31,15 @@ def write_samples(folder: Path, text: str) -> None:
 
 def _scan(path: Path) -> None:
     image, _ = HeadPhantom().render(Geometry.isotropic((80, 98, 92), spacing_mm=2.0))
+    nib.save(nib.Nifti1Image(image.data, image.geometry.affine), path)
+
+
+def _later(path: Path) -> None:
+    """The same head weeks later: its first lesion has grown, its second is gone."""
+    first, _, *others = HeadPhantom().lesions
+    grown = replace(first, radii_mm=tuple(1.4 * radius for radius in first.radii_mm))
+    grid = Geometry.isotropic((84, 100, 90), spacing_mm=2.1)
+    image, _ = HeadPhantom(lesions=(grown, *others)).render(grid)
     nib.save(nib.Nifti1Image(image.data, image.geometry.affine), path)
 
 
@@ -88,11 +99,17 @@ def _prediction(folder: Path) -> None:
     _masks(folder, missed=1)
 
 
+def _scans_with_masks(folder: Path) -> None:
+    write_folders(folder, patients=6)
+
+
 SAMPLES = {
     "scan.nii.gz": _scan,
+    "later.nii.gz": _later,
     "slice.png": _slice,
     "dicom.zip": _dicom,
     "reference": _reference,
     "prediction": _prediction,
     "other-model": _reference,
+    "my-scans": _scans_with_masks,
 }
