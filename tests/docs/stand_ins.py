@@ -7,7 +7,8 @@ Called as `stand_ins.py PROGRAM ARGUMENT…` from little scripts on PATH. What i
 - `pip install …` checks that the files and extras exist;
 - servers (`uvicorn`, `streamlit run`, `brainmets serve`) start for real, on a free port, must
   answer within a minute, and are stopped;
-- `brainmets train` and `torchrun … train` check the recipe;
+- `brainmets train` and `torchrun … train` check the recipe, with what `--set` changes; where
+  `--data` names one of the samples the training is real;
 - `python benchmarks/…` must explain itself with --help.
 
 Everything else goes to the real program.
@@ -24,6 +25,7 @@ import time
 import tomllib
 import urllib.error
 import urllib.request
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,11 +82,15 @@ def _train(command: list[str]) -> int | None:
     recipes = [word for word in command if word.endswith(".toml")]
     if command[:2] != ["brainmets", "train"] and command[0] != "torchrun":
         return None
+    data = [Path(after) for word, after in pairwise(command) if word == "--data"]
+    if command[0] == "brainmets" and data and data[0].is_dir():
+        return _run(str(BIN / "brainmets"), *command[1:])
+    changes = [after for word, after in pairwise(command) if word == "--set"]
     script = (
         "import pathlib, sys; from brainmets.training.config import Recipe; "
-        "Recipe.read(pathlib.Path(sys.argv[1]))"
+        "Recipe.read(pathlib.Path(sys.argv[1]), sys.argv[2:])"
     )
-    return _run(str(BIN / "python"), "-c", script, recipes[0]) if recipes else None
+    return _run(str(BIN / "python"), "-c", script, recipes[0], *changes) if recipes else None
 
 
 def _measure(command: list[str]) -> int | None:

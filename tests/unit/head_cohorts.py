@@ -13,7 +13,14 @@ from brainmets.io import write_mask, write_volume
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["SPACING_MM", "write_brainmetshare_slices", "write_brats_mets", "write_ucsf_bmsr"]
+__all__ = [
+    "SPACING_MM",
+    "write_brainmetshare_slices",
+    "write_brainmetshare_volumes",
+    "write_brats_mets",
+    "write_folders",
+    "write_ucsf_bmsr",
+]
 
 SPACING_MM = 6.0
 GRID = Geometry.isotropic((28, 34, 32), spacing_mm=SPACING_MM)
@@ -81,3 +88,9 @@ def write_brainmetshare_slices(root: Path, patients: int = 5) -> None:
             for k in range(8, 22):
                 picture = Image.fromarray(np.rot90(data[:, :, k]))
                 picture.save(folder / part / f"{k:03d}.png")
+
+
+def write_folders(root: Path, patients: int) -> None:
+    """Write `patient-1/t1c.nii.gz` and `patient-1/mask.nii.gz` and so on."""
+    for number in range(1, patients + 1):
+        _write(root / f"patient-{number}", number, ("t1c.nii.gz",), "mask.nii.gz", label=1)

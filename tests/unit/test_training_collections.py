@@ -83,6 +83,7 @@ def test_a_folder_becomes_a_network(
     assert all(score.lesions >= 1 for score in result.scores)
     assert "lesions" in said[0]
     assert "scans to train" in bundle.card
+    assert f"recipes/{recipe}.toml --set optimiser.steps=4" in bundle.card
 
 
 def test_a_network_learns_from_a_collection(tmp_path: Path) -> None:
@@ -141,6 +142,34 @@ def test_a_division_outlives_changes_of_the_folder(tmp_path: Path) -> None:
     with pytest.raises(DatasetLayout, match="BraTS-MET-00003-000"):
         train_one(order(tmp_path, "brats-mets-3d", VOLUMES, resume=True))
     assert (tmp_path / "run" / "division-0.json").read_text() == division
+
+
+def test_parts_that_the_publishers_made_stay(tmp_path: Path) -> None:
+    head_cohorts.write_folders(tmp_path / "data", patients=4)
+    rows = ["case_id,patient,t1c,mask,split"]
+    for case, patient, split in (
+        ("1", "ann", "train"),
+        ("2", "ann", "test"),
+        ("3", "bob", "val"),
+        ("4", "cid", "train"),
+    ):
+        rows.append(
+            f"{case},{patient},patient-{case}/t1c.nii.gz,patient-{case}/mask.nii.gz,{split}"
+        )
+    (tmp_path / "data" / "manifest.csv").write_text("\n".join(rows) + "\n")
+    result = train_one(order(tmp_path, "your-data-3d", VOLUMES))
+    (split,) = result.bundle.extra["split"]
+    # a patient is where the strictest of the publishers' words puts one scan of his
+    assert (split["train"], split["validation"], split["test"]) == (["4"], ["3"], ["1", "2"])
+
+
+def test_a_fold_needs_to_know_of_how_many(capsys: pytest.CaptureFixture[str]) -> None:
+    from brainmets.cli.run import run
+
+    with pytest.raises(SystemExit) as left:
+        run(["train", str(RECIPES / "your-data-3d.toml"), "--out", "x", "--fold", "1"])
+    assert left.value.code == 2
+    assert "E_OPTION" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainmets.domain.prediction import RESEARCH_USE_ONLY
+from brainmets.training.journal import spoken
 from brainmets.training.sources import DatasetSource, SliceSource, VolumeSource
 
 if TYPE_CHECKING:
@@ -46,9 +47,11 @@ def write_card(
         f"`brainmets train recipes/{recipe_name} --out runs/{recipe.name}`: {history.step} steps "
         f"of {recipe.optimiser.batch} crops of "
         f"{' × '.join(str(n) for n in recipe.optimiser.patch)}, "
-        f"{history.seconds / 60:.0f} minutes on {history.machine}; best validation Dice "
-        f"{history.best:.3f} at step {history.best_step}."
+        f"{spoken(history.seconds)} on {history.machine}"
     )
+    if history.best > 0:
+        how += f"; best validation Dice {history.best:.3f} at step {history.best_step}"
+    how += "."
     if recipe.start_from is not None:
         how += f" It started from the weights of `{Path(recipe.start_from).name}`."
     lines = [
@@ -104,10 +107,15 @@ def _results(
         return ["No held-out case with a mask."]
     groups = len({s.group for s in with_lesion})
     false = sum(s.false_components for s in scores) / len(scores)
+    spread = (
+        f"95 % interval {interval[0]:.3f}–{interval[1]:.3f}, bootstrap over {groups} groups"
+        if groups > 1
+        else "one group alone, hence no interval"
+    )
     summary = (
-        f"Mean Dice per case **{dice:.3f}** (95 % interval {interval[0]:.3f}–{interval[1]:.3f}, "
-        f"bootstrap over {groups} groups), {len(with_lesion)} cases; "
-        f"{sum(s.found for s in scores)} of {sum(s.lesions for s in scores)} lesions found; "
+        f"Mean Dice per case **{dice:.3f}** ({spread}), {_counted(len(with_lesion), 'case')}; "
+        f"{sum(s.found for s in scores)} of "
+        f"{_counted(sum(s.lesions for s in scores), 'lesion')} found; "
         f"{false:.2f} false components a case; {_worded(point)}."
     )
     lines = [summary]
@@ -117,6 +125,10 @@ def _results(
             f"| {s.name} | {s.dice:.3f} | {s.components} | {s.false_components} |" for s in scores
         ]
     return lines
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _worded(point: OperatingPoint) -> str:

@@ -61,11 +61,11 @@ class MemoryNeed:
         return self.learning + self.samples + self.validation + self.programs
 
     def __str__(self) -> str:
-        """In gigabytes, largest parts named."""
+        """The whole and its parts."""
         return (
-            f"{self.total / 1e9:.1f} GB of memory (learning {self.learning / 1e9:.1f}, samples "
-            f"{self.samples / 1e9:.1f}, validation {self.validation / 1e9:.1f}, programs "
-            f"{self.programs / 1e9:.1f})"
+            f"{_size(self.total)} of memory (learning {_size(self.learning)}, samples "
+            f"{_size(self.samples)}, validation {_size(self.validation)}, programs "
+            f"{_size(self.programs)})"
         )
 
 
@@ -96,7 +96,7 @@ def check_memory(recipe: Recipe, data_root: Path, device: torch.device) -> str:
     if device.type == "cuda":
         free_on_card, _ = torch.cuda.mem_get_info(device)
         each = need.learning / process_count()
-        _refuse(each, free_on_card, f"on the card for {each / 1e9:.1f} GB of learning")
+        _refuse(each, free_on_card, f"on the card for {_size(each)} of learning")
         need = MemoryNeed(
             learning=0.0,
             samples=need.samples,
@@ -107,17 +107,21 @@ def check_memory(recipe: Recipe, data_root: Path, device: torch.device) -> str:
     if free is None:
         return f"needs about {need}"
     _refuse(need.total, free, f"for about {need}")
-    return f"needs about {need}; {free / 1e9:.1f} GB are free"
+    return f"needs about {need}; {_size(free)} free"
 
 
 def _refuse(need: float, free: float, what: str) -> None:
     if need > free:
         raise OutOfMemory(
-            f"{free / 1e9:.1f} GB free {what}",
+            f"{_size(free)} free {what}",
             expected="room for the whole run",
             remedy="make optimiser.batch, optimiser.patch or a source's pool smaller, or close "
             "other programs; --no-memory-check tries all the same",
         )
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
 def learning_bytes(recipe: Recipe, device: torch.device) -> float:

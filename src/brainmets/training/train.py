@@ -67,7 +67,7 @@ class Run:
         out: Folder for curves, checkpoint and bundle.
         data: Folder that the recipe's paths start from.
         prepared: Folder for prepared samples of whole data sets; inside `out` by default.
-        recipe_name: What the card calls the recipe.
+        recipe_name: What the card calls the recipe: its file, and what was set otherwise.
         resume: Go on from the checkpoint in `out`.
         device: What to compute on.
         check_memory: Refuse at once what will not fit.

@@ -53,8 +53,8 @@ def settle(
     sources = list(recipe.sources)
     for number, source in enumerate(sources):
         path = _kept(out, number)
-        undivided = isinstance(source, DatasetSource) and source.train_cases is None
-        if undivided and rank() == 0 and not path.is_file():
+        waiting = rank() == 0 and not path.is_file()
+        if waiting and isinstance(source, DatasetSource) and source.train_cases is None:
             write_splits(_divided(source, recipe.plan, data, progress, say), path)
         wait_for_all()
         if path.is_file():
@@ -113,12 +113,15 @@ def _divided(
     progress: Progress,
     say: Callable[[str], None],
 ) -> Splits:
-    """Divide a data set; what its publishers call test stays test."""
+    """Divide a data set; what its publishers call test or validation stays so."""
     patients, burdens = _who(source, plan, data, progress, say)
     dataset = open_dataset(data / source.root, layout=source.layout)
-    published = {case.patient for case in dataset.cases if case.split == "test"}
-    test = tuple(sorted(case for case, patient in patients.items() if patient in published))
-    rest = {case: patient for case, patient in patients.items() if patient not in published}
+    published = {case.case_id: case.split for case in dataset.cases if case.case_id in patients}
+    test, choose = (_published(patients, published, part) for part in ("test", "validation"))
+    rest = {case: patients[case] for case in patients if case not in {*test, *choose}}
+    if choose:
+        folds = (choose, tuple(sorted(rest)))
+        return Splits(folds=folds, test=test, patients=patients, seed=source.split_seed)
     share = 0.0 if test else source.test_share
     count = len({*rest.values()})
     made = make_splits(
@@ -131,6 +134,14 @@ def _divided(
     return Splits(
         folds=made.folds, test=test or made.test, patients=patients, seed=source.split_seed
     )
+
+
+def _published(
+    patients: Mapping[str, str], published: Mapping[str, str], part: str
+) -> tuple[str, ...]:
+    """Return all scans of the patients of whom one scan was put into a part."""
+    theirs = {patients[case] for case, name in published.items() if name == part}
+    return tuple(sorted(case for case, patient in patients.items() if patient in theirs))
 
 
 def _parts(share: float, patients: int) -> int:

@@ -165,7 +165,7 @@ def _train(
         out=out,
         data=order.root,
         prepared=prepared,
-        recipe_name=order.recipe.name,
+        recipe_name=" --set ".join((order.recipe.name, *order.changes)),
         resume=order.resume,
         device=order.device,
         check_memory=order.check_memory,
