@@ -130,6 +130,19 @@ def test_without_surfaces_only_surface_figures_are_missing() -> None:
     assert both[0].lesions[0].solidity == both[1].lesions[0].solidity == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("shape", [(24, 20, 1), (1, 30, 22), (90, 1, 1), (12, 14, 10)])
+def test_the_hull_finds_the_diameter_that_all_pairs_find(shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(5)
+    lesion = rng.uniform(size=shape) < 0.8
+    spacing = (0.7, 1.0, 3.0)
+    voxels = np.argwhere(lesion) * spacing
+    pairs = np.linalg.norm(voxels[:, None] - voxels[None], axis=2)
+    one, other = np.unravel_index(int(np.argmax(pairs)), pairs.shape)
+    along = (voxels[one] - voxels[other]) / pairs[one, other]
+    expected = pairs[one, other] + np.linalg.norm(along * spacing)
+    assert measure_extent(lesion, spacing).diameter_mm == pytest.approx(expected, rel=1e-9)
+
+
 def test_a_voxel_has_its_own_width() -> None:
     extent = measure_extent(np.ones((1, 1, 1), bool), (0.5, 0.5, 2.0))
     assert extent.diameter_mm == 2.0

@@ -33,7 +33,7 @@ MEASURABLE_PERPENDICULAR_MM = 5.0
 MEASURABLE_SLICES = 2
 """RANO-BM (Lin et al. 2015, Lancet Oncol 16:e270): measurable disease."""
 
-HULL_FROM_POINTS = 400
+HULL_FROM_POINTS = 60
 """Below this, all pairs are compared; above, the convex hull is found first."""
 
 
@@ -146,14 +146,18 @@ def _voxel_along(direction: NDArray[np.float64], spacing: NDArray[np.float64]) -
 
 
 def _corners(points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the points that can end a diameter: those of the convex hull, if that pays."""
+    """Return the points that can end a diameter, in order: those of the convex hull, if that pays.
+
+    A lesion of one slice is flat: its hull is found in its plane.
+    """
     if len(points_mm) < HULL_FROM_POINTS:
         return points_mm
     from scipy.spatial import ConvexHull, QhullError
 
+    wide = np.ptp(points_mm, axis=0) > 0
     try:
-        return points_mm[ConvexHull(points_mm).vertices]
-    except QhullError:  # all in one plane: the ends along each axis pair are enough to try
+        return points_mm[np.sort(ConvexHull(points_mm[:, wide]).vertices)]
+    except (QhullError, ValueError):  # along one line, or in a slanting plane
         return _ends_of_lines(points_mm)
 
 
