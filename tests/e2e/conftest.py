@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from brainmets.domain import Geometry, HeadPhantom, PhantomLesion
 from brainmets.inference import OperatingPoint, write_bundle
@@ -50,6 +50,7 @@ BRIGHTEST = "zz-brightest-3d"
 
 STARTS_WITHIN_S = 180.0
 PATIENCE_MS = 180_000
+expect.set_options(timeout=60_000)  # the machine is often busy with other work
 LESIONS = (
     PhantomLesion(centre_ras_mm=(34.0, 22.0, 18.0), radii_mm=(9.0, 8.0, 8.0)),
     PhantomLesion(centre_ras_mm=(-38.0, -30.0, 10.0), radii_mm=(6.0, 6.0, 6.0)),

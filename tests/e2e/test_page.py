@@ -263,6 +263,37 @@ def test_a_click_on_a_lesion_selects_its_row(page: Page, address: str, nifti: Pa
     assert np.abs(place_mm(found) - LESIONS[0].centre_ras_mm).max() <= 2.0  # one voxel
 
 
+def test_what_is_seen_is_said_and_every_key_is_listed(
+    page: Page, address: str, nifti: Path
+) -> None:
+    upload(page, address, nifti)
+    found = bench(page)
+    readout, main = found.locator(".readout"), found.locator("figure.main canvas")
+    expect(readout).to_contain_text("Radiological: patient's right is left")
+    found.locator("tbody tr").first.click()
+    page.wait_for_timeout(300)
+    right = float((main.get_attribute("data-cross") or "").split(",")[0])
+    main.focus()
+    page.keyboard.press("n")
+    expect(readout).to_contain_text("Neurological: patient's left is left")
+    mirrored = float((main.get_attribute("data-cross") or "").split(",")[0])
+    box = main.bounding_box()
+    assert box is not None
+    assert right < box["width"] / 2 < mirrored  # the first lesion is in the patient's right half
+    presets = found.get_by_role("group", name="Window presets")
+    for name in ("Enhancing", "Tissue", "Full", "Auto"):
+        page.keyboard.press("w")
+        expect(presets.get_by_role("button", name=name)).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("?")
+    help_ = found.locator("dialog")
+    expect(help_).to_contain_text("metastasis, uncertain, other lesion, not a lesion")
+    help_.get_by_role("button", name="Close").click()
+    expect(help_).to_be_hidden()
+    found.get_by_label("Confidence map").check()
+    found.get_by_role("button", name="+", exact=True).click()
+    shoot(page, "confidence")
+
+
 def test_two_models_side_by_side(page: Page, address: str, nifti: Path) -> None:
     upload(page, address, nifti)
     bench(page)

@@ -26,7 +26,9 @@ def show_result(client: Client, job: JobView, result: JobResult) -> None:
     seconds = result.timings.get("total", 0.0)
     took = f" · {seconds:.0f} s" if seconds >= 1 else ""
     other = _other_job(client)
-    with st.container(horizontal=True, vertical_alignment="center", key="result-head"):
+    with st.container(
+        horizontal=True, vertical_alignment="center", gap="xsmall", key="result-head"
+    ):
         st.html(
             f'<div class="headline"><b>{html.escape(job.label)}</b>'
             f"<span>{html.escape(result.provenance.model)} · {when(job.created)}{took}</span></div>"

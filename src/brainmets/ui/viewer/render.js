@@ -220,7 +220,7 @@ class Render {
     const began = performance.now();
     gl.drawArrays(gl.TRIANGLES, 0, 3);
     this.#gizmo(box, right, up, toward);
-    this.root.dataset.frames = Number(this.root.dataset.frames ?? 0) + 1;
+    this.root.dataset.turned = `${this.yaw.toFixed(2)},${this.pitch.toFixed(2)}`;
     if (!moving) return;
     gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4)); // waits for the picture
     const took = performance.now() - began;
