@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        speak(settings.log_level)
+        speak(settings.log_level, app.openapi()["paths"])
         for folder in (settings.jobs_dir, settings.staging_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         store = open_store(settings.job_list)
