@@ -16,6 +16,7 @@ from brainmets.api.staging import remove
 from brainmets.api.sweeping import sweep
 from brainmets.api.worker import Worker
 from brainmets.domain.errors import PoisonJob
+from brainmets.inference.machine import count_processors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,7 +146,10 @@ class Supervisor:
         if worker is None or not worker.fit(self._settings.worker_jobs):
             if worker is not None:
                 worker.close()
-            worker = Worker(self._settings.worker_memory_bytes)
+            worker = Worker(
+                self._settings.worker_memory_bytes,
+                threads=max(1, count_processors() // self._settings.workers),
+            )
         try:
             self._run(job, worker)
         except BaseException:

@@ -11,6 +11,7 @@ import threading
 from typing import Any
 
 from brainmets.api.child import worker_environment
+from brainmets.inference.machine import THREADS_VARIABLE
 
 __all__ = ["Worker"]
 
@@ -20,14 +21,14 @@ _log = logging.getLogger("brainmets.jobs")
 class Worker:
     """One child process, its task pipe and its events."""
 
-    def __init__(self, memory_bytes: int) -> None:
-        """Start it, with a limit on its memory where `memory_bytes` is not 0."""
+    def __init__(self, memory_bytes: int, *, threads: int) -> None:
+        """Start it on `threads` processors, its memory limited where `memory_bytes` is not 0."""
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "brainmets.api.child", str(memory_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=worker_environment(),
+            env=worker_environment() | {THREADS_VARIABLE: str(threads)},
         )
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)

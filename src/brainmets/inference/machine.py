@@ -7,7 +7,17 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["count_processors", "forget_peak_memory", "free_memory", "peak_memory", "used_memory"]
+__all__ = [
+    "THREADS_VARIABLE",
+    "count_processors",
+    "forget_peak_memory",
+    "free_memory",
+    "peak_memory",
+    "used_memory",
+]
+
+THREADS_VARIABLE = "BRAINMETS_THREADS"
+"""Environment variable: most processors to use; a server's workers divide the machine by it."""
 
 CGROUP = Path("/sys/fs/cgroup")
 KIBI = 1024
@@ -20,7 +30,8 @@ def count_processors() -> int:
     quota = _words(CGROUP / "cpu.max")
     if len(quota) == 2 and quota[0].isdigit():
         count = min(count, max(1, round(int(quota[0]) / int(quota[1]))))
-    return count
+    told = os.environ.get(THREADS_VARIABLE, "")
+    return min(count, max(1, int(told))) if told.isdigit() else count
 
 
 def free_memory() -> int | None:
