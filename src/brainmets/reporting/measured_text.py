@@ -30,8 +30,8 @@ def measured_section(document: Mapping[str, Any], name: str) -> str:
     (one,) = (bundle for bundle in document["bundles"] if bundle["name"] == name)
     lines = ["", "## Measured", "", f"`brainmets models measure {name} --data … --output …`:", ""]
     lines += [line for line in _details(one) if not line.startswith("![")]
-    made = document["benchmark"]
-    for tested in () if made is None else made["bundles"]:
+    made: Mapping[str, Any] = document["benchmark"] or {"bundles": ()}
+    for tested in made["bundles"]:
         if tested["name"] == name:
             lines += ["", f"Synthetic benchmark, version {made['benchmark']['version']}:", ""]
             lines += bundle_lines(tested, made)
