@@ -28,6 +28,7 @@ class Board {
       this.root.replaceChildren(problemBox(error));
       return;
     }
+    for (const scan of this.scans) scan.held = this.scans[0].box; // one frame: the same scale in all panes
     this.seats = this.scans.map((scan, number) => new Seat(this, scan, followup.scans[number].window));
     this.#build();
     const [first] = followup.lesions;
@@ -44,9 +45,11 @@ class Board {
     panes.style.setProperty("--scans", this.panes.length);
     panes.append(...this.panes.map((pane) => pane.root));
     this.course = new Course(this);
+    const stage = element("div", "stage");
+    stage.append(this.#controls(), panes);
     const below = element("div", "below");
     below.append(this.course.root, this.#chart());
-    this.root.replaceChildren(verdictCards(followup), this.#controls(), panes, below);
+    this.root.replaceChildren(verdictCards(followup), stage, below);
     this.panes.forEach((pane) => this.resizing.observe(pane.canvas));
   }
 
