@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -66,6 +67,22 @@ def edited(path: Path, old: str, new: str) -> Path:
     assert old in text
     path.write_text(text.replace(old, new))
     return path
+
+
+def test_a_batch_can_be_told_before_it_is_made(data: Path, tmp_path: Path) -> None:
+    recipe = Recipe.read(write_recipe(tmp_path))
+    told = []
+    for _ in range(2):
+        batches = Batches(recipe, open_pools(recipe, data, PreparedStore(tmp_path)))
+        drawn = batches.drawn(3)
+        told.append([(d.sample.name, d.start, json.dumps(asdict(d.augmentation))) for d in drawn])
+        made, _ = batches.at(3)
+        other, _ = batches.again(3, 1)
+        batches.close()
+        assert made.shape == (2, 2, 48, 48)
+        assert not torch.equal(made, other)
+    assert told[0] == told[1]
+    assert len({start for _, start, _ in told[0]}) > 1 or told[0][0][0] != told[0][1][0]
 
 
 def test_a_run_stops_when_validation_no_longer_rises(data: Path, tmp_path: Path) -> None:
@@ -202,6 +219,37 @@ def test_curves_are_written_for_tensorboard(data: Path, tmp_path: Path) -> None:
     assert sum(b"learning_rate" in event for event in events) == 12
     dice = [event[event.index(b"dice") + 5 :][:4] for event in events if b"dice" in event]
     assert [struct.unpack("<f", four)[0] for four in dice] == pytest.approx([0.25, 0.5, 0.4])
+
+
+class Stopped(Exception):
+    """What the command line makes of a signal."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_asked_to_stop_keeps_the_step_it_is_at(
+    data: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    path = edited(write_recipe(tmp_path), "checkpoint_every = 4", "checkpoint_every = 1000")
+    run(path, data, tmp_path / "straight", [0.1, 0.2, 0.3])
+
+    def stop(_number: int, _frame: object) -> None:
+        raise Stopped
+
+    def ask(stage: str, done: float) -> None:
+        if stage == "train" and done == 7 / 12:  # held back until step 8 is done and kept
+            signal.raise_signal(number)
+
+    before = signal.signal(number, stop)
+    try:
+        with pytest.raises(Stopped):
+            run(path, data, tmp_path / "run", [0.1], progress=ask)
+        assert signal.getsignal(number) is stop
+    finally:
+        signal.signal(number, before)
+    assert len(losses(tmp_path / "run")) == 8
+    _, history = run(path, data, tmp_path / "run", [0.2, 0.3], resume=True)
+    assert losses(tmp_path / "run") == losses(tmp_path / "straight")
+    assert [look["dice"] for look in history.validations] == [0.1, 0.2, 0.3]
 
 
 def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(data: Path, tmp_path: Path) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads annotations
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from brainmets.domain.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 __all__ = ["synthesize", "train"]
 
@@ -102,7 +106,7 @@ def train(
         )
     with needing("train"):
         from brainmets.workflows.training import Order, cross_validate, train_one
-    with shown(recipe.stem, lasting=True) as progress:
+    with shown(recipe.stem, lasting=True) as progress, _told_how_to_go_on():
         order = Order(
             recipe=recipe,
             out=out,
@@ -126,6 +130,16 @@ def train(
             )
     if os.environ.get("RANK", "0") == "0":
         typer.echo(words)
+
+
+@contextmanager
+def _told_how_to_go_on() -> Generator[None, None, None]:
+    """Say, when training is stopped, that nothing is lost."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        _say("stopped; the same command with --resume goes on from the last checkpoint")
+        raise
 
 
 def _say(line: str) -> None:

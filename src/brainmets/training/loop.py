@@ -18,6 +18,7 @@ from brainmets.training.journal import EventFile, tell, write_curves
 from brainmets.training.losses import supervised_loss
 from brainmets.training.normalisation import freeze_norm, measure_norm, share_norm
 from brainmets.training.ranks import average_gradients, rank, shared
+from brainmets.training.stopping import held_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,43 +50,35 @@ def train(
     """Train to the recipe's last step; return the best averaged weights and the history.
 
     Every step depends on the recipe and its own number alone, so a run that was killed and
-    resumed follows the same loss curve. Of several processes the first validates, writes and
-    speaks.
+    resumed follows the same loss curve. Ctrl-C and SIGTERM wait for the step's end and a
+    checkpoint. Of several processes the first validates, writes and speaks.
 
     Raises:
         CheckpointMismatch: `resume`, and the checkpoint belongs to another recipe.
     """
     run = _begin(recipe, out, start=start, resume=resume, device=choose_device(device))
-    history, settings = run.history, recipe.optimiser
-    first, seconds_before, started = history.step, history.seconds, time.monotonic()
-    waited_before = history.waited_s
-    events = EventFile(out, first) if rank() == 0 else None
-    while not _finished(recipe, history):
-        step = history.step
-        data, target = batches.at(step)
-        if step >= settings.freeze_norm_at * settings.steps:
-            freeze_norm(run.network, run.average)
-        data = data.to(run.device).to(memory_format=run.layout)
-        target = target.to(run.device)
-        loss = _step(run.network, run.optimiser, data, target, recipe=recipe, step=step)
-        _update_average(run.average, run.network, step, settings.ema)
-        history.step = step + 1
-        history.losses.append(loss)
-        history.seconds = seconds_before + time.monotonic() - started
-        history.waited_s = waited_before + batches.waited_s
-        look = history.step == settings.steps or history.step % recipe.validation.every == 0
-        if look:
-            _look(run, batches, validate)
-        if events is not None:
-            events.add(history.step, {"loss": loss, "learning_rate": learning_rate(settings, step)})
+    history, steps = run.history, recipe.optimiser.steps
+    first, seconds_before, waited_before = history.step, history.seconds, history.waited_s
+    events, started = EventFile(out, first), time.monotonic()
+    with held_back() as stop:
+        while not _finished(recipe, history):
+            _advance(run, batches)
+            history.seconds = seconds_before + time.monotonic() - started
+            history.waited_s = waited_before + batches.waited_s
+            look = history.step == steps or history.step % recipe.validation.every == 0
             if look:
-                events.add(history.step, history.validations[-1])
-            if look or history.step % recipe.validation.checkpoint_every == 0:
-                _keep(run, out)
-                events.flush()
-            if look:
-                say(tell(history, settings.steps, since_step=first, since_s=seconds_before))
-            progress("train", history.step / settings.steps)
+                _look(run, batches, validate)
+            stopping = bool(stop)  # asked once: who asks later waits for the next step
+            if rank() == 0:
+                _note(events, run, look=look)
+                if look or stopping or history.step % recipe.validation.checkpoint_every == 0:
+                    _keep(run, out)
+                    events.flush()
+                if look or stopping:
+                    say(tell(history, steps, since_step=first, since_s=seconds_before))
+                progress("train", history.step / steps)
+            if stopping:
+                stop.obey()
     return _on_cpu(run.best), history
 
 
@@ -144,6 +137,30 @@ def _begin(
         device=device,
         layout=layout,
     )
+
+
+def _advance(run: _Run, batches: Batches) -> None:
+    """Learn from the next batch."""
+    history, settings = run.history, run.recipe.optimiser
+    step = history.step
+    data, target = batches.at(step)
+    if step >= settings.freeze_norm_at * settings.steps:
+        freeze_norm(run.network, run.average)
+    data = data.to(run.device).to(memory_format=run.layout)
+    target = target.to(run.device)
+    loss = _step(run.network, run.optimiser, data, target, recipe=run.recipe, step=step)
+    _update_average(run.average, run.network, step, settings.ema)
+    history.step = step + 1
+    history.losses.append(loss)
+
+
+def _note(events: EventFile, run: _Run, *, look: bool) -> None:
+    history = run.history
+    rate = learning_rate(run.recipe.optimiser, history.step - 1)
+    events.add(history.step, {"loss": history.losses[-1], "learning_rate": rate})
+    if look:
+        figures = {name: value for name, value in history.validations[-1].items() if name != "step"}
+        events.add(history.step, figures)
 
 
 def _finished(recipe: Recipe, history: History) -> bool:
