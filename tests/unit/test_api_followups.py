@@ -120,6 +120,7 @@ def test_files_can_be_taken_away(service: httpx.Client, followed: str) -> None:
         "tracked.json",
         "response.csv",
         "chart.svg",
+        "report.pdf",
         "scan-1-lesions.nii.gz",
         "scan-2-lesions.nii.gz",
         "scan-2.nii.gz",

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import shutil
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -129,7 +130,7 @@ def run_followup(job_dir: Path, options: FollowupOptions, progress: Progress) ->
     )
     progress("write", READING + ALIGNING)
     with followup_folder(out, overwrite=False) as folder:
-        write_followup(story, folder)
+        write_followup(story, folder, pdf=find_spec("typst") is not None)
     metas = [
         _save_scan(scan, draft / SCANS / str(number))
         for number, scan in enumerate(story.scans, start=1)

@@ -64,7 +64,7 @@ def followup_pdf(story: Story, *, label: str = "") -> bytes:
             ],
             "rows": [_row(lesion) for lesion in followup.lesions],
             "note": NOTE,
-            "strips": _strips(story, folder),
+            "strips": _strips(story, names, folder),
             "provenance": [
                 {"name": name, "text": _provenance(scan)}
                 for name, scan in zip(names, story.scans, strict=True)
@@ -93,20 +93,20 @@ def _row(lesion: TrackedLesion) -> list[str]:
     return [f"{lesion.id}{'*' * lesion.target}", *(told(one) for one in lesion.sightings)]
 
 
-def _strips(story: Story, folder: Path) -> list[dict[str, object]]:
+def _strips(story: Story, names: list[str], folder: Path) -> list[dict[str, object]]:
     """Show targets first, then what changes most."""
     order = sorted(story.followup.lesions, key=lambda one: (not one.target, one.id))
     strips = Strips(story)
     shown: list[dict[str, object]] = []
     for lesion in order[:MOST_STRIPS]:
         files: list[dict[str, str]] = []
-        for number, picture in enumerate(strips.of(lesion), start=1):
-            name = f"lesion-{lesion.id}-{number}.jpg"
-            picture.image.save(folder / name, quality=QUALITY, subsampling=0)
-            files.append({"file": name, "caption": picture.caption})
+        for scan, picture in zip(names, strips.of(lesion), strict=True):
+            file = f"lesion-{lesion.id}-{len(files) + 1}.jpg"
+            picture.image.save(folder / file, quality=QUALITY, subsampling=0)
+            files.append({"file": file, "caption": f"{scan}: {picture.caption}"})
         colour = "#{:02x}{:02x}{:02x}".format(*colour_of(lesion.id))
-        name = f"Lesion {lesion.id}{', target' * lesion.target}"
-        shown.append({"title": name, "colour": colour, "pictures": files})
+        title = f"Lesion {lesion.id}{', target' * lesion.target}"
+        shown.append({"title": title, "colour": colour, "pictures": files})
     return shown
 
 

@@ -31,6 +31,7 @@ STAGE_NAMES = {
 }
 
 FILE_LABELS = {
+    "report.pdf": "Report (PDF)",
     "tracked.csv": "Lesions over time (CSV)",
     "response.csv": "RANO-BM (CSV)",
     "tracked.json": "Everything (JSON)",
@@ -191,7 +192,8 @@ def _result(client: Client, job: JobView, result: JobResult) -> None:
 
 
 def _downloads(job: JobView) -> None:
-    shown = [file for file in job.files if file.name in FILE_LABELS]
+    there = {file.name: file for file in job.files}
+    shown = [there[name] for name in FILE_LABELS if name in there]
     columns = st.columns(len(shown) + 1)
     for column, file in zip(columns, shown, strict=False):
         column.download_button(
