@@ -105,6 +105,26 @@ def test_too_few_lesions_give_no_verdict() -> None:
     assert set(duel(few, few).values()) == {"undecided"}
 
 
+def test_two_blocks_of_slices_give_no_verdict() -> None:
+    blocks = [
+        replace(
+            run,
+            cases=tuple(
+                replace(case, patient=f"block-{n % 2}") for n, case in enumerate(run.cases)
+            ),
+        )
+        for run in [*seeds(small=0.8), *seeds()]
+    ]
+    found = compare_networks(
+        ("attention-unet", [(str(n), run) for n, run in enumerate(blocks[:3])]),
+        ("unet-plus-plus", [(str(n), run) for n, run in enumerate(blocks[3:])]),
+    )
+    claim = judge_claims(found)[0]
+    assert claim.verdict == "undecided"
+    assert "2 patients or blocks, not 5" in claim.because
+    assert claim.advantage["<5 mm"].value > 0.15
+
+
 def test_other_networks_get_no_verdict() -> None:
     found = compare_networks(("with CLAHE", [("a", made_run())]), ("without", [("b", made_run())]))
     assert judge_claims(found) == ()
@@ -147,11 +167,11 @@ def _grown(case: CaseScore) -> CaseScore:
 
 def test_the_report_says_the_verdict_first_and_the_rule() -> None:
     found = compare_networks(
-        ("attention-unet", [("a", made_run(small=0.8))]), ("unet-plus-plus", [("b", made_run())])
+        ("attention-unet", [(f"a{n}", run) for n, run in enumerate(seeds(small=0.8))]),
+        ("unet-plus-plus", [(f"b{n}", run) for n, run in enumerate(seeds())]),
     )
     text = networks_markdown(networks_document(found) | {"notes": ["a note"], "data": "made up"})
     assert text.index("CONFIRMED") < text.index("Figure: Dice of each reference lesion")
-    assert "not about the architectures" in text
     assert "a note" in text
     assert "| <5 mm |" not in text  # a stratum of the rule, not a division of its own
     assert "least spherical third" in text
@@ -162,7 +182,11 @@ def test_folders_of_scores_are_compared_by_network(tmp_path: Path) -> None:
         write_scores(run, tmp_path / name)
     folders = (tmp_path / "a", tmp_path / "b")
     document = compare_scores(folders, ("attention-unet", "unet-plus-plus"), tmp_path / "out")
-    assert document["claims"][0]["verdict"] == "confirmed"
+    assert document["claims"][0]["verdict"] == "undecided"
+    assert (
+        "1 training of a network, not 3; these weights alone: confirmed"
+        in (document["claims"][0]["because"])
+    )
     assert json.loads((tmp_path / "out" / "comparison.json").read_text("utf-8")) == document
     assert (tmp_path / "out" / "strata.csv").read_text("utf-8").count("\n") == (
         len(document["rows"]) + 1

@@ -6,7 +6,7 @@ outlining. With the 95 % interval of the claimed advantage:
 
 - confirmed: it lies wholly above 0, and false alarms of that stratum are not shown to be more;
 - refuted: it lies wholly below 0.02, so that an advantage worth having is excluded;
-- undecided: anything else, or too few lesions.
+- undecided: anything else, too few lesions, patients or trainings.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ FEWEST_LESIONS = 20
 """In a stratum, for a verdict to be given."""
 
 SEEDS_WANTED = 3
+"""Trainings of each network, for a verdict on the architectures and not on some weights."""
+
+FEWEST_PATIENTS = 5
+"""Patients or blocks: a bootstrap over fewer tells next to nothing."""
 
 CLAIMS = (
     "Attention U-Net is better on small metastases",
@@ -52,7 +56,8 @@ RULE = (
     f"that stratum are not shown to be more; refuted when it lies below {MARGIN}, which excludes "
     "an advantage worth having; undecided otherwise. Small is below 5 mm, else below 10 mm, else "
     f"the smallest third, the first with at least {FEWEST_LESIONS} lesions. Complex is the least "
-    "spherical third and the most indented third; the claim must hold in both."
+    "spherical third and the most indented third; the claim must hold in both. No verdict from "
+    f"fewer than {SEEDS_WANTED} trainings of each network or {FEWEST_PATIENTS} patients or blocks."
 )
 
 Verdict = Literal["confirmed", "refuted", "undecided"]
@@ -123,10 +128,13 @@ def _test(
         because = f"too few lesions: a verdict needs {FEWEST_LESIONS} in each stratum"
     else:
         verdict, because = _verdict(known)
+        if any(by == "size third" for by, _ in strata):
+            because += "; too few lesions are below 10 mm, so the smallest third stands in"
+        verdict, because = _allowed(verdict, because, comparison)
     return ClaimResult(
         claim=claim,
         verdict=verdict,
-        because=because + _remark(comparison),
+        because=because,
         advantage={name: three[0] for name, three in known.items()},
         sensitivity={name: three[1] for name, three in known.items()},
         false_alarms={name: three[2] for name, three in known.items()},
@@ -152,14 +160,17 @@ def _verdict(strata: dict[str, list[Interval]]) -> tuple[Verdict, str]:
     return "undecided", f"the interval allows both ({spoken})"
 
 
-def _remark(comparison: NetworkComparison) -> str:
+def _allowed(verdict: Verdict, because: str, comparison: NetworkComparison) -> tuple[Verdict, str]:
+    """Take a verdict back that too few trainings or patients stand behind."""
     fewest = min(len(comparison.seeds_a), len(comparison.seeds_b))
-    if fewest >= SEEDS_WANTED:
-        return ""
-    return (
-        f"; with {fewest} training{'s' if fewest > 1 else ''} of a network this is about these "
-        "weights, not about the architectures"
-    )
+    lacking: list[str] = []
+    if fewest < SEEDS_WANTED:
+        lacking.append(f"{fewest} training{'s' * (fewest > 1)} of a network, not {SEEDS_WANTED}")
+    if comparison.patients < FEWEST_PATIENTS:
+        lacking.append(f"{comparison.patients} patients or blocks, not {FEWEST_PATIENTS}")
+    if not lacking or verdict == "undecided":
+        return verdict, because
+    return "undecided", f"{' and '.join(lacking)}; these weights alone: {verdict}, {because}"
 
 
 def _signed(row: NetworkRow, sign: int) -> Interval:
