@@ -15,6 +15,7 @@ from brainmets.inference import Bundle  # noqa: E402
 from brainmets.training.config import Recipe  # noqa: E402
 from brainmets.workflows.training import Order, cross_validate, train_one  # noqa: E402
 from tests.unit import head_cohorts  # noqa: E402
+from tests.unit.training_phantoms import write_recipe, write_slices  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -131,6 +132,24 @@ def test_folds_judge_every_patient_once_and_a_final_network_uses_all(tmp_path: P
     assert len(table) == 1 + 7
     with pytest.raises(OptionError, match="fold 3"):
         cross_validate(asked, 3, only=3)
+
+
+def test_folds_of_slices_keep_blocks_together(tmp_path: Path) -> None:
+    write_slices(tmp_path / "data")
+    path = write_recipe(tmp_path, steps=2)
+    asked = Order(recipe=path, out=tmp_path / "run", data=tmp_path / "data")
+    found = cross_validate(asked, 3)
+    assert found is not None
+    assert (found.cases, found.patients) == (12, 3)
+    tested = []
+    for fold in range(3):
+        extra = Bundle.load(tmp_path / "run" / f"fold-{fold}" / "tiny-2d").extra
+        (split,) = extra["split"]
+        assert sorted([*split["train"], *split["validation"], *split["test"]]) == ["0", "1", "2"]
+        tested += split["test"]
+    assert sorted(tested) == ["0", "1", "2"]
+    (split,) = Bundle.load(tmp_path / "run" / "final" / "tiny-2d").extra["split"]
+    assert (split["train"], split["validation"], split["test"]) == (["0", "1", "2"], [], [])
 
 
 def test_a_division_outlives_changes_of_the_folder(tmp_path: Path) -> None:

@@ -106,7 +106,8 @@ def train(
         )
     with needing("train"):
         from brainmets.workflows.training import Order, cross_validate, train_one
-    with shown(recipe.stem, lasting=True) as progress, _told_how_to_go_on():
+    silent = not _speaks()
+    with shown(recipe.stem, hidden=silent, lasting=True) as progress, _told_how_to_go_on():
         order = Order(
             recipe=recipe,
             out=out,
@@ -128,8 +129,13 @@ def train(
                 f"{result.bundle.name}: held-out Dice {result.dice:.3f} (95 % interval {low:.3f} to"
                 f" {high:.3f})\n{result.bundle.root}"
             )
-    if os.environ.get("RANK", "0") == "0":
+    if _speaks():
         typer.echo(words)
+
+
+def _speaks() -> bool:
+    """Whether this is the first, or the only one, of the processes that train together."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
@@ -143,7 +149,7 @@ def _told_how_to_go_on() -> Generator[None, None, None]:
 
 
 def _say(line: str) -> None:
-    if os.environ.get("RANK", "0") == "0":
+    if _speaks():
         typer.echo(line, err=True)
 
 

@@ -40,7 +40,10 @@ def joined() -> Generator[None, None, None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    backend = "gloo"
+    if torch.cuda.is_available():
+        backend = "cpu:gloo,cuda:nccl"
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         yield
