@@ -62,7 +62,7 @@ def try_out(
         if to_known and name not in FATAL and isinstance(case.path_parameters, dict):
             chosen = {k: v for k, v in known.items() if k in case.path_parameters}
             case.path_parameters |= chosen
-        response = case.call(timeout=120)
+        response = case.call(timeout=600)
         answers[f"{name} {response.status_code}"] += 1
         case.validate_response(response, checks=CHECKS)
 

@@ -30,7 +30,7 @@ def serving(app: ASGIApp) -> Iterator[httpx.Client]:
             time.sleep(0.01)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            with httpx.Client(base_url=url, timeout=60) as client:
+            with httpx.Client(base_url=url, timeout=240) as client:
                 yield client
         finally:
             server.should_exit = True

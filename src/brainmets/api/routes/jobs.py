@@ -86,19 +86,29 @@ async def submit(
     "/sample",
     status_code=202,
     operation_id="submit_sample",
-    responses=json_answer(QUEUED, 202, "Queued") | refusals(errors.QueueFull, errors.DiskFull),
+    responses=json_answer(QUEUED, 202, "Queued")
+    | refusals(errors.QueueFull, errors.DiskFull, errors.OutOfMemory, errors.ServiceStopping),
 )
-def submit_sample(
-    *, request: Request, response: Response, settings: ServiceSettings, intake: TakeIn
+async def submit_sample(
+    *,
+    request: Request,
+    response: Response,
+    settings: ServiceSettings,
+    intake: TakeIn,
+    stopping: Stopping,
 ) -> JobView:
     """Queue the built-in synthetic case: no data of one's own is needed to see a result."""
     from brainmets.api.sample import sample_file
 
-    intake.refuse_early()
-    sample = sample_file(settings.state_dir / "sample")
-    with stage(settings.staging_dir) as staging, sample.open("rb") as content:
-        staging.add(sample.name, content)
-        job = with_files(intake.queue(staging, JobOptions(sample=True)), settings)
+    await run_in_threadpool(intake.refuse_early)
+    sample = await sample_file(settings.state_dir / "sample", stopping)
+
+    def queue() -> JobView:
+        with stage(settings.staging_dir) as staging, sample.open("rb") as content:
+            staging.add(sample.name, content)
+            return with_files(intake.queue(staging, JobOptions(sample=True)), settings)
+
+    job = await run_in_threadpool(queue)
     locate(request, response, f"/v1/jobs/{job.id}")
     return job
 
