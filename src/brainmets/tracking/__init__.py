@@ -1,6 +1,6 @@
 """The same lesions in scans of several days: which is which, what became of each, RANO-BM."""
 
-from brainmets.tracking.follow import Followup, follow
+from brainmets.tracking.follow import Followup, follow, refuse_too_few
 from brainmets.tracking.lesions import STATES, Sighting, State, TrackedLesion
 from brainmets.tracking.response import CATEGORIES, Category, Response
 from brainmets.tracking.rules import DEFAULT_RULES, Rules
@@ -19,4 +19,5 @@ __all__ = [
     "TimePoint",
     "TrackedLesion",
     "follow",
+    "refuse_too_few",
 ]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from brainmets.tracking.lesions import State
     from brainmets.tracking.timepoint import TimePoint
 
-__all__ = ["Followup", "follow"]
+__all__ = ["Followup", "follow", "refuse_too_few"]
 
 NOT_IMAGED = Sighting(state="not imaged", diameter_mm=None, across_mm=None, volume_mm3=None)
 
@@ -98,13 +98,22 @@ class _Trail:
         )
 
 
-def _check(days: tuple[int | None, ...]) -> None:
-    if len(days) < 2:
+def refuse_too_few(scans: int) -> None:
+    """Refuse what is no follow-up, before any work is done.
+
+    Raises:
+        OptionError: there are fewer than two scans.
+    """
+    if scans < 2:
         raise OptionError(
-            f"{len(days)} scan{'s' * (len(days) != 1)} to follow lesions over",
+            f"{scans} scan{'s' * (scans != 1)} to follow lesions over",
             expected="at least two scans of one patient",
             remedy="add an earlier or a later scan",
         )
+
+
+def _check(days: tuple[int | None, ...]) -> None:
+    refuse_too_few(len(days))
     known = [day for day in days if day is not None]
     rising = all(a < b for a, b in pairwise(known))
     if known and (len(known) != len(days) or not rising):

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from brainmets.domain import STAGES, silent
-from brainmets.domain.errors import OptionError
 from brainmets.reporting.followup_results import RESULTS, followup_folder, write_followup
-from brainmets.tracking import DEFAULT_RULES
+from brainmets.tracking import DEFAULT_RULES, refuse_too_few
 from brainmets.workflows.followed_scan import FollowedScan, is_result, scan_of_result
 from brainmets.workflows.followup import follow_scans
 from brainmets.workflows.followup_days import order_of
@@ -72,12 +71,7 @@ def track(
         ModelError, ResourceError: as `segment`.
     """
     options = options or TrackOptions()
-    if len(inputs) < 2:
-        raise OptionError(
-            f"{len(inputs)} scan{'s' * (len(inputs) != 1)} to follow lesions over",
-            expected="at least two scans of one patient",
-            remedy="add an earlier or a later scan",
-        )
+    refuse_too_few(len(inputs))
     if options.dates:
         order_of(options.dates, [None] * len(inputs))  # refused before any work
     with followup_folder(out, overwrite=options.overwrite) as folder:
