@@ -87,8 +87,8 @@ def test_a_new_lesion_is_progression_for_as_long_as_it_is_there() -> None:
         head(20.0), head(12.0, 4.0), head(12.0, 4.0), head(12.0), head(0.0), head(0.0, 0.0, 3.0)
     )
     assert [one.category for one in found] == [None, "PD", "PD", "PR", "CR", "PD"]
-    assert found[1].reasons == ("lesion 2 is new",)
-    assert found[2].reasons == ("lesion 2 is new since the first scan",)
+    assert found[1].reasons == ("lesion 2 is new (4.0 mm)",)
+    assert found[2].reasons == ("lesion 2 is new since the first scan (4.0 mm)",)
 
 
 def test_a_target_that_returns_counts_again_but_is_not_new() -> None:

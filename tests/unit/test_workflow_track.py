@@ -118,7 +118,7 @@ def test_rano_bm_sums_the_targets_and_names_the_reason(followed: Path) -> None:
     assert first["category"] is None
     assert first["sum_mm"] == pytest.approx(12 + 20 + 11 + 14, abs=8)
     assert second["category"] == "PD"
-    assert second["reasons"][0] == "lesion 5 is new"
+    assert second["reasons"][0].startswith("lesion 5 is new (")
     sums = sum(
         lesion["sightings"][1]["diameter_mm"]
         for lesion in json.loads((followed / "tracked.json").read_text())["lesions"]

@@ -154,8 +154,9 @@ def _progression(
         here = lesion.sightings[scan]
         was_new = any(one.state == "new" for one in lesion.sightings[: scan + 1])
         if was_new and here.state != "gone":
-            earlier = here.state != "new"
-            reasons.append(f"lesion {lesion.id} is new{' since the first scan' * earlier}")
+            since = " since the first scan" * (here.state != "new")
+            size = f" ({here.diameter_mm:.1f} mm)" if here.diameter_mm else ""
+            reasons.append(f"lesion {lesion.id} is new{since}{size}")
             continue
         if here.state == "returned" and after_cr:
             reasons.append(f"lesion {lesion.id} has returned after a complete response")
