@@ -47,6 +47,7 @@ class Takeaway {
       keep(await answer.blob(), `brainmets-${bench.data.job.slice(0, JOB_LETTERS)}-${name}`);
     } catch (error) {
       this.message.replaceChildren(problemBox(error));
+      this.message.scrollIntoView({ block: "nearest" });
     } finally {
       chosen.disabled = false;
       chosen.removeAttribute("aria-busy");
