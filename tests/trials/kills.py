@@ -25,7 +25,8 @@ __all__ = ["KillReport", "try_kills"]
 PACE_MS = 250
 """How long the stand-in takes for a job: jobs and kills are to overlap."""
 
-PATIENCE_S = 300.0
+PATIENCE_S = 1200.0
+"""A loaded machine starts a worker more slowly than the killer strikes."""
 
 
 @dataclass(frozen=True, kw_only=True)
