@@ -55,9 +55,7 @@ def dice_cross_entropy(
             (TopK, Wu et al., arXiv 1605.06885).
     """
     probability, entropy, counted, wanted = _terms(logits, target)
-    overlap, claimed, there = summed(
-        torch.stack(((probability * wanted).sum(), probability.sum(), wanted.sum()))
-    )
+    overlap, claimed, there = _overlap(probability, wanted)
     dice = (2 * overlap + SMOOTH) / (claimed + there + SMOOTH)
     mean_entropy = _mean_of_hardest(entropy, counted, top_share)
     return dice_weight * (1 - dice) + cross_entropy_weight * mean_entropy
@@ -92,9 +90,7 @@ def focal_tversky(
         exponent: below 1 keeps the slope up where the index is already high.
     """
     probability, _, _, wanted = _terms(logits, target)
-    overlap, claimed, there = summed(
-        torch.stack(((probability * wanted).sum(), probability.sum(), wanted.sum()))
-    )
+    overlap, claimed, there = _overlap(probability, wanted)
     index = (overlap + SMOOTH) / (
         overlap + missed * (there - overlap) + (1 - missed) * (claimed - overlap) + SMOOTH
     )
@@ -159,6 +155,11 @@ def _terms(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tens
     wanted = (target == 1).to(logits.dtype)
     entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     return torch.sigmoid(logits) * counted, entropy * counted, counted, wanted
+
+
+def _overlap(probability: Tensor, wanted: Tensor) -> Tensor:
+    """Overlap, voxels claimed and voxels wanted, over the whole batch of all processes."""
+    return summed(torch.stack(((probability * wanted).sum(), probability.sum(), wanted.sum())))
 
 
 def _mean_of_hardest(entropy: Tensor, counted: Tensor, share: float) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import TYPE_CHECKING
@@ -72,12 +73,14 @@ class PreparedStore:
         case = reader.case
         files = [*case.images.values(), *case.masks]
         facts = {
+            "case": case.case_id,
             "plan": reader.plan.model_dump(mode="json"),
             "labels": reader.labels,
             "files": [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files],
         }
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-        return self._root / f"{case.case_id}-{digest[:12]}"
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", case.case_id)
+        return self._root / f"{name}-{digest[:12]}"
 
     def _keep(self, reader: CaseReader, sample: Sample) -> None:
         place = self._place(reader)
