@@ -13,6 +13,7 @@ import pytest
 from brainmets.domain import Geometry, HeadPhantom, Mask
 from brainmets.inference import Bundle, revise_bundle
 from brainmets.io import write_mask, write_volume
+from brainmets.workflows.bundle_scores import distinct
 from brainmets.workflows.measure import MeasureOptions, measure
 from tests.bundles import random_bundle
 from tests.unit.test_networks import slice_bundle, slices
@@ -75,6 +76,11 @@ def test_folds_are_pooled_pictured_and_written(tmp_path: Path) -> None:
     text = (tmp_path / "out" / "measured.md").read_text("utf-8")
     assert "cross-validated" in text
     assert "| case2 |" in text
+
+
+def test_folds_of_one_name_are_told_apart() -> None:
+    assert distinct(["a", "b"]) == ["a", "b"]
+    assert distinct(["a", "b", "a"]) == ["a-1", "b-2", "a-3"]
 
 
 def test_slices_are_measured_by_block_and_tumour(

@@ -14,7 +14,7 @@ from brainmets.evaluation.strata import VOLUME_BINS
 from brainmets.evaluation.sweep import by_size, confidence_at_rate
 from brainmets.reporting.benchmark_report import benchmark_markdown, froc_pictures
 from brainmets.workflows.benchmark_heads import benchmark_heads, heads_sha256
-from brainmets.workflows.bundle_scores import score_bundle
+from brainmets.workflows.bundle_scores import distinct, score_bundle
 from brainmets.workflows.documents import csv_text, plain, write_files
 from brainmets.workflows.reference_cases import case_of_head
 
@@ -109,7 +109,9 @@ def benchmark(
         )
         for number, bundle in enumerate(bundles)
     ]
-    document = _document(scored, options, [head.name for head in heads], heads_sha256(heads))
+    labels = distinct([bundle.name for bundle in bundles])
+    suite = {"heads": [head.name for head in heads], "sha256": heads_sha256(heads)}
+    document = _document(scored, labels, options, suite)
     svg, png = froc_pictures(document)
     write_files(
         {
@@ -118,7 +120,7 @@ def benchmark(
             "froc.svg": svg.encode(),
             "froc.png": png,
             "froc.csv": _froc_table(document).encode(),
-            "lesions.csv": _lesion_table(scored).encode(),
+            "lesions.csv": _lesion_table(scored, labels).encode(),
         },
         out,
     )
@@ -126,7 +128,10 @@ def benchmark(
 
 
 def _document(
-    scored: Sequence[BundleScores], options: BenchmarkOptions, names: list[str], sha256: str
+    scored: Sequence[BundleScores],
+    labels: Sequence[str],
+    options: BenchmarkOptions,
+    suite: dict[str, Any],
 ) -> dict[str, Any]:
     from brainmets.synthesis import BENCHMARK_VERSION
 
@@ -136,12 +141,13 @@ def _document(
             "notice": RESEARCH_USE_ONLY,
             "benchmark": {
                 "version": BENCHMARK_VERSION,
-                "heads": names,
-                "sha256": sha256,
+                **suite,
                 "label_maps": [path.name for path in options.label_maps] or "formulas",
             },
             "allowed_false_alarms": ALLOWED_FALSE_ALARMS,
-            "bundles": [_of_bundle(one) for one in scored],
+            "bundles": [
+                {"name": label} | _of_bundle(one) for label, one in zip(labels, scored, strict=True)
+            ],
         }
     )
 
@@ -154,7 +160,6 @@ def _of_bundle(one: BundleScores) -> dict[str, Any]:
     at_point = by_size(run)
     dice = [case.regions[0].values["dice"] for case in run]
     return {
-        "name": one.bundle.name,
         "sha256": one.bundle.sha256,
         "network": one.bundle.architecture.name,
         "operating_point": one.bundle.operating_point.model_dump(),
@@ -212,6 +217,10 @@ def _froc_table(document: dict[str, Any]) -> str:
     return csv_text(("model", "confidence", "false_alarms_per_scan", "sensitivity"), rows)
 
 
-def _lesion_table(scored: Sequence[BundleScores]) -> str:
-    rows = [{"model": one.bundle.name, **row} for one in scored for row in lesion_rows(one.run)]
+def _lesion_table(scored: Sequence[BundleScores], labels: Sequence[str]) -> str:
+    rows = [
+        {"model": label, **row}
+        for label, one in zip(labels, scored, strict=True)
+        for row in lesion_rows(one.run)
+    ]
     return csv_text(("model", *LESION_COLUMNS), rows)

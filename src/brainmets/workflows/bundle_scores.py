@@ -16,7 +16,7 @@ from brainmets.evaluation.scores import CaseScore
 from brainmets.inference import Predictor, find_lesions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from brainmets.inference import Bundle, OperatingPoint
     from brainmets.workflows.reference_cases import ReferenceCase
 
-__all__ = ["ASIDE", "BundleScores", "counted_labels", "predict_case", "score_bundle"]
+__all__ = [
+    "ASIDE",
+    "BundleScores",
+    "counted_labels",
+    "distinct",
+    "predict_case",
+    "score_bundle",
+]
 
 ASIDE = "false_components"
 """Figure by case: predicted components that touch no lesion. The scorer's own `fp` also counts a
@@ -94,6 +101,13 @@ def score_bundle(
         groups=groups,
         seconds=spent,
     )
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return the names, numbered where one comes twice, as those of folds and seeds do."""
+    if len(set(names)) == len(names):
+        return list(names)
+    return [f"{name}-{number}" for number, name in enumerate(names, start=1)]
 
 
 def predict_case(predictor: Predictor, case: ReferenceCase) -> Volume:

@@ -11,7 +11,7 @@ from brainmets.domain.errors import OptionError, OutputExists
 from brainmets.evaluation.claims import ATTENTION, NESTED, RULE, judge_claims
 from brainmets.evaluation.networks import compare_networks
 from brainmets.reporting.networks_report import networks_markdown, networks_pictures
-from brainmets.workflows.bundle_scores import score_bundle
+from brainmets.workflows.bundle_scores import distinct, score_bundle
 from brainmets.workflows.documents import csv_text, plain, write_files
 from brainmets.workflows.evaluate import read_scores, write_scores
 from brainmets.workflows.reference_cases import (
@@ -116,7 +116,7 @@ def compare_bundles(
         raise OutputExists(
             f"{out.name} is a file", expected="a folder", remedy="name another folder"
         )
-    labels = _distinct(names or [bundle.name for bundle in bundles])
+    labels = distinct(names or [bundle.name for bundle in bundles])
     groups = _groups([bundle.architecture.name for bundle in bundles], labels)
     held = list(_in_mm(data.cases(bundles), bundles[0])) if bundles[0].plan.dims == 2 else None
     runs: list[ScoreRun] = []
@@ -160,7 +160,7 @@ def compare_scores(
             expected="the network of every folder",
             remedy="list them in order, separated by commas",
         )
-    labels = _distinct(names or [folder.resolve().name for folder in folders])
+    labels = distinct(names or [folder.resolve().name for folder in folders])
     groups = _groups(networks, labels)
     runs = [read_scores(folder) for folder in folders]
     return _finish(groups, runs, labels, out, slices=slices, notes=[], where="folders of scores")
@@ -236,12 +236,6 @@ def _groups(networks: Sequence[str], labels: Sequence[str]) -> dict[str, list[in
         )
     first = sorted(places, key=lambda name: (name != ATTENTION, name == NESTED))
     return {name: places[name] for name in first}
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    if len(set(names)) == len(names):
-        return list(names)
-    return [f"{name}-{number}" for number, name in enumerate(names, start=1)]
 
 
 def _in_mm(cases: Iterable[ReferenceCase], bundle: Bundle) -> Iterator[ReferenceCase]:

@@ -14,7 +14,7 @@ from brainmets.evaluation.statistics import Interval, mean_interval, ratio_inter
 from brainmets.inference import revise_bundle
 from brainmets.reporting.measured_text import measured_markdown, measured_section
 from brainmets.workflows.benchmark import BenchmarkOptions, benchmark, find_label_maps
-from brainmets.workflows.bundle_scores import ASIDE, score_bundle
+from brainmets.workflows.bundle_scores import ASIDE, distinct, score_bundle
 from brainmets.workflows.documents import plain, write_files
 from brainmets.workflows.reference_cases import (
     NOT_ENHANCING,
@@ -89,14 +89,15 @@ def measure(
     out.mkdir(parents=True, exist_ok=True)
     measured: list[dict[str, Any]] = []
     volumes: dict[str, list[BundleScores]] = {}
-    for number, bundle in enumerate(bundles):
+    labels = distinct([bundle.name for bundle in bundles])
+    for number, (label, bundle) in enumerate(zip(labels, bundles, strict=True)):
 
         def step(stage: str, done: float, /, _n: int = number) -> None:
             progress(stage, (_n + done) / len(bundles))
 
         scored = _held_out_scores(bundle, options, step)
         one: dict[str, Any] = {
-            "name": bundle.name,
+            "name": label,
             "sha256": bundle.sha256,
             "network": bundle.architecture.name,
             "dims": bundle.plan.dims,
@@ -105,8 +106,8 @@ def measure(
         }
         if bundle.plan.dims == 3:
             volumes.setdefault(bundle.architecture.name, []).append(scored)
-            one["healthy"] = _looked_at(bundle, options, HEALTHY, out)
-            one["ring_case"] = _looked_at(bundle, options, RING_CASE, out)
+            one["healthy"] = _looked_at(bundle, options, HEALTHY, out / f"healthy-{label}.png")
+            one["ring_case"] = _looked_at(bundle, options, RING_CASE, out / f"ring-{label}.png")
         measured.append(one)
     document: dict[str, Any] = {
         "schema": SCHEMA,
@@ -114,7 +115,8 @@ def measure(
         "bars": dict(BARS),
         "bundles": measured,
         "cross_validated": [
-            {"network": network, "bundles": [one.bundle.name for one in folds]} | _pooled(folds)
+            {"network": network, "bundles": distinct([one.bundle.name for one in folds])}
+            | _pooled(folds)
             for network, folds in volumes.items()
             if _are_folds(folds)
         ],
@@ -129,15 +131,15 @@ def measure(
         out,
     )
     if options.write_cards:
-        for bundle in bundles:
-            _write_card(bundle, document)
+        for label, bundle in zip(labels, bundles, strict=True):
+            _write_card(bundle, label, document)
     return document
 
 
-def _write_card(bundle: Bundle, document: Mapping[str, Any]) -> None:
+def _write_card(bundle: Bundle, label: str, document: Mapping[str, Any]) -> None:
     """Put the figures into the card, where those of training or of an earlier run stood."""
     card = SECTIONS.sub("", bundle.card).rstrip() + "\n"
-    section = measured_section(document, bundle.name)
+    section = measured_section(document, label)
     place = card.find("\n## Limits")
     card = card + section if place < 0 else card[:place] + section + card[place:]
     revise_bundle(bundle, bundle.root, card=card, rejector=bundle.rejector)
@@ -224,7 +226,7 @@ def _pooled(folds: Sequence[BundleScores]) -> dict[str, Any]:
 
 
 def _looked_at(
-    bundle: Bundle, options: MeasureOptions, name: str, out: Path
+    bundle: Bundle, options: MeasureOptions, name: str, picture: Path
 ) -> dict[str, Any] | None:
     """Segment one scan without a truth as a user would, draw it, and say what was found."""
     from brainmets.inference import Predictor
@@ -237,12 +239,11 @@ def _looked_at(
         return None
     segmenter = Segmenter(SegmentOptions(engine=options.engine))
     report = segmenter.report(read_case(path), Predictor(bundle, options.engine))
-    picture = f"{path.name.split('.')[0]}-{bundle.name}.png"
-    draw_side_by_side(report).save(out / picture, optimize=True)
+    draw_side_by_side(report).save(picture, optimize=True)
     lesions = report.prediction.lesions
     return {
         "input": path.name,
-        "picture": picture,
+        "picture": picture.name,
         "components": len(lesions),
         "volume_ml": sum(lesion.volume_mm3 for lesion in lesions) / 1000,
         "highest": max((lesion.peak_probability for lesion in lesions), default=None),
