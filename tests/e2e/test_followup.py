@@ -219,5 +219,11 @@ def test_the_board_in_both_schemes(page: Page, address: str, followed: str, sche
 def test_a_follow_up_opens_from_the_list_of_past_results(
     page: Page, address: str, followed: str
 ) -> None:
-    page.goto(f"{address}/?job={followed}")
+    page.goto(address)
+    page.get_by_role("link", name="Past results").click()
+    row = page.locator(".ledger tr").filter(has_text="Follow-up of 2 scans").first
+    expect(row.locator(".model")).to_have_text("follow-up")
+    expect(row.locator(".lesions")).to_have_text("–")
+    shoot(page, "followup-listed")
+    row.get_by_text("Follow-up of 2 scans").click()
     assert board(page).locator("tbody tr").count() == len(KNOWN)

@@ -98,8 +98,9 @@ class Ledger {
     name.append(link);
     const state = STATES[job.state];
     if (state) name.append(element("small", job.state, job.problem ? `${state}: ${job.problem.code}` : state));
-    const lesions = job.state === "done" ? String(job.lesions ?? job.result?.lesions.length ?? "–") : "–";
-    row.append(name, element("td", "lesions", lesions), element("td", "model", job.model || job.options?.model || "–"),
+    const follows = job.options?.followup; // several scans: no one model, no one count
+    const lesions = job.state === "done" && !follows ? String(job.lesions ?? job.result?.lesions.length ?? "–") : "–";
+    row.append(name, element("td", "lesions", lesions), element("td", "model", follows ? "follow-up" : job.model || job.options?.model || "–"),
       element("td", "when", moment(job.created)), this.#actions(job, row));
     return row;
   }
