@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
@@ -138,6 +139,14 @@ async def _explain_validation(_request: Request, error: Exception) -> JSONRespon
 
 async def _explain_http(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        return _problem(
+            BadRequest(
+                "a body that cannot be read",
+                expected="UTF-8 text that is JSON, as /openapi.json documents",
+                remedy="correct the request",
+            )
+        )
     refusal = BadRequest(
         f"a request that HTTP answers with {error.status_code} {error.detail}".rstrip("."),
         expected="a path and method that /openapi.json documents",
