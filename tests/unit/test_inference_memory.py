@@ -24,33 +24,35 @@ case = Prepared(
     data=data, geometry=grid, native=grid, axes=(0, 1, 2), flips=(False,) * 3, bounds=whole
 )
 predictor = Predictor(Bundle.load(sys.argv[1]), memory_bytes=limit)
-estimate = predictor.estimate(shape)
-predictor.predict(case, estimate=estimate)
-print(json.dumps([estimate.tiling.count, estimate.peak_bytes, peak_memory()]))
+for _ in range(2 if limit else 1):  # the second case finds an engine that has served one
+    estimate = predictor.estimate(shape)
+    predictor.predict(case, estimate=estimate)
+    print(json.dumps([estimate.tiling.count, estimate.peak_bytes, peak_memory()]))
 """
 
 
-def _run(model: str, limit: int = 0) -> tuple[int, int, int]:
+def _run(model: str, limit: int = 0) -> list[tuple[int, int, int]]:
+    """Return windows, announced and taken memory of each case."""
     done = subprocess.run(
         [sys.executable, "-c", CHILD, model, str(limit)], check=True, capture_output=True, text=True
     )
-    windows, announced, peak = json.loads(done.stdout)
-    return windows, announced, peak
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
 
 @pytest.mark.parametrize("model", ["attention-unet-3d", "unet-plus-plus-3d"])
 def test_announced_memory_is_near_and_never_below_what_is_taken(model: str) -> None:
-    windows, announced, peak = _run(model)
+    ((windows, announced, peak),) = _run(model)
 
     assert windows == 1
     assert 0.7 * announced < peak <= announced
 
 
 @pytest.mark.parametrize("model", ["attention-unet-3d", "unet-plus-plus-3d"])
-def test_a_limit_is_obeyed(model: str) -> None:
-    _, free, _ = _run(model)
+def test_a_limit_is_obeyed_from_case_to_case(model: str) -> None:
+    ((_, free, _),) = _run(model)
     limit = int(0.85 * free)
-    windows, announced, peak = _run(model, limit)
+    first, second = _run(model, limit)
 
-    assert windows > 1
-    assert max(announced, peak) <= limit
+    assert first[0] > 1
+    assert second[0] > 1, "what an engine keeps may cost the next case windows, never a refusal"
+    assert max(*first[1:], *second[1:]) <= limit

@@ -189,6 +189,8 @@ class Predictor:
                 target = answer[window.write]  # shorter than `kept` where the volume was padded
                 target[...] = kept[tuple(slice(n) for n in target.shape)]
                 clock.finish()
+        if self.memory_bytes is not None:
+            self.engine.forget()  # or the next case would find the limit already taken
         progress("segment", 1.0)
         return _sigmoid(logits)
 

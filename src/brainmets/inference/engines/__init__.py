@@ -55,6 +55,10 @@ class Engine(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """Give back the memory that is kept for the next input of a shape seen before."""
+        ...
+
 
 def make_engine(
     name: str, bundle: Bundle, *, precision: Precision = "auto", threads: int | None = None

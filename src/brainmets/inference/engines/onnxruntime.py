@@ -55,3 +55,6 @@ class OnnxRuntimeEngine:
             tick()
         outputs = self._session.run(None, {self._input: np.ascontiguousarray(x)})
         return np.asarray(outputs[0], dtype=np.float32)
+
+    def forget(self) -> None:
+        """Nothing to give back: without its arena, the runtime keeps no buffers."""

@@ -71,6 +71,10 @@ class OpenVinoEngine:
             raise
         return np.array(request.get_output_tensor(0).data, dtype=np.float32)
 
+    def forget(self) -> None:
+        """Drop every compiled shape with its buffers; the next run compiles anew."""
+        self._requests.clear()
+
     def _request(self, shape: tuple[int, ...]) -> ov.InferRequest:
         if shape in self._requests:
             self._requests.move_to_end(shape)

@@ -59,3 +59,6 @@ class PyTorchEngine:
         with torch.inference_mode():
             logits = self._network(torch.from_numpy(np.ascontiguousarray(x)).to(self.device))
         return logits.float().cpu().numpy()
+
+    def forget(self) -> None:
+        """Nothing to give back: PyTorch keeps no buffers on the processor."""
