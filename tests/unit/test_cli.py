@@ -244,7 +244,7 @@ def test_our_own_faults_show_no_traceback_and_no_text(
 ) -> None:
     from brainmets.workflows.segment import Segmenter
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("DOE^JANE")
 
     monkeypatch.setattr(Segmenter, "run", fail)

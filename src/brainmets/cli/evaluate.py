@@ -86,6 +86,10 @@ def evaluate(
     """Score predicted masks against expert ones, paired by case.
 
     Ends with code 1 if a case was left unpaired or could not be scored.
+
+    Examples:
+      brainmets evaluate --reference expert --prediction masks --out scores
+      brainmets evaluate --reference a.nii.gz --prediction b.nii.gz --scorer brats-2026 --out scores
     """
     from brainmets.evaluation.records import run_document
     from brainmets.workflows.evaluate import EvaluateOptions, write_scores

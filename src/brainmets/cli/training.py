@@ -105,6 +105,7 @@ def train(
             "--fold without --folds", expected="how many folds there are", remedy="add --folds 5"
         )
     with needing("train"):
+        import brainmets.training.train  # noqa: F401 - before the recipe is read: is the extra there?
         from brainmets.workflows.training import Order, cross_validate, train_one
     silent = not _speaks()
     with shown(recipe.stem, hidden=silent, lasting=True) as progress, _told_how_to_go_on():

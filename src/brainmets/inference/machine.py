@@ -51,6 +51,10 @@ def used_memory() -> int:
 
 def peak_memory() -> int:
     """Return the most bytes of memory this process has held; 0 where unknown."""
+    # getrusage would count what the parent held when it started this process
+    here = _status_bytes(Path("/proc/self/status"), "VmHWM")
+    if here is not None:
+        return here
     try:
         import resource
     except ImportError:  # Windows
