@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,7 +106,7 @@ def train(
             "--fold without --folds", expected="how many folds there are", remedy="add --folds 5"
         )
     with needing("train"):
-        import brainmets.training.train  # noqa: F401 - before the recipe is read: is the extra there?
+        import_module("brainmets.training.train")  # before the recipe: is the extra there?
         from brainmets.workflows.training import Order, cross_validate, train_one
     silent = not _speaks()
     with shown(recipe.stem, hidden=silent, lasting=True) as progress, _told_how_to_go_on():
