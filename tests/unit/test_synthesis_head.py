@@ -103,6 +103,23 @@ def test_enhancing_rims_are_brighter_than_what_surrounds_them(seed: int) -> None
     assert seen
 
 
+def test_patchy_lesions_are_knots_of_enhancement_with_dark_between() -> None:
+    config = CLEAN.model_copy(update={"patchy_share": 1.0, "diameters_mm": (18.0,)})
+    parameters = sample_parameters(config, 4)
+    assert [lesion.kind for lesion in parameters.lesions] == ["patchy"]
+    case = render_head(mini_anatomy(), parameters)
+    core = case.lesions.foreground
+    dark = core & (case.classes.data == NECROSIS)
+    assert 0.05 < dark.sum() / core.sum() < 0.7
+    image = case.image.data
+    assert np.median(image[dark]) < 0.8 * np.median(image[core & ~dark])
+    small = config.model_copy(update={"diameters_mm": (9.0,)})
+    assert (
+        sample_parameters(small, 4).lesions
+        == sample_parameters(small.model_copy(update={"patchy_share": 0.0}), 4).lesions
+    )
+
+
 def test_stripped_heads_are_air_outside_and_keep_every_lesion() -> None:
     case = synthesize_head(mini_anatomy(), CLEAN.model_copy(update={"stripped_share": 1.0}), 1)
     assert np.count_nonzero(case.image.data == 0) > 0.2 * case.image.data.size

@@ -51,6 +51,8 @@ class SynthesisConfig(BaseModel):
     """Exactly these lesions, one per diameter, in place of random numbers and sizes."""
     library_share: Share = 0.35
     """Lesions of 5 mm and more whose shape is a real one, where a ShapeLibrary is given."""
+    patchy_share: Share = 0.0
+    """Lesions of 15 mm and more that are knots of enhancement with several necroses between."""
     oedema_share: Share = 0.55
     """Lesions of 5 mm and more with oedema around them."""
 

@@ -291,6 +291,11 @@ def _blend(host: Host, spot: _Spot, rng: np.random.Generator) -> NDArray[np.bool
         core = np.clip(0.5 - (level + thickness), 0, 1).astype(np.float32)
         soft = 1 + 0.5 * lesion.texture * smooth_noise(rng, level.shape, 4.0)
         value += core * (np.float32(core_level) * soft - value)
+    elif lesion.kind == "patchy":
+        wave = smooth_noise(rng, level.shape, float(np.clip(0.17 * lesion.diameter_mm, 3.0, 9.0)))
+        wave += 0.5 * smooth_noise(rng, level.shape, 3.0)
+        core = np.clip(0.5 + 1.5 * (wave - 1.2 + 2.0 * lesion.rim_variation), 0, 1)
+        value += core * (np.float32(core_level) * texture - value)
     elif lesion.kind == "haemorrhagic":
         blot = np.clip(0.5 + 0.6 * smooth_noise(rng, level.shape, 4.0), 0, 1)
         value *= 1 - 0.45 * blot

@@ -22,7 +22,8 @@ __all__ = [
 ]
 
 LesionSite = Literal["junction", "white", "cortex", "cerebellum", "deep", "brainstem", "dural"]
-LesionKind = Literal["solid", "ring", "haemorrhagic", "faint"]
+LesionKind = Literal["solid", "ring", "haemorrhagic", "faint", "patchy"]
+"""Patchy: a large tumour of enhancing knots and several necroses, open to its edge."""
 
 SITE_WEIGHTS: dict[LesionSite, float] = {
     "junction": 0.56, "white": 0.08, "cortex": 0.06, "cerebellum": 0.16, "deep": 0.06,
@@ -161,6 +162,9 @@ def sample_parameters(config: SynthesisConfig, seed: int) -> SynthesisParameters
     )
 
 
+PATCHY_MM = 15.0
+"""From this diameter on a lesion may be patchy."""
+
 # Above the brightest tissue beside it, or no reader would have outlined it.
 VISIBLE, VISIBLE_FAINT = 1.2, 1.08
 
@@ -273,6 +277,9 @@ def _draw_lesion(
     oedema = large and rng.uniform() < config.oedema_share
     lowest = 0.4 if diameter < 5 else 0.22  # what is small and faint is not outlined
     enhancement = rng.uniform(0.12, 0.3) if kind == "faint" else rng.uniform(lowest, 1.1)
+    # what is off draws nothing, so that older recipes and the benchmark keep their lesions
+    if config.patchy_share and diameter >= PATCHY_MM and rng.random() < config.patchy_share:
+        kind, enhancement = "patchy", rng.uniform(0.4, 1.1)
     axes = np.exp(rng.normal(0.0, 0.16, 3))
     axes /= axes.prod() ** (1 / 3)
     return LesionParameters(
