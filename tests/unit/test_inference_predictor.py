@@ -15,6 +15,8 @@ from tests.bundles import random_bundle
 from tests.prepared import prepared
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from brainmets.domain import Case
 
 
@@ -44,6 +46,30 @@ def test_a_head_becomes_probabilities_on_its_own_grid(
         assert {s for s, _ in seen} == {"segment"}
         assert done == sorted(done)
         assert (done[0], done[-1]) == (0.0, 1.0)
+
+
+def test_a_mirrored_model_answers_a_mirrored_slice_with_the_mirrored_answer(
+    planar: Bundle, tmp_path: Path
+) -> None:
+    plan = planar.plan.model_copy(update={"mirrored": True})
+    mirrored = random_bundle(tmp_path / "mirrored", widths=(4, 8), plan=plan)
+    rng = np.random.default_rng(0)
+    data = rng.random((planar.plan.channels, 40, 24, 1), dtype=np.float32)
+
+    def answer(bundle: Bundle, *axes: int) -> np.ndarray:
+        seen = Predictor(bundle).predict(prepared(np.flip(data, tuple(axis + 1 for axis in axes))))
+        return np.flip(seen, axes)
+
+    every = [answer(planar, *axes) for axes in ((), (0,), (1,), (0, 1))]
+    assert np.ptp(np.stack(every), axis=0).max() > 1e-3, "the network alone is not symmetric"
+    for axes in ((), (0,), (0, 1)):
+        np.testing.assert_allclose(answer(mirrored, *axes), np.mean(every, axis=0), atol=1e-3)
+    work = [Predictor(bundle).estimate((40, 24, 1)).operations for bundle in (planar, mirrored)]
+    assert work[1] == 4 * work[0]
+    several = np.repeat(data, 2, axis=3)
+    assert np.array_equal(
+        Predictor(mirrored).predict(prepared(several)), Predictor(planar).predict(prepared(several))
+    )
 
 
 def test_progress_may_cancel(volumetric: Bundle) -> None:

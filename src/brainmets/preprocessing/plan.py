@@ -72,6 +72,11 @@ class Plan(BaseModel):
     margin_mm: float = Field(default=4.0, ge=0, description="kept around the head when cropping")
     highest: float = Field(default=4.0, gt=1, description="clipping, in multiples of brain")
     clahe: ClaheSettings | None = ClaheSettings()
+    mirrored: bool = Field(
+        default=False,
+        description="2-D: a single slice is answered in its four mirrorings, and their average "
+        "taken",
+    )
 
     @property
     def channels(self) -> int:
