@@ -17,7 +17,7 @@ from brainmets.domain import RESEARCH_USE_ONLY, Volume
 from brainmets.io import read_volume, write_volume
 from brainmets.preprocessing.intensity import find_foreground
 from tests.e2e.conftest import BRIGHTEST
-from tests.e2e.test_page import shoot
+from tests.e2e.test_page import drawn, shoot
 from tests.followed_heads import MOTION, Ball, brighter, later_grid, moved
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def test_one_cursor_in_all_scans(page: Page, address: str, followed: str) -> Non
     assert row.get_attribute("aria-current") == "true"
     at = np.array([float(v) for v in (found.get_attribute("data-mm") or "").split(",")])
     assert np.abs(at - ball.centre_mm).max() <= 2.0
-    page.wait_for_timeout(300)
+    drawn(page)
     first, second = (found.locator("figure.pane canvas").nth(n) for n in (0, 1))
     assert first.get_attribute("data-cross") == second.get_attribute("data-cross")
     for canvas in (first, second):  # both show the lesion's outline in its own colour
@@ -194,7 +194,7 @@ def test_one_cursor_in_all_scans(page: Page, address: str, followed: str) -> Non
     shoot(page, "followup-close-up")
     before = found.get_attribute("data-at")
     second.click(position={"x": 90, "y": 120})
-    page.wait_for_timeout(300)
+    drawn(page)
     assert found.get_attribute("data-at") != before
     assert first.get_attribute("data-cross") == second.get_attribute("data-cross")
     before = [int(v) for v in (found.get_attribute("data-at") or "").split(",")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.test_page import bench, shoot, upload
+from tests.e2e.test_page import bench, drawn, shoot, upload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,8 @@ def test_a_narrow_window_shows_everything_without_scrolling_sideways(
     assert page.evaluate(OVERFLOW) <= 0
     upload(page, address, nifti)
     found = bench(page)
-    page.wait_for_timeout(500)
+    page.wait_for_function(f"{OVERFLOW} <= 0")
+    drawn(page)
     shoot(page, f"narrow-{width}-result")
     assert page.evaluate(OVERFLOW) <= 0
     box = found.locator(".panes").bounding_box()

@@ -44,6 +44,12 @@ def shoot(page: Page, name: str) -> None:
         page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
 
 
+def drawn(page: Page) -> None:
+    """Wait until what was asked to be drawn has been: panes draw in the browser's next frame."""
+    frame = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    page.evaluate(frame)
+
+
 def place_mm(found: Locator) -> np.ndarray:
     return np.array([float(v) for v in (found.get_attribute("data-mm") or "").split(",")])
 
@@ -240,7 +246,7 @@ def test_a_click_on_a_lesion_selects_its_row(page: Page, address: str, nifti: Pa
     rows = found.locator("tbody tr")
     canvas = found.locator("figure.main canvas")
     rows.nth(0).click()
-    page.wait_for_timeout(500)
+    drawn(page)
     there = [int(v) for v in (found.get_attribute("data-at") or "").split(",")]
     place = [float(v) for v in (canvas.get_attribute("data-cross") or "").split(",")]
     rows.nth(1).click()
@@ -262,11 +268,12 @@ def test_what_is_seen_is_said_and_every_key_is_listed(
     readout, main = found.locator(".readout"), found.locator("figure.main canvas")
     expect(readout).to_contain_text("Radiological: patient's right is left")
     found.locator("tbody tr").first.click()
-    page.wait_for_timeout(300)
+    drawn(page)
     right = float((main.get_attribute("data-cross") or "").split(",")[0])
     main.focus()
     page.keyboard.press("n")
     expect(readout).to_contain_text("Neurological: patient's left is left")
+    drawn(page)
     mirrored = float((main.get_attribute("data-cross") or "").split(",")[0])
     box = main.bounding_box()
     assert box is not None
@@ -327,7 +334,7 @@ def test_both_schemes_draw(page: Page, address: str, nifti: Path, scheme: str) -
     shoot(page, f"start-{scheme}")
     upload(page, address, nifti)
     found = bench(page)
-    page.wait_for_timeout(300)
+    drawn(page)
     lit = found.locator("figure.main canvas").evaluate(
         "c => c.getContext('2d').getImageData(0, 0, c.width, c.height)"
         ".data.some(v => v > 0 && v < 255)"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from brainmets.api.client import Client
 from brainmets.domain.errors import BrainmetsError
+from tests.patience import all_below, comes_true
 from tests.trials.service import Service, head, vary
 
 if TYPE_CHECKING:
@@ -91,8 +92,9 @@ def try_kills(
         for service in services:
             service.stop()
             service.start()  # what kills left behind is swept at the start
-        time.sleep(2.0)
-        left_over = _left_over(state, set(ids.values()))
+        known = set(ids.values())
+        comes_true(lambda: not _left_over(state, known))  # the sweep takes its time
+        left_over = _left_over(state, known)
     del os.environ["BRAINMETS_TRIAL_DIARY"]
     return KillReport(
         seed=seed,
@@ -186,7 +188,7 @@ def _take_stock(client: Client, ids: dict[int, str]) -> Counter[str]:
 def _left_over(state: Path, ids: set[str]) -> tuple[str, ...]:
     jobs = {path.name for path in (state / "jobs").iterdir()} - ids
     staged = {path.name for path in (state / "staging").iterdir()}
-    drafts = {path.name for path in state.rglob("*draft*")}
+    drafts = {path.name for path in all_below(state) if "draft" in path.name}
     return tuple(sorted(jobs | staged | drafts))
 
 

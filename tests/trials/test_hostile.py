@@ -14,6 +14,7 @@ import pytest
 
 from brainmets.api.settings import SEGMENT
 from brainmets.domain.errors import InputError, all_errors
+from tests.patience import all_below
 from tests.trials.hostile import hostile_files
 from tests.trials.service import Service
 
@@ -80,7 +81,7 @@ class Trial:
 
 
 def outside(state: Path, folder: Path) -> set[Path]:
-    return {path for path in folder.rglob("*") if state not in path.parents and path != state}
+    return {path for path in all_below(folder) if state not in path.parents and path != state}
 
 
 @pytest.mark.parametrize(

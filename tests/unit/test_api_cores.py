@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainmets.api.worker import Worker
 from brainmets.inference.machine import THREADS_VARIABLE, count_processors
+from tests.patience import comes_true
 
 if TYPE_CHECKING:
     import pytest
@@ -29,10 +30,8 @@ def test_a_worker_is_told_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = Worker(0, threads=1)
     try:
         wanted = f"{THREADS_VARIABLE}=1".encode()
-        end = time.monotonic() + 20.0  # until it runs, a child shows its parent's environment
-        while wanted not in _environments_of_children() and time.monotonic() < end:
-            time.sleep(0.05)
-        assert wanted in _environments_of_children()
+        # until it runs, a child shows its parent's environment
+        assert comes_true(lambda: wanted in _environments_of_children())
     finally:
         worker.close()
 
@@ -41,7 +40,8 @@ def _environments_of_children() -> set[bytes]:
     found: set[bytes] = set()
     for process in Path("/proc").iterdir():
         if process.name.isdigit() and _parent(process) == os.getpid():
-            found |= set((process / "environ").read_bytes().split(b"\0"))
+            with suppress(OSError):  # it has just ended
+                found |= set((process / "environ").read_bytes().split(b"\0"))
     return found
 
 

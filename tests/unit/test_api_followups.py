@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-import time
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -225,6 +224,5 @@ def test_it_outlives_the_jobs_it_was_made_of_and_can_be_deleted(
             client.delete(job)
         assert b"growing" in client.file(followed, "tracked.csv")
         client.delete(followed)
-    time.sleep(0.1)
     path = f"/v1/followups/{followed}/scans/1/view/image.u16"
     assert service.get(path, headers=named("one")).status_code == 404

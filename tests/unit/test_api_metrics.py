@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING
 
 from brainmets.api.store import JobStore
 from brainmets.domain.errors import StoreUnavailable
-from tests.unit.test_api_jobs import nifti, open_service, service, submit, wait
+from tests.patience import comes_true
+from tests.unit.test_api_jobs import PATIENCE_S, nifti, open_service, service, submit, wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,10 +113,9 @@ def test_old_jobs_go_with_all_their_files(
     monkeypatch.setattr("brainmets.api.supervisor.SWEEP_EVERY_S", 0.5)
     state = tmp_path_factory.mktemp("kept")
     client = open_service(state_dir=state, retention_hours=1 / 3600, lease_s=2)
-    job = wait(client, submit(client, nifti)["id"], "done", "failed")
-    deadline = time.monotonic() + 60
-    while any((state / "jobs").iterdir()):
-        assert time.monotonic() < deadline, "its files are still there"
-        time.sleep(0.1)
-    assert client.get(f"/v1/jobs/{job['id']}").json()["code"] == "E_JOB_UNKNOWN"
+    path = f"/v1/jobs/{submit(client, nifti)['id']}"
+    assert comes_true(lambda: client.get(path).status_code == 404, within_s=PATIENCE_S)
+    assert client.get(path).json()["code"] == "E_JOB_UNKNOWN"
     assert client.get("/v1/jobs").json()["jobs"] == []
+    assert comes_true(lambda: not any((state / "jobs").iterdir())), "its files are still there"
+    assert samples(client)['brainmets_jobs_ended_total{ending="done",code=""}'] == 1
