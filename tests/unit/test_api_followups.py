@@ -162,6 +162,31 @@ def test_the_same_again_is_the_same_job(
         client.delete(other.id)
 
 
+def test_followed_again_it_takes_up_what_a_reader_has_said_since(
+    service: httpx.Client, jobs: tuple[str, str], followed: str
+) -> None:
+    def again(body: dict) -> httpx.Response:
+        return service.post(f"/v1/jobs/{followed}/again", json=body, headers=named("one"))
+
+    refused = again({"threshold": 0.3})
+    assert (refused.status_code, refused.json()["code"]) == (422, "E_REQUEST"), refused.text
+    assert again({}).json()["id"] == followed  # nothing has changed
+    path = f"/v1/jobs/{jobs[1]}"
+    last = service.get(path, headers=named("one")).json()["result"]["lesions"][-1]["id"]
+    said = service.put(f"{path}/review", json={"rejected": [last]}, headers=named("one"))
+    assert said.status_code == 200, said.text
+    answer = again({})
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["id"] != followed
+    with client_of(service) as client:
+        done = client.wait(answer.json()["id"], timeout_s=PATIENCE_S)
+        assert done.result is not None, done.problem
+        found = done.result.followup
+        assert found is not None
+        assert [scan.reviewed for scan in found.scans] == [False, True]
+        client.delete(done.id)
+
+
 def test_other_people_s_jobs_do_not_exist(
     service: httpx.Client, jobs: tuple[str, str], followed: str
 ) -> None:
@@ -223,6 +248,8 @@ def test_it_outlives_the_jobs_it_was_made_of_and_can_be_deleted(
         for job in jobs:
             client.delete(job)
         assert b"growing" in client.file(followed, "tracked.csv")
+        again = service.post(f"/v1/jobs/{followed}/again", json={}, headers=named("one"))
+        assert (again.status_code, again.json()["code"]) == (404, "E_JOB_UNKNOWN")
         client.delete(followed)
     path = f"/v1/followups/{followed}/scans/1/view/image.u16"
     assert service.get(path, headers=named("one")).status_code == 404

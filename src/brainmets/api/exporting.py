@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast, get_args
 
 from brainmets.api.child import explained, limit_memory
 from brainmets.api.problems import problem_of
+from brainmets.api.reviews import latest_review
 from brainmets.api.schemas import ExportName, JobOptions
 from brainmets.api.segmenting import input_path
 from brainmets.api.staging import remove, sync
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["EXPORTS", "export_job", "version_of"]
 
 EXPORTS = "exports"
-REVIEW = "review/review.json"
 
 FORMATS: dict[ExportName, ExportFormat] = {
     "mask.nii.gz": "nifti",
@@ -40,11 +40,8 @@ FORMATS: dict[ExportName, ExportFormat] = {
 
 def version_of(job_dir: Path) -> str:
     """Name what an export shows: the lesions found, or one saved review of them."""
-    try:
-        stamp = (job_dir / REVIEW).stat()
-    except FileNotFoundError:
-        return "found"
-    return f"reviewed-{stamp.st_ino}-{stamp.st_mtime_ns}"
+    review = latest_review(job_dir)
+    return "found" if review is None else review.name
 
 
 def export_job(job_dir: Path, name: ExportName, options: JobOptions) -> Path:
@@ -74,8 +71,7 @@ def export_job(job_dir: Path, name: ExportName, options: JobOptions) -> Path:
 def _write(job_dir: Path, name: ExportName, draft: Path, options: JobOptions) -> Path:
     """Write the file somewhere under `draft`."""
     out, source = job_dir / "out", input_path(job_dir / "input")
-    review = job_dir / "review"
-    reviewed = review if review.is_dir() else None
+    reviewed = latest_review(job_dir)
     series = _series(source, options)
     if name == "report.pdf":
         from brainmets.workflows.report import ReportOptions, write_report

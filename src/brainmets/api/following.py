@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainmets.api.display import save_view
-from brainmets.api.following_schemas import FollowedScanView, FollowupOptions, FollowupView
+from brainmets.api.following_schemas import (
+    FollowedScanView,
+    FollowupOptions,
+    FollowupRequest,
+    FollowupView,
+)
+from brainmets.api.reviews import latest_review
 from brainmets.api.schemas import JobOptions, JobResult, ProvenanceView, ViewMeta
 from brainmets.api.staging import stage, sync
 from brainmets.domain import Case, Prediction, Report, Source, Volume
@@ -22,19 +28,15 @@ from brainmets.workflows.followup_days import order_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from brainmets.api.following_schemas import FollowupRequest
     from brainmets.api.intake import Intake
     from brainmets.api.staging import Staging
     from brainmets.api.store import StoredJob
     from brainmets.domain import Progress, Provenance
     from brainmets.reporting.followup_story import AlignedScan, Story
 
-__all__ = ["queue_followup", "run_followup"]
+__all__ = ["follow_again", "queue_followup", "run_followup"]
 
-PARTS = ("input", "out", "review")
-"""Folders of a finished job that a follow-up needs; hard links keep them if the job is deleted."""
-
-SCANS = "scans"
+SCANS, REVIEWED = "scans", "review"
 READING, ALIGNING = 0.2, 0.6
 """Shares of the whole work."""
 
@@ -78,16 +80,34 @@ def queue_followup(request: FollowupRequest, intake: Intake) -> StoredJob:
         return intake.queue(staging, JobOptions(followup=options), label=label)
 
 
+def follow_again(options: FollowupOptions, intake: Intake) -> StoredJob:
+    """Queue a follow-up of the same jobs as they stand now, reviews saved since included.
+
+    Raises:
+        As `queue_followup`; UnknownJob also where one of them was deleted.
+    """
+    request = FollowupRequest(
+        jobs=options.jobs,
+        dates=tuple(str(day) for day in options.days),
+        measurable_mm=options.measurable_mm,
+        same_patient=options.same_patient,
+    )
+    return queue_followup(request, intake)
+
+
 def _adopt(staging: Staging, job_dir: Path, number: int) -> None:
-    """Link what a job was given and has found, and note what makes it what it is."""
-    for part in PARTS:
-        if (job_dir / part).is_dir():
-            shutil.copytree(
-                job_dir / part, staging.root / SCANS / str(number) / part, copy_function=os.link
-            )
+    """Link what a job was given and has found, and note what makes it what it is.
+
+    The links keep the files if the job is deleted.
+    """
+    parts = {"input": job_dir / "input", "out": job_dir / "out"}
+    if (review := latest_review(job_dir)) is not None:
+        parts[REVIEWED] = review
+    for name, folder in parts.items():
+        shutil.copytree(folder, staging.root / SCANS / str(number) / name, copy_function=os.link)
     digest = hashlib.sha256()
-    for part in PARTS[1:]:
-        for path in sorted((job_dir / part).glob("*")):
+    for folder in list(parts.values())[1:]:
+        for path in sorted(folder.glob("*")):
             if path.is_file():
                 digest.update(f"{path.name}\0".encode())
                 digest.update(path.read_bytes())
@@ -116,7 +136,7 @@ def run_followup(job_dir: Path, options: FollowupOptions, progress: Progress) ->
         )
     progress("read", 0.0)
     scans = [
-        scan_of_result(folder / "out", [_input(folder)], review=folder / "review")
+        scan_of_result(folder / "out", [_input(folder)], review=folder / REVIEWED)
         for folder in (job_dir / SCANS / str(n) for n in range(1, len(options.jobs) + 1))
     ]
     given = tuple(str(day) for day in options.days)

@@ -12,6 +12,7 @@ import numpy as np
 
 from brainmets.api.exporting import EXPORTS
 from brainmets.api.rethreshold import lesions_at, operating_point
+from brainmets.api.reviews import REVIEW, keep_review
 from brainmets.api.schemas import LEFT_OUT, ReviewView
 from brainmets.api.staging import remove
 from brainmets.domain import RESEARCH_USE_ONLY, Lesion, Mask, Provenance
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
 
     from brainmets.api.schemas import JobResult, ReviewRequest
 
-__all__ = ["REVIEW", "save_review"]
-
-REVIEW = "review.json"
-"""The verdict itself, among the files it made."""
+__all__ = ["save_review"]
 
 
 def save_review(job_dir: Path, result: JobResult, request: ReviewRequest) -> ReviewView:
@@ -59,18 +57,16 @@ def save_review(job_dir: Path, result: JobResult, request: ReviewRequest) -> Rev
         operating_point=point.model_dump(),
     )
     kept = np.where(np.isin(mask.data, review.rejected), 0, mask.data).astype(mask.data.dtype)
-    draft = job_dir / f"review.draft-{secrets.token_hex(4)}"
+    draft = job_dir / f"draft-review-{secrets.token_hex(4)}"
     draft.mkdir()
     try:
         _write_masks(Mask(data=kept, geometry=mask.geometry), result, review, draft)
         (draft / "lesions-reviewed.csv").write_text(_table(lesions, review), "utf-8")
         (draft / REVIEW).write_text(review.model_dump_json(indent=1))
-        remove(job_dir / "review")
-        draft.rename(job_dir / "review")
-        remove(job_dir / EXPORTS)  # they show what stood before
-    except BaseException:
+        keep_review(draft, job_dir)
+    finally:
         remove(draft)
-        raise
+    remove(job_dir / EXPORTS)  # they show what stood before
     return review
 
 

@@ -10,6 +10,7 @@ from fastapi.concurrency import contextmanager_in_threadpool
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from brainmets.api.following import follow_again
 from brainmets.api.forms import JOB_FORM, receive_form
 from brainmets.api.intake import check_model, options_of
 from brainmets.api.routes.answers import OF_BODIES, events_answer, json_answer, refusals
@@ -217,6 +218,7 @@ def choose_series(
         *OF_BODIES,
         errors.UnknownJob,
         errors.UnknownModel,
+        errors.JobNotFinished,
         errors.QueueFull,
         errors.DiskFull,
     ),
@@ -224,7 +226,18 @@ def choose_series(
 def submit_again(
     job: OwnJob, request: AgainRequest, settings: ServiceSettings, intake: TakeIn
 ) -> JobView:
-    """Queue the images of an earlier job with another model or threshold."""
+    """Queue the images of an earlier job with another model or threshold.
+
+    A follow-up has neither: its jobs are followed again as they stand now, reviews included.
+    """
+    if job.options.followup is not None:
+        if request != AgainRequest():
+            raise BadRequest(
+                "a model or threshold for a follow-up, which segments nothing itself",
+                expected="an empty request: `{}`",
+                remedy="submit the scans themselves again with it, then follow those jobs",
+            )
+        return with_files(follow_again(job.options.followup, intake), settings)
     check_model(request.model)
     room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)
     options = job.options.model_copy(update=request.model_dump())

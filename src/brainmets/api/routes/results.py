@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from brainmets.api.exports import Exports
+from brainmets.api.reviews import REVIEW, latest_review
 from brainmets.api.routes.answers import OF_BODIES, bytes_answer, json_answer, refusals
 from brainmets.api.routes.dependencies import OwnJob, ServiceSettings  # noqa: TC001 - FastAPI reads it
 from brainmets.api.routes.examples import FOUND_AGAIN, REVIEWED
@@ -195,13 +196,13 @@ def _refuse_unfinished(job: StoredJob) -> JobResult:
 
 
 def _files(job_dir: Path) -> list[Path]:
-    folders = [folder for folder in (job_dir / "out", job_dir / "review") if folder.is_dir()]
+    folders = [folder for folder in (job_dir / "out", latest_review(job_dir)) if folder is not None]
     return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
 
 
 def _review(job_dir: Path) -> ReviewView | None:
-    path = job_dir / "review" / "review.json"
-    return ReviewView.model_validate_json(path.read_text()) if path.exists() else None
+    folder = latest_review(job_dir)
+    return None if folder is None else ReviewView.model_validate_json((folder / REVIEW).read_text())
 
 
 def _media_type(name: str) -> str:
