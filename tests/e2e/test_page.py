@@ -131,16 +131,37 @@ def test_a_result_is_taken_away_in_every_format(page: Page, address: str, dicom:
     shoot(page, "taken")
 
 
-def test_a_format_that_cannot_be_made_is_explained(
-    page: Page, address: str, nifti: Path, refused: list[str]
+def test_only_what_can_be_had_is_offered_and_the_rest_explained(
+    page: Page, address: str, nifti: Path
 ) -> None:
     upload(page, address, nifti)
     found = bench(page)
+    for label in BEGINS:
+        expect(found.get_by_role("button", name=label)).to_be_enabled()
+    for label in DICOM_BEGINS:
+        expect(found.get_by_role("button", name=label)).to_have_count(0)
+    said = found.locator(".missing-formats p")
+    expect(said).to_have_count(1)
+    expect(said).to_contain_text("DICOM-SEG, RTSTRUCT (a job without DICOM images)")
+    expect(said).to_contain_text("upload that series instead")
+    shoot(page, "offered")
+
+
+def test_a_format_that_turns_out_impossible_is_explained(
+    page: Page, address: str, dicom: Path, refused: list[str]
+) -> None:
+    upload(page, address, dicom)
+    found = bench(page)
+    for number in range(1, len(LESIONS) + 1):
+        found.get_by_label(f"Keep lesion {number}").click()
+        expect(found.get_by_label(f"Keep lesion {number}")).not_to_be_checked()
+    found.get_by_role("button", name="Save", exact=True).click()
+    expect(found.locator(".verdicts")).to_contain_text("Saved")
     refused.append("exports/seg.dcm")
     found.get_by_role("button", name="DICOM-SEG").click()
     alert = found.get_by_role("alert")
-    expect(alert).to_contain_text("E_OPTION")
-    expect(alert).to_contain_text("What to do: upload that series instead")
+    expect(alert).to_contain_text("E_NO_LESION")
+    expect(alert).to_contain_text("What to do: take the mask as NIfTI")
     shoot(page, "refused")
     with page.expect_download() as waiting:  # the others go on
         found.get_by_role("button", name="Table · CSV").click()
@@ -175,6 +196,8 @@ def test_a_slice_shows_image_and_overlay_side_by_side(page: Page, address: str, 
     found = bench(page)
     assert found.locator("figure").count() == 2
     assert found.locator("tbody tr").count() >= 1
+    said = found.locator(".missing-formats p")
+    expect(said).to_contain_text("Mask · NIfTI, DICOM-SEG, RTSTRUCT (slice images")
     assert "px" in (found.locator("thead").text_content() or "")
     shoot(page, "slice")
 

@@ -156,6 +156,21 @@ def test_what_needs_dicom_images_says_what_to_do(service: httpx.Client, nifti: s
             client.export(nifti, "seg.dcm")
 
 
+def test_what_is_offered_is_what_can_be_had(
+    service: httpx.Client, dicom: str, nifti: str, slice_: str
+) -> None:
+    missing = {dicom: set(), nifti: {"seg.dcm", "rtstruct.dcm"}}
+    missing[slice_] = {"mask.nii.gz", *missing[nifti]}
+    for job, expected in missing.items():
+        exports = service.get(f"/v1/jobs/{job}").json()["exports"]
+        assert len(exports) == 6
+        problems = {one["name"]: one["problem"] for one in exports if one["problem"]}
+        assert set(problems) == expected
+        for name, problem in problems.items():
+            refused = service.get(f"/v1/jobs/{job}/exports/{name}").json()
+            assert refused["code"] == problem["code"]
+
+
 def test_slices_leave_as_table_document_and_report(service: httpx.Client, slice_: str) -> None:
     for name in ("lesions.csv", "report.json", "report.pdf"):
         export(service, slice_, name)

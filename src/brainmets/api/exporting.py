@@ -24,7 +24,7 @@ from brainmets.domain.errors import OptionError
 if TYPE_CHECKING:
     from brainmets.workflows.export import ExportFormat
 
-__all__ = ["EXPORTS", "export_job", "version_of"]
+__all__ = ["EXPORTS", "OF_DICOM", "export_job", "no_dicom", "version_of"]
 
 EXPORTS = "exports"
 
@@ -36,6 +36,9 @@ FORMATS: dict[ExportName, ExportFormat] = {
     "report.json": "json",
 }
 """The workflow's name for each; report.pdf is a workflow of its own."""
+
+OF_DICOM: frozenset[ExportName] = frozenset({"seg.dcm", "rtstruct.dcm"})
+"""Formats that refer to the DICOM images they are about."""
 
 
 def version_of(job_dir: Path) -> str:
@@ -82,7 +85,7 @@ def _write(job_dir: Path, name: ExportName, draft: Path, options: JobOptions) ->
     from brainmets.workflows.export import ExportOptions, export
 
     kind = FORMATS[name]
-    if name in {"seg.dcm", "rtstruct.dcm"}:
+    if name in OF_DICOM:
         _need_dicom(source)
     chosen = ExportOptions(formats=(kind,), source=source, series=series, review=reviewed)
     return export(out, draft / "made", chosen).files[kind]
@@ -99,12 +102,17 @@ def _need_dicom(source: Path) -> None:
     from brainmets.io.dicom_source import holds_dicom
 
     if not holds_dicom(source):
-        raise OptionError(
-            "a job without DICOM images",
-            expected="the DICOM series that the object is to refer to",
-            remedy="upload that series instead; or, with its files at hand, run `brainmets export`"
-            " on the downloaded result with --source",
-        )
+        raise no_dicom()
+
+
+def no_dicom() -> OptionError:
+    """Say that a DICOM object needs the DICOM images it is about."""
+    return OptionError(
+        "a job without DICOM images",
+        expected="the DICOM series that the object is to refer to",
+        remedy="upload that series instead; or, with its files at hand, run `brainmets export`"
+        " on the downloaded result with --source",
+    )
 
 
 def main() -> None:

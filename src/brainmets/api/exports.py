@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from brainmets.api.exporting import EXPORTS, version_of
-from brainmets.api.problems import error_of
+from brainmets.api.exporting import EXPORTS, OF_DICOM, no_dicom, version_of
+from brainmets.api.problems import error_of, problem_of
 from brainmets.api.processes import run_module
-from brainmets.api.schemas import Problem
-from brainmets.domain.errors import OutOfMemory, UnknownJob
+from brainmets.api.schemas import ExportName, ExportView, Problem
+from brainmets.domain.errors import NothingToExport, OptionError, OutOfMemory, UnknownJob
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from brainmets.api.schemas import ExportName, JobOptions
+    from brainmets.api.schemas import JobOptions, JobResult
+    from brainmets.domain.errors import BrainmetsError
 
-__all__ = ["Exports"]
+__all__ = ["Exports", "offered"]
 
 EXPORT_WITHIN_S = 180.0
 AT_ONCE = 2
@@ -73,6 +74,36 @@ class Exports:
             )
         if printed:
             raise error_of(Problem.model_validate_json(printed))
+
+
+def offered(result: JobResult, *, reviewed: bool) -> tuple[ExportView, ...]:
+    """List every format, with the reason where a glance tells that it cannot be made."""
+    return tuple(_offer(name, _hindrance(name, result, reviewed=reviewed)) for name in _NAMES)
+
+
+def _offer(name: ExportName, hindrance: BrainmetsError | None) -> ExportView:
+    return ExportView(name=name, problem=None if hindrance is None else problem_of(hindrance))
+
+
+def _hindrance(name: ExportName, result: JobResult, *, reviewed: bool) -> BrainmetsError | None:
+    if result.kind == "slices" and (name in OF_DICOM or name == "mask.nii.gz"):
+        return OptionError(
+            "slice images, which do not say where they lie in the patient",
+            expected="a scan that does",
+            remedy="take the PNG masks, the table or the PDF report",
+        )
+    if name in OF_DICOM and result.format not in {"dicom", None}:
+        return no_dicom()
+    if name in OF_DICOM and not reviewed and not result.lesions:
+        return NothingToExport(
+            "no lesion in the result",
+            expected="at least one, as a DICOM object without any is not valid",
+            remedy="take the mask as NIfTI, the table or the PDF report",
+        )
+    return None
+
+
+_NAMES: tuple[ExportName, ...] = get_args(ExportName)
 
 
 def _place(job_dir: Path, name: ExportName) -> Path:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from brainmets.api.following_schemas import FollowupOptions, FollowupView  # noqa: TC001 - pydantic
-from brainmets.domain import RESEARCH_USE_ONLY, Lesion, Sequence
+from brainmets.domain import RESEARCH_USE_ONLY, InputFormat, Lesion, Sequence
 
 __all__ = [
     "FINISHED",
@@ -15,6 +15,7 @@ __all__ = [
     "AgainRequest",
     "CostView",
     "ExportName",
+    "ExportView",
     "FileView",
     "JobEvent",
     "JobFilter",
@@ -145,6 +146,7 @@ class JobResult(_Schema):
     """What a finished job found."""
 
     kind: Literal["volume", "slices"]
+    format: InputFormat | None = Field(default=None, description="Of the upload; none: unknown.")
     lesions: tuple[Lesion, ...]
     warnings: tuple[str, ...] = ()
     provenance: ProvenanceView
@@ -219,6 +221,13 @@ ExportName = Literal[
 """What a result can be taken away as."""
 
 
+class ExportView(_Schema):
+    """One format, and whether this result can be had in it."""
+
+    name: ExportName
+    problem: Problem | None = Field(default=None, description="Why not.")
+
+
 class FileView(_Schema):
     """A result file that can be downloaded."""
 
@@ -249,6 +258,9 @@ class JobView(_Schema):
     result: JobResult | None = None
     review: ReviewView | None = None
     files: tuple[FileView, ...] = ()
+    exports: tuple[ExportView, ...] = Field(
+        default=(), description="What `/exports/{name}` makes of a finished job, and what not."
+    )
     notice: str = RESEARCH_USE_ONLY
 
 

@@ -89,6 +89,7 @@ def run_job(
     settings = {k: v for k, v in provenance.settings.items() if _finite(v)}
     return JobResult(
         kind=report.case.kind,
+        format=report.case.source.format,
         lesions=report.prediction.lesions,
         warnings=report.warnings,
         provenance=ProvenanceView(

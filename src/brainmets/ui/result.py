@@ -107,6 +107,7 @@ def workbench_data(job: JobView, result: JobResult, other: JobView | None = None
         "point": result.operating_point,
         "midline_x_mm": float(result.provenance.settings.get("midline_x_mm", 0.0)),
         "files": [file.name for file in job.files],
+        "exports": [export.model_dump(mode="json") for export in job.exports],
     }
 
 

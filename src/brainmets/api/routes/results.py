@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
-from brainmets.api.exports import Exports
+from brainmets.api.exports import Exports, offered
 from brainmets.api.reviews import REVIEW, latest_review
 from brainmets.api.routes.answers import OF_BODIES, bytes_answer, json_answer, refusals
 from brainmets.api.routes.dependencies import OwnJob, ServiceSettings  # noqa: TC001 - FastAPI reads it
@@ -57,12 +57,17 @@ SHA-256 behind every number here.
 
 def with_files(job: StoredJob, settings: Settings) -> JobView:
     """Return a job as its owner sees it, its result files listed."""
-    files = tuple(
-        FileView(name=path.name, size=path.stat().st_size, media_type=_media_type(path.name))
-        for path in (_files(settings.jobs_dir / job.id) if job.state == "done" else ())
-    )
-    review = _review(settings.jobs_dir / job.id) if job.state == "done" else None
-    return JobView.model_validate(job.model_dump() | {"files": files, "review": review})
+    shown = job.model_dump()
+    if job.state == "done" and job.result is not None:
+        folder = settings.jobs_dir / job.id
+        shown["files"] = tuple(
+            FileView(name=path.name, size=path.stat().st_size, media_type=_media_type(path.name))
+            for path in _files(folder)
+        )
+        review = shown["review"] = _review(folder)
+        if job.options.followup is None:
+            shown["exports"] = offered(job.result, reviewed=review is not None)
+    return JobView.model_validate(shown)
 
 
 @router.get(

@@ -121,7 +121,8 @@ class Bench {
       side.append(this.verdicts.root, this.sensitivity.root);
     }
     side.append(this.looks.root);
-    layout.append(stage, side, new Takeaway(this).root);
+    this.takeaway = new Takeaway(this);
+    layout.append(stage, side, this.takeaway.root);
     this.root.replaceChildren(layout, this.keys.help);
     this.panes.forEach((pane) => this.resizing.observe(pane.root));
     this.promote("axial", false);
@@ -204,6 +205,8 @@ class Bench {
     try {
       const job = await this.service.ask(`${this.job}/review`, { method: "PUT", json: { readings, ...operating_point } });
       this.data.files = job.files.map(({ name }) => name);
+      this.data.exports = job.exports;
+      this.takeaway.fill();
       this.spoken = false;
       this.savedPeak = operating_point.peak;
       this.draft.forget();

@@ -104,8 +104,9 @@ class LesionTable {
     keep.setAttribute("aria-label", `Keep lesion ${id}`);
     keep.addEventListener("click", (event) => event.stopPropagation());
     keep.addEventListener("change", () => {
+      const reading = keep.checked ? null : "not_a_lesion"; // selecting draws the box as it was
       bench.select(id);
-      bench.readings.set(id, keep.checked ? null : "not_a_lesion");
+      bench.readings.set(id, reading);
     });
     const cell = element("td");
     cell.append(keep);

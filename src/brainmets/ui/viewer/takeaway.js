@@ -8,7 +8,6 @@ const FORMATS = [
   ["lesions.csv", "Table · CSV", "A row for each lesion"],
   ["report.json", "Report · JSON", "Every number with its provenance"],
 ];
-const OF_VOLUMES = ["mask.nii.gz", "seg.dcm", "rtstruct.dcm"];
 const PICTURES = ["mask-reviewed.png", "mask.png"]; // of a single slice, the reader's own first
 const REVOKE_MS = 60_000; // long enough for the browser to have taken it
 
@@ -17,13 +16,25 @@ class Takeaway {
     this.bench = bench;
     this.root = element("section", "take");
     this.row = element("div", "formats");
+    this.missing = element("div", "missing-formats");
     this.message = element("div");
     this.message.setAttribute("role", "status");
-    this.root.append(element("h3", "", "Take away"), this.row, this.message);
+    this.root.append(element("h3", "", "Take away"), this.row, this.missing, this.message);
+    this.fill();
+  }
+
+  // What can be had as buttons, what cannot with the reason; a saved review may change both.
+  fill() {
+    const { bench } = this;
+    const missing = new Map(); // labels by reason
+    this.row.replaceChildren();
     for (const [name, label, title] of FORMATS) {
-      if (bench.slices && OF_VOLUMES.includes(name)) continue;
-      this.#offer(label, title, name, () => `exports/${name}`);
+      const problem = bench.data.exports.find((one) => one.name === name)?.problem;
+      if (!problem) this.#offer(label, title, name, () => `exports/${name}`);
+      else missing.set(problem.found, { problem, labels: [...(missing.get(problem.found)?.labels ?? []), label] });
     }
+    this.missing.replaceChildren(...[...missing.values()].map(({ problem, labels }) =>
+      element("p", "hint", `Not to be had: ${labels.join(", ")} (${problem.found}). Instead: ${problem.remedy}.`)));
     if (bench.data.files.some((name) => PICTURES.includes(name))) {
       this.#offer("Mask · PNG", "White where a lesion is", "mask.png",
         () => `files/${PICTURES.find((name) => bench.data.files.includes(name))}`);
