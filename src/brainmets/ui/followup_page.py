@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,8 @@ from brainmets.api.schemas import FINISHED
 from brainmets.domain.errors import BrainmetsError
 from brainmets.ui.connection import browser_access, make_client
 from brainmets.ui.followup import board
+from brainmets.ui.frame import headline, offer_deletion, show_warnings
+from brainmets.ui.progress import POLL_S, still_at_work
 from brainmets.ui.texts import explain, explain_problem, plain, when
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["board_data", "show_followup", "show_followups"]
 
-POLL_S = 0.5
 ADDRESS = "job"
 
 STAGE_NAMES = {
@@ -57,7 +57,7 @@ def show_followups(client: Client) -> None:
 def show_followup(client: Client, job: JobView) -> None:
     """Show a follow-up in whatever state it is."""
     if job.state not in FINISHED:
-        st.html(_headline("Following", job.label))
+        st.html(headline("Following", job.label))
         _progress(job.id)
         if st.button("Cancel", key="cancel"):
             client.cancel(job.id)
@@ -66,7 +66,7 @@ def show_followup(client: Client, job: JobView) -> None:
     if job.state == "done" and job.result is not None and job.result.followup is not None:
         _result(client, job, job.result)
         return
-    st.html(_headline("No result", job.label))
+    st.html(headline("No result", job.label))
     if job.problem is not None:
         explain_problem(job.problem)
         if job.problem.code == "E_PATIENT" and job.options.followup is not None:
@@ -88,7 +88,7 @@ def board_data(job: JobView, result: JobResult) -> dict[str, Any]:
 
 def _choose(client: Client) -> None:
     st.html(
-        _headline("Follow-up", "The same patient's scans: which lesion grew, shrank, came, went?")
+        headline("Follow-up", "The same patient's scans: which lesion grew, shrank, came, went?")
     )
     jobs = {
         job.id: job for job in client.jobs() if job.state == "done" and not job.options.followup
@@ -156,14 +156,9 @@ def _despite_names(client: Client, job: JobView) -> None:
 @st.fragment(run_every=POLL_S)
 def _progress(job_id: str) -> None:
     """Tell how far it is until it stops, then draw the page anew."""
-    with make_client() as client:
-        try:
-            job = client.job(job_id)
-        except BrainmetsError as error:
-            explain(error)
-            return
-    if job.state in FINISHED:
-        st.rerun()
+    job = still_at_work(job_id)
+    if job is None:
+        return
     waiting = job.state == "queued"
     text = "Waiting for its turn" if waiting else STAGE_NAMES.get(job.stage, "Starting")
     st.progress(0.0 if waiting else min(1.0, job.done), text=text)
@@ -171,18 +166,13 @@ def _progress(job_id: str) -> None:
 
 def _result(client: Client, job: JobView, result: JobResult) -> None:
     head, another, delete = st.columns([9, 2, 2], vertical_alignment="center")
-    head.html(_headline(job.label, when(job.created)))
+    head.html(headline(job.label, when(job.created)))
     with another:
         _another()
     with delete.popover("Delete", width="stretch"):
-        st.markdown("Delete this follow-up? The results it was made of stay.")
-        if st.button("Delete for good", type="primary", key="delete"):
-            client.delete(job.id)
-            st.query_params.clear()
-            st.rerun()
-    if result.warnings:
-        notes = "".join(f"<li>{html.escape(warning)}</li>" for warning in result.warnings)
-        st.html(f'<ul class="warnings" role="note" aria-label="Warnings">{notes}</ul>')
+        question = "Delete this follow-up? The results it was made of stay."
+        offer_deletion(client, job.id, question)
+    show_warnings(result.warnings)
     board(board_data(job, result), key=f"board-{job.id}")
     _downloads(job)
     st.caption(
@@ -226,9 +216,3 @@ def _another() -> None:
     if st.button("New follow-up", key="another", width="stretch"):
         st.query_params.clear()
         st.rerun()
-
-
-def _headline(title: str, text: str) -> str:
-    return (
-        f'<div class="headline"><b>{html.escape(title)}</b><span>{html.escape(text)}</span></div>'
-    )

@@ -8,6 +8,7 @@ import streamlit as st
 
 from brainmets.api.sessions import COOKIE
 from brainmets.ui.connection import browser_access
+from brainmets.ui.frame import headline
 from brainmets.ui.ledger import ledger
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ __all__ = ["show_history"]
 def show_history(client: Client, examine: StreamlitPage) -> None:
     """List the caller's jobs, newest first; opening one leads to the page `examine`."""
     client.jobs(limit=1)  # no service, or no key for it: said before the list is drawn
-    st.html(
-        '<div class="headline"><b>Past results</b><span>Kept on this machine only.</span></div>'
-    )
+    st.html(headline("Past results", "Kept on this machine only."))
     signed_in = COOKIE in st.context.cookies
     opened = ledger(browser_access() | {"signed_in": signed_in}, key="ledger").opened
     if opened is not None:

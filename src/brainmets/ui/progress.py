@@ -15,7 +15,7 @@ from brainmets.ui.texts import STAGE_NAMES, explain, explain_problem
 if TYPE_CHECKING:
     from brainmets.api.schemas import JobView
 
-__all__ = ["overall", "show_other_progress", "show_progress"]
+__all__ = ["POLL_S", "overall", "show_other_progress", "show_progress", "still_at_work"]
 
 POLL_S = 0.5
 
@@ -28,17 +28,28 @@ def show_other_progress(other: JobView) -> None:
         explain_problem(other.problem)
 
 
-@st.fragment(run_every=POLL_S)
-def show_progress(job_id: str) -> None:
-    """Follow a job until it stops, then draw the page anew."""
+def still_at_work(job_id: str) -> JobView | None:
+    """Return a job that waits or runs; draw the page anew once it has stopped.
+
+    None, and said so, where the service does not tell.
+    """
     with make_client() as client:
         try:
             job = client.job(job_id)
         except BrainmetsError as error:
             explain(error)
-            return
+            return None
     if job.state in FINISHED or job.state == "needs_choice":
         st.rerun()
+    return job
+
+
+@st.fragment(run_every=POLL_S)
+def show_progress(job_id: str) -> None:
+    """Follow a job until it stops, then draw the page anew."""
+    job = still_at_work(job_id)
+    if job is None:
+        return
     if job.state == "queued":
         text, share = "Waiting for its turn", 0.0
     else:

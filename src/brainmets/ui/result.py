@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import streamlit as st
 
 from brainmets.domain.errors import BrainmetsError, UnknownJob
 from brainmets.ui.connection import browser_access
+from brainmets.ui.frame import headline, offer_deletion, show_warnings
 from brainmets.ui.progress import show_other_progress
 from brainmets.ui.texts import explain, plain, when
 from brainmets.ui.viewer import workbench
@@ -29,24 +29,16 @@ def show_result(client: Client, job: JobView, result: JobResult) -> None:
     with st.container(
         horizontal=True, vertical_alignment="center", gap="xsmall", key="result-head"
     ):
-        st.html(
-            f'<div class="headline"><b>{html.escape(job.label)}</b>'
-            f"<span>{html.escape(result.provenance.model)} · {when(job.created)}{took}</span></div>"
-        )
+        st.html(headline(job.label, f"{result.provenance.model} · {when(job.created)}{took}"))
         with st.popover("Compare models"):
             _choose_other(client, job, result, other)
         if st.button("Examine another", key="another"):
             st.query_params.clear()
             st.rerun()
         with st.popover("Delete"):
-            st.markdown("Delete the images and results of this job from this computer?")
-            if st.button("Delete for good", type="primary", key="delete"):
-                client.delete(job.id)
-                st.query_params.clear()
-                st.rerun()
-    if result.warnings:
-        notes = "".join(f"<li>{html.escape(warning)}</li>" for warning in result.warnings)
-        st.html(f'<ul class="warnings" role="note" aria-label="Warnings">{notes}</ul>')
+            question = "Delete the images and results of this job from this computer?"
+            offer_deletion(client, job.id, question)
+    show_warnings(result.warnings)
     if other is not None and other.state != "done":
         show_other_progress(other)
     workbench(workbench_data(job, result, other), key=f"bench-{job.id}")

@@ -10,6 +10,7 @@ import streamlit as st
 from brainmets.domain.errors import BrainmetsError
 from brainmets.inference.machine import free_memory
 from brainmets.ui.connection import browser_access
+from brainmets.ui.frame import headline
 from brainmets.ui.intake import intake
 from brainmets.ui.texts import explain, quality
 
@@ -35,10 +36,8 @@ def show_start(client: Client) -> None:
         st.session_state["demo"] = "shown"
         _go(client.submit_sample().id)
     models = client.models()
-    st.html(
-        '<div class="headline"><b>Find brain metastases</b>'
-        "<span>Give one examination; see, measure and take away its lesions.</span></div>"
-    )
+    told = "Give one examination; see, measure and take away its lesions."
+    st.html(headline("Find brain metastases", told))
     waiting = st.query_params.get("upload")
     said = intake(intake_data(models, waiting), key="intake")
     if said.started:

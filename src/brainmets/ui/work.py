@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from brainmets.ui.followup_page import show_followup
+from brainmets.ui.frame import headline
 from brainmets.ui.progress import show_progress
 from brainmets.ui.result import show_result
 from brainmets.ui.texts import explain_problem, plain
@@ -24,7 +25,7 @@ def show_job(client: Client, job_id: str) -> None:
     if job.options.followup is not None:
         show_followup(client, job)
     elif job.state in {"queued", "running"}:
-        st.html(f'<div class="headline"><b>Segmenting</b><span>{_escape(job.label)}</span></div>')
+        st.html(headline("Segmenting", job.label))
         show_progress(job_id)
         if st.button("Cancel", key="cancel"):
             client.cancel(job_id)
@@ -38,10 +39,8 @@ def show_job(client: Client, job_id: str) -> None:
 
 
 def _ask_for_series(client: Client, job: JobView) -> None:
-    st.html(
-        '<div class="headline"><b>Which series?</b><span>The upload holds '
-        f"{len(job.series)}. Metastases show best on T1 with contrast.</span></div>"
-    )
+    told = f"The upload holds {len(job.series)}. Metastases show best on T1 with contrast."
+    st.html(headline("Which series?", told))
     names = {series.uid: _series_name(series) for series in job.series}
     likely = next((n for n, series in enumerate(job.series) if series.guess == "t1c"), 0)
     chosen = st.radio(
@@ -69,7 +68,7 @@ def _series_name(series: SeriesView) -> str:
 
 
 def _show_end(job: JobView) -> None:
-    st.html(f'<div class="headline"><b>No result</b><span>{_escape(job.label)}</span></div>')
+    st.html(headline("No result", job.label))
     if job.problem is not None:
         explain_problem(job.problem)
     else:
@@ -81,9 +80,3 @@ def _other_image() -> None:
     if st.button("Examine another image", key="another"):
         st.query_params.clear()
         st.rerun()
-
-
-def _escape(text: str) -> str:
-    import html
-
-    return html.escape(text)
