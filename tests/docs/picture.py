@@ -27,7 +27,10 @@ SEGMENTED_WITHIN_S = 600
 
 ARGUMENTS = (
     "--no-sandbox",
-    "--disable-gpu",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -53,8 +56,9 @@ def take(target: Path = TARGET) -> None:
                 )
                 page = browser.new_page(viewport=SIZE)
                 page.goto(address)
-                page.get_by_text("All files (zip)").wait_for(timeout=SEGMENTED_WITHIN_S * 1000)
-                page.wait_for_timeout(15_000)  # the viewer loads its volume after the table
+                bench = page.locator(".bench[data-ready=yes]")
+                bench.wait_for(timeout=SEGMENTED_WITHIN_S * 1000)
+                page.wait_for_timeout(5_000)  # the head in space refines itself
                 page.screenshot(path=target)
                 browser.close()
         finally:
