@@ -118,7 +118,12 @@ def followed(address: str, visits: tuple[str, str]) -> str:
 
 @pytest.fixture
 def refused() -> list[str]:
-    """Streamlit looks for its server below the page's own path first, and logs that as an error."""
+    """Streamlit looks for its server below the page's own path first, and logs that as an error.
+
+    Opened directly, any page but the first cannot know how many parts of its address are the
+    server's. Only an index.html of our own with Streamlit's undocumented `BACKEND_BASE_URL`
+    would spare the question; behind a proxy's path it would be wrong.
+    """
     return ["/followup/_stcore/"]
 
 
