@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
-import torch
 from torch import nn
 
 from brainmets.models.blocks import AttentionGate, ConvBlock, Upsample, convolution, pooling
@@ -52,7 +51,7 @@ class AttentionUNet(nn.Module):
         x = skips.pop()
         for level in reversed(range(len(self.decoder))):
             gated = self.gates[level](skips[level], x)
-            x = self.decoder[level](torch.cat((gated, self.ups[level](x)), dim=1))
+            x = self.decoder[level](gated, self.ups[level](x))
             if level < len(self.heads) and (self.training or level == 0):
                 logits.append(self.heads[level](x))
         return tuple(reversed(logits)) if self.training else logits[-1]
@@ -66,7 +65,7 @@ class AttentionUNet(nn.Module):
             gate = cast("AttentionGate", self.gates[level])
             alpha = gate.attention(skips[level], x)
             maps.append(alpha)
-            x = self.decoder[level](torch.cat((skips[level] * alpha, self.ups[level](x)), dim=1))
+            x = self.decoder[level](skips[level] * alpha, self.ups[level](x))
         return tuple(reversed(maps))
 
     def _encode(self, x: Tensor) -> list[Tensor]:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from brainmets.models.joining import convolve_joined
+from brainmets.models.upsampling import convolve_up
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -54,9 +57,9 @@ class ConvBlock(nn.Module):
             nn.ReLU(inplace=True),
         )
 
-    def forward(self, x_BCS: Tensor) -> Tensor:  # noqa: N803 - shape suffix
-        """Map (B, inputs, S) to (B, outputs, S)."""
-        return self.layers(x_BCS)
+    def forward(self, *parts_BCS: Tensor) -> Tensor:  # noqa: N803 - shape suffix
+        """Map (B, inputs, S), or parts of it to be joined, to (B, outputs, S)."""
+        return self.layers[1:](convolve_joined(self.layers[0], parts_BCS))
 
 
 class Upsample(nn.Module):
@@ -69,7 +72,7 @@ class Upsample(nn.Module):
 
     def forward(self, x_BCS: Tensor) -> Tensor:  # noqa: N803 - shape suffix
         """Map (B, inputs, S) to (B, outputs, 2 S)."""
-        return self.layer(x_BCS)
+        return convolve_up(self.layer, x_BCS)
 
 
 class AttentionGate(nn.Module):
@@ -97,7 +100,12 @@ class AttentionGate(nn.Module):
 
     def forward(self, skip_BCS: Tensor, gating_BCS: Tensor) -> Tensor:  # noqa: N803
         """Scale the skip (B, skip, S) by its attention; gating is (B, gating, S / 2)."""
-        return skip_BCS * self.attention(skip_BCS, gating_BCS)
+        attention = self.attention(skip_BCS, gating_BCS)
+        if self.training and skip_BCS.device.type == "cpu":
+            # dense first: PyTorch multiplies by a single channel at a fifth of its speed
+            layout = torch.channels_last if skip_BCS.ndim == 4 else torch.channels_last_3d
+            attention = attention.expand_as(skip_BCS).contiguous(memory_format=layout)
+        return skip_BCS * attention
 
 
 def initialise(network: nn.Module, *, prior: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
 
 from brainmets.models.blocks import ConvBlock, Upsample, convolution, pooling
@@ -56,8 +55,7 @@ class UNetPlusPlus(nn.Module):
             for j in range(1, i + 1):  # the diagonal that level i completes
                 level = i - j
                 up = self.ups[f"{level}_{j}"](rows[level + 1][j - 1])
-                joined = torch.cat((*rows[level], up), dim=1)
-                rows[level].append(self.nodes[f"{level}_{j}"](joined))
+                rows[level].append(self.nodes[f"{level}_{j}"](*rows[level], up))
         if not self.training:
             return self.heads[depth - 1](rows[0][depth])
         return tuple(self.heads[j - 1](rows[0][j]) for j in range(depth, 0, -1))
