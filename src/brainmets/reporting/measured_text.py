@@ -26,10 +26,14 @@ def measured_markdown(document: Mapping[str, Any]) -> str:
 
 
 def measured_section(document: Mapping[str, Any], name: str) -> str:
-    """Return one network's figures as a section of its model card, pictures left out."""
+    """Return one network's figures as a section of its model card.
+
+    Pictures are left out, and the bundle's sha256, which the card's own words change.
+    """
     (one,) = (bundle for bundle in document["bundles"] if bundle["name"] == name)
     lines = ["", "## Measured", "", f"`brainmets models measure {name} --data … --output …`:", ""]
-    lines += [line for line in _details(one) if not line.startswith("![")]
+    details = (line.partition(" Bundle sha256")[0] for line in _details(one))
+    lines += [line for line in details if not line.startswith("![")]
     made: Mapping[str, Any] = document["benchmark"] or {"bundles": ()}
     for tested in made["bundles"]:
         if tested["name"] == name:
@@ -112,7 +116,8 @@ def _details(one: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         highest = "" if seen["highest"] is None else f", highest probability {seen['highest']:.2f}"
         yield (
-            f"{seen['input']}: **{seen['components']} components**, {seen['volume_ml']:.1f} mL"
+            f"{seen['input']}: **{seen['components']} component"
+            f"{'s' * (seen['components'] != 1)}**, {seen['volume_ml']:.1f} mL"
             f"{highest}."
         )
         yield ""

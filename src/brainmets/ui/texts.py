@@ -74,8 +74,16 @@ def when(seconds: float) -> str:
 
 
 def quality(card: str) -> str:
-    """Return the sentence of a model card that says how good the model is, without markup."""
-    _, _, after = card.partition("\n## Held-out test")
-    lines = (line.strip() for line in after.partition("\n## ")[0].splitlines()[1:])
-    first = next((line for line in lines if line and not line.startswith("|")), "")
-    return re.sub(r"[*`_]", "", first).partition("; threshold")[0].rstrip(".")
+    """Return the sentence of a model card that says how good the model is, without markup.
+
+    What `brainmets models measure` found at the default operating point goes before what training
+    found at probability one half.
+    """
+    for heading, opening in (("\n## Measured", "Mean Dice"), ("\n## Held-out test", "")):
+        _, _, after = card.partition(heading)
+        lines = (line.strip() for line in after.partition("\n## ")[0].splitlines()[1:])
+        for line in lines:
+            if line and not line.startswith("|") and line.startswith(opening):
+                said = re.sub(r"[*`_]", "", line)
+                return re.split("; (?:threshold|lesion sensitivity)", said)[0].rstrip(".")
+    return ""
