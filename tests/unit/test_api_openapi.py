@@ -136,3 +136,16 @@ def test_no_route_opens_to_strangers_or_to_another_owner(
     guarded.headers["Authorization"] = "Bearer a-key"
     assert guarded.get(f"/v1/jobs/{job['id']}").json()["state"] == "done"
     assert guarded.get(f"/v1/uploads/{upload['id']}").status_code == 200
+
+
+def test_the_documentation_shows_every_operation_and_loads_nothing(guarded: httpx.Client) -> None:
+    guarded.headers["Authorization"] = "Bearer a-key"
+    schema = guarded.get("/openapi.json").json()
+    answer = guarded.get("/docs")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    for path, operations in schema["paths"].items():
+        for method in operations:
+            assert f"<b>{method.upper()} {path}</b>" in answer.text
+    assert "not for clinical use" in answer.text
+    assert not re.search(r"<script|<link|src=|https?://", answer.text)

@@ -22,7 +22,7 @@ from brainmets.api.journal import speak
 from brainmets.api.limits import ByteCap, Doorkeeper
 from brainmets.api.metrics import Metrics, RequestMeter
 from brainmets.api.problems import MEDIA_TYPE, RETRIED, problem_of
-from brainmets.api.routes import followups, jobs, results, service, session, uploads
+from brainmets.api.routes import documentation, followups, jobs, results, service, session, uploads
 from brainmets.api.sessions import Sessions
 from brainmets.api.settings import Settings
 from brainmets.api.store import RETRY_AFTER_S, open_store
@@ -80,11 +80,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=brainmets.__version__,
         description=_DESCRIPTION,
         lifespan=lifespan,
-        docs_url=None,  # the stock pages load scripts from a CDN: nothing may leave the machine
+        docs_url=None,  # the stock pages load scripts from a CDN; /docs is ours
         redoc_url=None,
         license_info={"name": "Apache-2.0"},
     )
     app.include_router(service.router)
+    app.include_router(documentation.router)
     app.include_router(jobs.router)
     app.include_router(followups.router)
     app.include_router(results.router)
