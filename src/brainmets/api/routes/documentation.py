@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from brainmets.domain import RESEARCH_USE_ONLY
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -34,8 +32,7 @@ def _page(schema: dict[str, Any]) -> Iterator[str]:
     title = f"{schema['info']['title']} {schema['info']['version']}: the API"
     yield '<!doctype html><html lang="en"><meta charset="utf-8">'
     yield f"<title>{escape(title)}</title><style>{STYLE}</style><h1>{escape(title)}</h1>"
-    yield f"<p><strong>{escape(RESEARCH_USE_ONLY)}</strong></p>"
-    yield f"<p>{escape(schema['info'].get('description', ''))}</p>"
+    yield f"<p>{_words(schema['info'])}</p>"
     yield '<p>For programs, with schemas and examples: <a href="openapi.json">openapi.json</a></p>'
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
@@ -45,10 +42,14 @@ def _page(schema: dict[str, Any]) -> Iterator[str]:
 def _operation(name: str, operation: dict[str, Any]) -> Iterator[str]:
     summary = escape(operation.get("summary", ""))
     yield f"<details><summary><b>{escape(name)}</b> {summary}</summary>"
-    yield f"<p>{escape(operation.get('description', ''))}</p><ul>"
+    yield f"<p>{_words(operation)}</p><ul>"
     for parameter in operation.get("parameters", ()):
-        said = parameter.get("description", "")
-        yield f"<li><b>{escape(parameter['name'])}</b> ({parameter['in']}) {escape(said)}</li>"
+        yield f"<li><b>{escape(parameter['name'])}</b> ({parameter['in']}) {_words(parameter)}</li>"
     for status, response in operation["responses"].items():
-        yield f"<li><b>{status}</b> {escape(response.get('description', ''))}</li>"
+        yield f"<li><b>{status}</b> {_words(response)}</li>"
     yield "</ul></details>"
+
+
+def _words(described: dict[str, Any]) -> str:
+    """Return a description without its Markdown."""
+    return escape(described.get("description", "").replace("**", "").replace("`", ""))
