@@ -55,6 +55,28 @@ def test_lesion_cross_entropy_by_hand() -> None:
     assert float(lesion_cross_entropy(LOGITS, torch.zeros_like(TARGET))) == 0.0
 
 
+def test_every_lesion_counts_alike_by_hand() -> None:
+    # six voxels found, one denied; twenty voxels are added to each lesion
+    target = image([[1, 1, 1, 1, 1, 1, 0, IGNORE, 0, 1]]).to(torch.uint8)
+    logits = image([[logit(0.9)] * 6 + [0.0] * 3 + [logit(0.1)]])
+    expected = (6 * -math.log(0.9) / 26 + -math.log(0.1) / 21) / 2
+    assert float(lesion_cross_entropy(logits, target, each_alike=True)) == pytest.approx(expected)
+    assert float(lesion_cross_entropy(logits, torch.zeros_like(target), each_alike=True)) == 0.0
+    two_images = torch.cat((target, target))
+    twice = lesion_cross_entropy(torch.cat((logits, logits)), two_images, each_alike=True)
+    assert float(twice) == pytest.approx(expected)
+
+
+def test_a_large_lesion_does_not_drown_a_small_one() -> None:
+    target = torch.zeros(1, 1, 24, 24, 24, dtype=torch.uint8)
+    target[..., :16] = 1
+    target[..., 20:23, 20:23, 20:23] = 1
+    small_denied = torch.where(target == 1, 9.0, -9.0)
+    small_denied[..., 20:] = -9.0
+    assert float(lesion_cross_entropy(small_denied, target)) < 0.05
+    assert float(lesion_cross_entropy(small_denied, target, each_alike=True)) > 2.0
+
+
 def test_focal_tversky_by_hand() -> None:
     # overlap ½, missed 3/2, invented 5/4
     index = (0.5 + 1) / (0.5 + 0.7 * 1.5 + 0.3 * 1.25 + 1)
@@ -106,10 +128,11 @@ def test_component_loss_by_hand_counts_every_lesion_alike() -> None:
         dice_cross_entropy,
         lambda a, b: dice_cross_entropy(a, b, top_share=0.3),
         lesion_cross_entropy,
+        lambda a, b: lesion_cross_entropy(a, b, each_alike=True),
         focal_tversky,
         component_dice_cross_entropy,
     ],
-    ids=["dice-ce", "topk", "lesion-ce", "focal-tversky", "cc-dice-ce"],
+    ids=["dice-ce", "topk", "lesion-ce", "each-lesion-ce", "focal-tversky", "cc-dice-ce"],
 )
 @pytest.mark.parametrize("dims", [2, 3])
 def test_gradients_agree_with_differences(
@@ -136,3 +159,7 @@ def test_the_recipe_adds_the_terms_with_their_weights() -> None:
         + 2.0 * component_dice_cross_entropy(LOGITS, TARGET)
     )
     assert float(supervised_loss([LOGITS], TARGET, settings)) == pytest.approx(float(expected))
+    each = LossSettings(dice_weight=0, cross_entropy_weight=0, lesion_entropy_weight=2.0)
+    each = each.model_copy(update={"lesion_entropy_each": True})
+    wanted = 2.0 * lesion_cross_entropy(LOGITS, TARGET, each_alike=True)
+    assert float(supervised_loss([LOGITS], TARGET, each)) == pytest.approx(float(wanted))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["mean_over_components", "nearest_component"]
+__all__ = ["mean_over_components", "mean_over_lesions", "nearest_component", "number_lesions"]
 
 
 def mean_over_components(
@@ -47,6 +47,39 @@ def mean_over_components(
     loss = (1 - dice + mean_entropy).sum()
     total, regions_of_all = summed(torch.stack((loss, loss.new_tensor(float(count)))))
     return total / regions_of_all
+
+
+def mean_over_lesions(entropy: Tensor, target: Tensor, *, spared_voxels: float) -> Tensor:
+    """Mean over lesions of each one's mean cross-entropy, 0 where there is no lesion.
+
+    Args:
+        entropy: (B, 1, S) cross-entropy.
+        target: (B, 1, S), 1 where a lesion is; lesions touch by faces, edges or corners.
+        spared_voxels: added to each lesion's voxels, so that two or three of them, the tip of a
+            lesion at a crop's edge, weigh less than a whole one.
+    """
+    wanted = (target == 1).detach().cpu().numpy()[:, 0]
+    labels, count = number_lesions(wanted)
+    place = torch.from_numpy(labels.reshape(-1)).to(entropy.device)
+    sums = entropy.new_zeros(count + 1).index_add(0, place, entropy.reshape(-1))[1:]
+    voxels = torch.bincount(place, minlength=count + 1)[1:]
+    loss = (sums / (voxels + spared_voxels)).sum()
+    total, lesions = summed(torch.stack((loss, loss.new_tensor(float(count)))))
+    return total / lesions.clamp_min(1.0)
+
+
+def number_lesions(lesions: NDArray[np.bool_]) -> tuple[NDArray[np.int64], int]:
+    """Number the components of all images (B, S) from 1, and return how many there are."""
+    from scipy import ndimage
+
+    touching = np.ones([3] * (lesions.ndim - 1))
+    numbered = np.zeros(lesions.shape, dtype=np.int64)
+    count = 0
+    for labels, image in zip(numbered, lesions, strict=True):
+        found = int(ndimage.label(image, structure=touching, output=labels))  # pyright: ignore[reportArgumentType]
+        labels[image] += count
+        count += found
+    return numbered, count
 
 
 def nearest_component(lesions: NDArray[np.bool_]) -> tuple[NDArray[np.int64], int]:

@@ -96,6 +96,9 @@ class LossSettings(_Settings):
         ge=0,
         description="of the mean cross-entropy over the lesion voxels alone, beside that of all",
     )
+    lesion_entropy_each: bool = Field(
+        default=False, description="in it every lesion counts alike instead of every voxel"
+    )
     tversky_weight: float = Field(
         default=0.0, ge=0, description="of the focal Tversky loss (arXiv 1810.07842)"
     )

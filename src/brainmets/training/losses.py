@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from brainmets.training.components import mean_over_components
+from brainmets.training.components import mean_over_components, mean_over_lesions
 from brainmets.training.ranks import gathered, summed
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def dice_cross_entropy(
     return dice_weight * (1 - dice) + cross_entropy_weight * mean_entropy
 
 
-def lesion_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+def lesion_cross_entropy(logits: Tensor, target: Tensor, *, each_alike: bool = False) -> Tensor:
     """Mean cross-entropy over the lesion voxels alone, so that rare ones move the weights.
 
     In the mean over all voxels a 4 mm lesion is one part in ten thousand; with this term beside it
@@ -70,8 +70,12 @@ def lesion_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     Args:
         logits: (B, 1, S).
         target: (B, 1, S) of 0, 1 and `IGNORE`.
+        each_alike: every lesion counts alike, not every voxel: a 60 mm tumour has as many voxels
+            as two thousand lesions of 5 mm.
     """
     _, entropy, _, wanted = _terms(logits, target)
+    if each_alike:
+        return mean_over_lesions(entropy, target, spared_voxels=LESION_VOXELS)
     total, there = summed(torch.stack(((entropy * wanted).sum(), wanted.sum())))
     return total / (there + LESION_VOXELS)
 
@@ -137,7 +141,10 @@ def _loss(logits: Tensor, target: Tensor, settings: LossSettings) -> Tensor:
         top_share=settings.top_share,
     )
     if settings.lesion_entropy_weight:
-        loss = loss + settings.lesion_entropy_weight * lesion_cross_entropy(logits, target)
+        each = settings.lesion_entropy_each
+        loss = loss + settings.lesion_entropy_weight * lesion_cross_entropy(
+            logits, target, each_alike=each
+        )
     if settings.tversky_weight:
         loss = loss + settings.tversky_weight * focal_tversky(
             logits, target, missed=settings.tversky_missed, exponent=settings.tversky_exponent
