@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_results_folder", "write_results"]
 
-PNG_LEVEL = 4
-"""Half the time of the default for a twentieth more bytes."""
+PNG_LEVEL = 2
+"""Three quarters of level 4's time, and for these pictures fewer bytes."""
 
 
 def check_results_folder(
@@ -83,15 +84,20 @@ def write_results(
         out_dir, input_sha256=report.prediction.provenance.input_sha256, overwrite=overwrite
     )
     with staged(out_dir, owned=outdated(out_dir)) as folder:
-        names = _write_mask(report, folder)
-        if probability:
-            names |= _write_probability(report, folder)
-        (folder / "lesions.csv").write_text(lesions_csv(report), encoding="utf-8")
-        draw_overlay(report).save(folder / "overlay.png", compress_level=PNG_LEVEL)
+        with ThreadPoolExecutor(1, "maps") as beside:  # compression leaves Python to others
+            maps = beside.submit(_write_maps, report, folder, probability=probability)
+            (folder / "lesions.csv").write_text(lesions_csv(report), encoding="utf-8")
+            draw_overlay(report).save(folder / "overlay.png", compress_level=PNG_LEVEL)
+        names = maps.result()
         names |= {"lesions": "lesions.csv", "overlay": "overlay.png", "report": REPORT}
         document = report_document(report, timings=timings, files=tuple(sorted(names.values())))
         (folder / REPORT).write_text(report_json(document), encoding="utf-8")
     return {kind: out_dir / name for kind, name in names.items()}
+
+
+def _write_maps(report: Report, folder: Path, *, probability: bool) -> dict[str, str]:
+    names = _write_mask(report, folder)
+    return names | (_write_probability(report, folder) if probability else {})
 
 
 def _write_mask(report: Report, folder: Path) -> dict[str, str]:
