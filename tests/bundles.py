@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from typing import TYPE_CHECKING
 
 from brainmets.domain import Case, Geometry, HeadPhantom, Source
@@ -33,8 +31,8 @@ def random_bundle(
 ) -> Bundle:
     """Write an untrained network as a bundle that marks about 3 % of a phantom head."""
     import torch
-    from safetensors.torch import save
 
+    from brainmets.models.onnx_file import write_onnx
     from brainmets.models.registry import build
 
     plan = plan or Plan(dims=dims, spacing_mm=3.0)
@@ -51,25 +49,10 @@ def random_bundle(
             if key.endswith("running_var"):
                 value.copy_(torch.rand_like(value) + 0.5)
         _calibrate(network, plan)
-    axes = {0: "batch", **{2 + n: f"size_{n}" for n in range(plan.dims)}}
-    file = io.BytesIO()
-    example = torch.zeros(1, plan.channels, *(2 * architecture.stride,) * plan.dims)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.onnx.export(
-            network,
-            (example,),
-            file,
-            dynamo=False,
-            input_names=["x"],
-            output_names=["logits"],
-            dynamic_axes={"x": axes, "logits": axes},
-        )
     return write_bundle(
         root,
         name=root.name,
-        onnx=file.getvalue(),
-        weights=save({key: value.contiguous() for key, value in network.state_dict().items()}),
+        onnx=write_onnx(network, architecture),
         plan=plan,
         architecture=architecture,
         operating_point=point or OperatingPoint(),

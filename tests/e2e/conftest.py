@@ -80,7 +80,6 @@ def write_bright_finder(root: Path, dims: int, *, above: float = 1.6) -> None:
         root,
         name=root.name,
         onnx=model.SerializeToString(),
-        weights=b"\x02\x00\x00\x00\x00\x00\x00\x00{}",
         plan=Plan(dims=dims, spacing_mm=2.0, clahe=None),
         architecture=Architecture(name="attention-unet", dims=dims, in_channels=1, widths=(4, 8)),
         operating_point=OperatingPoint(threshold=0.5, peak=0.6),

@@ -18,7 +18,7 @@ from brainmets.domain.errors import (
 from brainmets.inference import Bundle, OperatingPoint, list_bundles, write_bundle
 from tests.bundles import random_bundle
 
-FILES = ("model.onnx", "weights.safetensors", "plan.json", "card.md")
+FILES = ("model.onnx", "plan.json", "card.md")
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,6 @@ def test_a_name_is_checked_before_anything_is_written(written: Bundle, tmp_path:
             tmp_path / "out",
             name="../Escape",
             onnx=b"",
-            weights=b"",
             plan=written.plan,
             architecture=written.architecture,
             operating_point=written.operating_point,
@@ -133,7 +132,6 @@ def test_a_failure_leaves_the_earlier_bundle(root: Path, monkeypatch: pytest.Mon
             root,
             name="tiny-net",
             onnx=before.onnx_path.read_bytes(),
-            weights=b"",
             plan=before.plan,
             architecture=before.architecture,
             operating_point=before.operating_point,

@@ -233,7 +233,6 @@ def slice_bundle(root: Path, network: str, seed: int, blocks: tuple[int, ...]) -
         root,
         name=root.name,
         onnx=made.onnx_path.read_bytes(),
-        weights=made.weights_path.read_bytes(),
         plan=plan,
         architecture=made.architecture,
         operating_point=made.operating_point,

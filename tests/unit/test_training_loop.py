@@ -275,8 +275,7 @@ def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(data: Path, tmp_p
     assert start("straight").wait() == 0
     assert losses(tmp_path / "killed") == losses(tmp_path / "straight")
     weights = [
-        (tmp_path / name / "tiny-2d" / "weights.safetensors").read_bytes()
-        for name in ("killed", "straight")
+        (tmp_path / name / "tiny-2d" / "model.onnx").read_bytes() for name in ("killed", "straight")
     ]
     assert weights[0] == weights[1]
     manifest = json.loads((tmp_path / "killed" / "tiny-2d" / "manifest.json").read_text())

@@ -28,9 +28,9 @@ lesion_entropy_weight = 0.5
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
+    from brainmets.models.onnx_file import read_state
 
-    return load_file(out / "tiny-2d" / "weights.safetensors")
+    return read_state((out / "tiny-2d" / "model.onnx").read_bytes())
 
 
 def test_two_processes_are_one_with_the_whole_batch(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(data: Path, tmp_path: P
     resumed = run_recipe(path, tmp_path / "killed", resume=True)
     assert losses(tmp_path / "killed") == losses(tmp_path / "straight")
     assert len(losses(tmp_path / "straight")) == 12
-    weights = [r.bundle.weights_path.read_bytes() for r in (straight, resumed)]
+    weights = [r.bundle.onnx_path.read_bytes() for r in (straight, resumed)]
     assert weights[0] == weights[1]
 
     with pytest.raises(OutputExists, match="--resume"):

@@ -169,7 +169,7 @@ def test_a_bundle_keeps_points_and_rejector_and_its_weights(tmp_path: Path) -> N
     assert again.rejector == fitted() == revised.rejector
     assert again.point_named("sensitive") == point
     assert again.extra["more"] == 1
-    assert again.weights_path.read_bytes() == bundle.weights_path.read_bytes()
+    assert again.onnx_path.read_bytes() == bundle.onnx_path.read_bytes()
     with pytest.raises(OptionError, match="specific"):
         again.point_named("specific")
     assert revise_bundle(again, tmp_path / "tuned").rejector is None

@@ -32,7 +32,7 @@ __all__ = ["MODELS_VARIABLE", "Bundle", "list_bundles", "write_bundle"]
 MODELS_VARIABLE = "BRAINMETS_MODELS"
 """Environment variable: one or more folders of bundles of your own, like PATH."""
 
-FILES = ("model.onnx", "weights.safetensors", "plan.json", "card.md")
+FILES = ("model.onnx", "plan.json", "card.md")
 MANIFEST = "manifest.json"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -74,8 +74,8 @@ class Bundle:
     `points` names further operating points than the default one; `rejector` looks at each
     component again before they apply.
 
-    The folder holds `model.onnx`, `weights.safetensors`, `plan.json`, `card.md` and
-    `manifest.json` with the sha256 of the others; nothing in it is ever executed or unpickled.
+    The folder holds `model.onnx`, `plan.json`, `card.md` and `manifest.json` with the sha256 of
+    the others; nothing in it is ever executed or unpickled.
     `sha256` is that of the manifest, hence of everything.
     """
 
@@ -110,13 +110,8 @@ class Bundle:
 
     @property
     def onnx_path(self) -> Path:
-        """The network with its weights, (B, C, *S) float32 → logits (B, 1, *S)."""
+        """The network with its whole state, (B, C, *S) float32 → logits (B, 1, *S)."""
         return self.root / "model.onnx"
-
-    @property
-    def weights_path(self) -> Path:
-        """The weights alone, for PyTorch."""
-        return self.root / "weights.safetensors"
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Bundle:
@@ -171,7 +166,6 @@ def write_bundle(
     *,
     name: str,
     onnx: bytes,
-    weights: bytes,
     plan: Plan,
     architecture: Architecture,
     operating_point: OperatingPoint,
@@ -186,7 +180,6 @@ def write_bundle(
         root: the bundle's own folder; its parent is made where needed.
         name: lower case, digits, `.`, `_`, `-`; what `--model` takes.
         onnx: the network with dynamic batch and spatial sizes, logits out, in float32.
-        weights: the state dictionary in safetensors.
         plan: how a case is prepared for it.
         architecture: how PyTorch builds it.
         operating_point: where it is used by default.
@@ -223,7 +216,6 @@ def write_bundle(
     )
     contents = {
         "model.onnx": onnx,
-        "weights.safetensors": weights,
         "plan.json": (described.model_dump_json(indent=2) + "\n").encode(),
         "card.md": card.encode(),
     }

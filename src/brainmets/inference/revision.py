@@ -40,7 +40,6 @@ def revise_bundle(
         root,
         name=bundle.name,
         onnx=bundle.onnx_path.read_bytes(),
-        weights=bundle.weights_path.read_bytes(),
         plan=bundle.plan,
         architecture=bundle.architecture,
         operating_point=operating_point or bundle.operating_point,

@@ -178,7 +178,7 @@ def _start(recipe: Recipe) -> dict[str, Tensor] | None:
     """Read the weights that a recipe starts from."""
     if recipe.start_from is None:
         return None
-    from safetensors.torch import load_file
+    from brainmets.models.onnx_file import read_state
 
     bundle = Bundle.load(recipe.start_from)
     if bundle.architecture != recipe.network:
@@ -187,7 +187,7 @@ def _start(recipe: Recipe) -> dict[str, Tensor] | None:
             expected="a bundle of the very network that the recipe trains",
             remedy="copy its [network] table, or start afresh",
         )
-    return {name: value.float() for name, value in load_file(bundle.weights_path).items()}
+    return read_state(bundle.onnx_path.read_bytes())
 
 
 def _finish(recipe: Recipe, best: dict[str, Tensor], history: History, run: Run) -> None:

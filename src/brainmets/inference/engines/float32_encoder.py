@@ -28,9 +28,14 @@ KERNEL = 3
 
 
 def with_float32_encoder(network: ov.Model) -> tuple[bytes, bytes]:
-    """Return the network as OpenVINO's own XML and weights, its encoder marked."""
-    import openvino as ov
+    """Return the network as OpenVINO's own XML and weights, its encoder marked.
 
+    Normalisation is folded into the convolutions first: done later, it would wipe out the marks.
+    """
+    import openvino as ov
+    from openvino._offline_transformations import apply_moc_transformations
+
+    apply_moc_transformations(network, False)  # noqa: FBT003 - takes it by position alone
     names = {op.get_friendly_name() for op in _encoder(network)}
     with tempfile.TemporaryDirectory(prefix="brainmets-") as folder:
         file = Path(folder) / "network.xml"

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors.torch import load
 
 from brainmets.domain.errors import BundleIncomplete
+from brainmets.models.onnx_file import read_state
 from brainmets.models.registry import build
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["PyTorchEngine"]
 
 
 class PyTorchEngine:
-    """Runs the network with PyTorch in float32 from the bundle's safetensors."""
+    """Runs the network with PyTorch in float32 from the state in the bundle's ONNX file."""
 
     name: EngineName = "pytorch"
     precision: str = "float32"
@@ -36,8 +36,8 @@ class PyTorchEngine:
             torch.set_num_threads(threads)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         network = build(bundle.architecture)
-        # half-precision weights are widened; the counters of training batches may be left out
-        found = network.load_state_dict(load(bundle.weights_path.read_bytes()), strict=False)
+        # the counters of training batches are left out
+        found = network.load_state_dict(read_state(bundle.onnx_path.read_bytes()), strict=False)
         missing = [key for key in found.missing_keys if not key.endswith("num_batches_tracked")]
         if missing or found.unexpected_keys:
             raise BundleIncomplete(
