@@ -22,6 +22,7 @@ from benchmarks.peers import MONAI, MonaiPeer, add_peer_option
 from torch.utils.flop_counter import FlopCounterMode
 
 from brainmets.models.registry import build
+from brainmets.training.allocation import keep_freed_memory
 from brainmets.training.config import Recipe
 from brainmets.training.loop import _step
 
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
+    keep_freed_memory()  # as `brainmets train` does
     torch.set_num_threads(arguments.threads)
     names = arguments.models or [
         f"{name}-{dims}d" for dims in (2, 3) for name in ("attention-unet", "unet-plus-plus")

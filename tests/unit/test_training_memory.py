@@ -39,7 +39,7 @@ def learn(shape, steps):
         _step(network, optimiser, data, target, recipe=recipe, step=step)
 
 # what PyTorch loads at the first step of all is the process's, not the step's
-learn((1, recipe.plan.channels, *[32] * recipe.network.dims), 1)
+learn((1, recipe.plan.channels, *[2 * recipe.network.stride] * recipe.network.dims), 1)
 before = used_memory()
 learn((recipe.optimiser.batch, recipe.plan.channels, *recipe.optimiser.patch), 2)
 high = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]

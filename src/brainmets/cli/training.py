@@ -107,7 +107,9 @@ def train(
         )
     with needing("train"):
         import_module("brainmets.training.train")  # before the recipe: is the extra there?
+        from brainmets.training.allocation import keep_freed_memory
         from brainmets.workflows.training import Order, cross_validate, train_one
+    keep_freed_memory()
     silent = not _speaks()
     with shown(recipe.stem, hidden=silent, lasting=True) as progress, _told_how_to_go_on():
         order = Order(
