@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from brainmets.domain.errors import EngineMissing, OptionError
-from brainmets.inference import ENGINES, Bundle, list_bundles, make_engine
+from brainmets.domain.errors import BundleIncomplete, EngineMissing, OptionError
+from brainmets.inference import ENGINES, Bundle, Predictor, list_bundles, make_engine
+from brainmets.inference.engines.openvino import read_network
 from tests.bundles import random_bundle
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from brainmets.domain import Case
@@ -162,3 +165,43 @@ def test_engines_agree_on_every_shipped_model(name: str, phantom_case: Case) -> 
     }
     for engine, answer in found.items():
         np.testing.assert_allclose(answer, found["pytorch"], atol=1e-3, err_msg=engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_pruned_network_answers_alike_everywhere(tmp_path: Path, engine: str) -> None:
+    bundle = random_bundle(tmp_path / "nested", name="unet-plus-plus", dims=2)
+    x = np.random.default_rng(3).normal(size=(1, bundle.plan.channels, 24, 32)).astype(np.float32)
+    whole, shallow = (
+        probability(make_engine("pytorch", bundle, depth=depth).run(x)) for depth in (None, 1)
+    )
+    assert np.abs(whole - shallow).max() > 0.01
+    for depth, expected in ((None, whole), (2, whole), (1, shallow)):
+        answer = make_engine(engine, bundle, precision="float32", depth=depth).run(x)
+        np.testing.assert_allclose(probability(answer), expected, atol=1e-3)
+
+
+def test_a_pruned_network_costs_less_and_says_so(tmp_path: Path) -> None:
+    bundle = random_bundle(tmp_path / "nested", name="unet-plus-plus", dims=2)
+    whole, pruned = Predictor(bundle), Predictor(bundle, depth=1)
+    assert pruned.footprint.operations < 0.7 * whole.footprint.operations
+    shape = (480, 480, 40)
+    assert pruned.estimate(shape).operations < 0.7 * whole.estimate(shape).operations
+    assert pruned.estimate(shape).bytes < whole.estimate(shape).bytes
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "expected"),
+    [("unet-plus-plus", 3, "1 to 2"), ("unet-plus-plus", 0, "1 to 2"), ("attention-unet", 1, "no")],
+)
+def test_a_depth_that_is_not_there_is_refused(
+    tmp_path: Path, name: ArchitectureName, depth: int, expected: str
+) -> None:
+    bundle = random_bundle(tmp_path / "net", name=name, dims=2)
+    with pytest.raises(OptionError, match=f"E_OPTION: depth {depth} for net.*expected {expected}"):
+        make_engine("openvino", bundle, depth=depth)
+
+
+def test_a_file_without_the_depth_is_refused(tmp_path: Path) -> None:
+    bundle = random_bundle(tmp_path / "nested", name="attention-unet", dims=2)
+    with pytest.raises(BundleIncomplete, match="logits_1"):
+        read_network(bundle.onnx_path.read_bytes(), "logits_1")

@@ -145,6 +145,15 @@ def test_segment_in_json(invoke: Callable[..., Outcome], scan: Path, tmp_path: P
     assert document["peak_bytes"] > 10**7
 
 
+def test_a_pruned_network_is_written_down(
+    invoke: Callable[..., Outcome], scan: Path, tmp_path: Path
+) -> None:
+    arguments = ("--model", "unet-plus-plus-3d", "--depth", "2", "--json")
+    done = invoke("segment", scan, "--out", tmp_path / "results", *arguments)
+    assert done.code == 0
+    assert json.loads(done.out)["provenance"]["settings"]["depth"] == 2
+
+
 def test_several_inputs_go_on_after_a_failure(
     invoke: Callable[..., Outcome], scan: Path, tmp_path: Path
 ) -> None:
@@ -189,6 +198,7 @@ def test_two_inputs_of_one_name_are_refused(
         (["--threads", "0"], "E_OPTION"),
         (["--memory", "lots"], "E_OPTION"),
         (["--memory", "1MB"], "E_MEMORY"),
+        (["--depth", "2"], "E_OPTION"),
         (["--sequence", "ct"], "E_OPTION"),
         (["--image", "scan.nii.gz"], "E_OPTION"),
     ],

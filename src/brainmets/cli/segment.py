@@ -98,6 +98,14 @@ def segment(
             show_default=False,
         ),
     ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="U-Net++: use N nested levels alone. Faster, and finds less; all by default.",
+            show_default=False,
+        ),
+    ] = None,
     batch: Annotated[
         bool,
         typer.Option(
@@ -150,6 +158,7 @@ def segment(
         channel=channel,
         threads=threads,
         memory_bytes=parse_memory(memory),
+        depth=depth,
         overwrite=overwrite,
     )
     cases = _cases(inputs, out, batch=batch)

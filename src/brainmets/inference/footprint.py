@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from brainmets.models.architecture import LOGITS
+
 if TYPE_CHECKING:
     import openvino as ov
 
@@ -29,7 +31,9 @@ class Footprint(BaseModel):
     parameters: int = Field(gt=0, description="weights of the network")
 
 
-def measure_footprint(onnx: bytes, *, dims: int, channels: int, stride: int) -> Footprint:
+def measure_footprint(
+    onnx: bytes, *, dims: int, channels: int, stride: int, output: str = LOGITS
+) -> Footprint:
     """Walk the network's graph in execution order and add up what each step holds and does.
 
     Args:
@@ -37,11 +41,12 @@ def measure_footprint(onnx: bytes, *, dims: int, channels: int, stride: int) -> 
         dims: spatial axes of its input.
         channels: channels of its input.
         stride: sizes must be multiples of this.
+        output: which of the network's outputs is wanted; what it does not need costs nothing.
     """
     from brainmets.inference.engines.openvino import read_network
 
     edge = max(PROBE_EDGE[dims], 2 * stride)
-    network = read_network(onnx)
+    network = read_network(onnx, output)
     network.reshape([1, channels, *(edge,) * dims])
     steps = [op for op in network.get_ordered_ops() if not _is_constant(op)]
     voxels = edge**dims

@@ -12,6 +12,7 @@ import numpy as np
 from brainmets.domain.errors import OutOfMemory, WrongModelKind
 from brainmets.domain.progress import Progress, silent
 from brainmets.inference.engines import make_engine
+from brainmets.inference.footprint import measure_footprint
 from brainmets.inference.machine import free_memory, used_memory
 from brainmets.inference.windows import Tiling, plan_tiling, round_up
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from brainmets.inference.bundle import Bundle
     from brainmets.inference.engines import Engine, Precision
+    from brainmets.inference.footprint import Footprint
     from brainmets.preprocessing import Prepared
 
 __all__ = ["Estimate", "Predictor"]
@@ -95,6 +97,7 @@ class Predictor:
         precision: Precision = "auto",
         threads: int | None = None,
         memory_bytes: int | None = None,
+        depth: int | None = None,
     ) -> None:
         """Load the engine.
 
@@ -104,6 +107,7 @@ class Predictor:
             precision: `auto` or `float32`.
             threads: processors to use; all that the process may by default.
             memory_bytes: most memory the process may hold; by default most of what is free.
+            depth: nested levels of a U-Net++ to use, from 1; all by default.
 
         Raises:
             EngineMissing: the engine's package is not installed.
@@ -111,7 +115,10 @@ class Predictor:
         """
         self.bundle = bundle
         self.memory_bytes = memory_bytes
-        self.engine: Engine = make_engine(engine, bundle, precision=precision, threads=threads)
+        self.engine: Engine = make_engine(
+            engine, bundle, precision=precision, threads=threads, depth=depth
+        )
+        self.footprint = bundle.footprint if depth is None else _footprint_at(bundle, depth)
 
     def estimate(self, shape: tuple[int, int, int]) -> Estimate:
         """Choose the windows for a prepared grid of `shape` and say what they take.
@@ -150,7 +157,7 @@ class Predictor:
             operations=tiling.voxels
             * slices
             * len(self._mirrorings(slices))
-            * self.bundle.footprint.operations,
+            * self.footprint.operations,
         )
 
     def predict(
@@ -230,7 +237,7 @@ class Predictor:
             yield slice(start, min(start + batch, slices))
 
     def _bytes_per_voxel(self) -> float:
-        live = self.bundle.footprint.live_values * self.engine.bytes_per_value
+        live = self.footprint.live_values * self.engine.bytes_per_value
         edges = 4 * (self.bundle.architecture.in_channels + 1)  # input and logits in float32
         return live * self.engine.workspace + edges
 
@@ -243,6 +250,17 @@ class Predictor:
         if self.memory_bytes is not None:
             return self.memory_bytes - used_memory()
         return int(SAFE_SHARE * free) if free is not None else 2**32
+
+
+def _footprint_at(bundle: Bundle, depth: int) -> Footprint:
+    architecture = bundle.architecture
+    return measure_footprint(
+        bundle.onnx_path.read_bytes(),
+        dims=architecture.dims,
+        channels=architecture.in_channels,
+        stride=architecture.stride,
+        output=architecture.output_at(depth),
+    )
 
 
 def _affordable_tiling(

@@ -10,6 +10,9 @@ __all__ = ["Architecture", "ArchitectureName"]
 
 ArchitectureName = Literal["attention-unet", "unet-plus-plus"]
 
+LOGITS = "logits"
+"""Name of a network's output in its ONNX file."""
+
 
 class Architecture(BaseModel):
     """Which network, for how many dimensions, how wide at each level.
@@ -33,6 +36,22 @@ class Architecture(BaseModel):
     def stride(self) -> int:
         """Edge lengths of the input must be multiples of this."""
         return 2 ** (len(self.widths) - 1)
+
+    @property
+    def depths(self) -> int:
+        """How many nested depths can answer: U-Net++ at any of its own, others at one."""
+        return len(self.widths) - 1 if self.name == "unet-plus-plus" else 1
+
+    def output_at(self, depth: int | None = None) -> str:
+        """Name of the ONNX output that answers at a nested depth, from 1; the deepest by default.
+
+        Raises:
+            ValueError: there is no such depth.
+        """
+        if depth is not None and not 1 <= depth <= self.depths:
+            message = f"depth {depth} of a network with {self.depths}"
+            raise ValueError(message)
+        return LOGITS if depth in {None, self.depths} else f"{LOGITS}_{depth}"
 
     @property
     def halo(self) -> int:

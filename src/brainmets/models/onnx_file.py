@@ -2,18 +2,24 @@
 
 Batch normalisation stays as it was trained (engines fold it into the convolutions themselves), and
 heads that only training uses lie in the file unused. So the file is enough to go on training from.
+U-Net++ has an output for every nested depth.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from brainmets.models.unet_plus_plus import UNetPlusPlus
+
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     import onnx
     from torch import Tensor, nn
 
@@ -37,8 +43,9 @@ def write_onnx(network: nn.Module, architecture: Architecture) -> bytes:
     edge = 4 * architecture.stride
     example = torch.zeros(1, architecture.in_channels, *[edge] * architecture.dims)
     axes = {0: "batch"} | {2 + axis: f"size_{axis}" for axis in range(architecture.dims)}
+    outputs = [architecture.output_at(depth) for depth in range(architecture.depths, 0, -1)]
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with _every_depth(network), warnings.catch_warnings():
         # the tracing exporter is announced to go; the other one cannot leave sizes open here yet
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -46,8 +53,8 @@ def write_onnx(network: nn.Module, architecture: Architecture) -> bytes:
             (example,),
             buffer,  # pyright: ignore[reportArgumentType]
             input_names=["image"],
-            output_names=["logits"],
-            dynamic_axes={"image": axes, "logits": axes},
+            output_names=outputs,
+            dynamic_axes=dict.fromkeys(("image", *outputs), axes),
             opset_version=OPSET,
             dynamo=False,
             training=torch.onnx.TrainingMode.PRESERVE,  # else normalisation is folded away
@@ -72,6 +79,19 @@ def read_state(onnx_file: bytes) -> dict[str, Tensor]:
         )
         for tensor in graph.initializer
     }
+
+
+@contextmanager
+def _every_depth(network: nn.Module) -> Generator[None, None, None]:
+    """Have a network that answers at several depths answer at all of them."""
+    if not isinstance(network, UNetPlusPlus):
+        yield
+        return
+    network.every_depth = True
+    try:
+        yield
+    finally:
+        network.every_depth = False
 
 
 def _keep_unused(model: onnx.ModelProto, state: dict[str, Tensor]) -> None:

@@ -20,8 +20,9 @@ class UNetPlusPlus(nn.Module):
     """Nested U-Net whose node (i, j) joins all nodes before it on level i with (i+1, j-1) above.
 
     In training `forward` returns one full-resolution logit map per nested depth, deepest first
-    (deep supervision); in evaluation the map of `depth` alone. A smaller `depth` leaves out
-    every node that the chosen head does not need: faster, shallower, from the same weights.
+    (deep supervision); in evaluation the map of `depth` alone, or with `every_depth` those of it
+    and all below. A smaller `depth` leaves out every node that the chosen head does not need:
+    faster, shallower, from the same weights.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -30,6 +31,7 @@ class UNetPlusPlus(nn.Module):
         dims, widths = architecture.dims, architecture.widths
         self.levels = len(widths)
         self.depth = self.levels - 1
+        self.every_depth = False
         self.pool = pooling(dims)
         blocks: dict[str, nn.Module] = {}
         ups: dict[str, nn.Module] = {}
@@ -56,7 +58,7 @@ class UNetPlusPlus(nn.Module):
                 level = i - j
                 up = self.ups[f"{level}_{j}"](rows[level + 1][j - 1])
                 rows[level].append(self.nodes[f"{level}_{j}"](*rows[level], up))
-        if not self.training:
+        if not self.training and not self.every_depth:
             return self.heads[depth - 1](rows[0][depth])
         return tuple(self.heads[j - 1](rows[0][j]) for j in range(depth, 0, -1))
 

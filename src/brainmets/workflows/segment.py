@@ -64,7 +64,8 @@ class SegmentOptions:
     `point` names one of the model's operating points (sensitive, balanced, specific).
     `threshold` alone means plain thresholding instead of the model's operating point. `images`
     gives further sequences on the same grid; if it names `sequence` too, that image is taken
-    instead of the input path. `memory_bytes` limits what the process may hold.
+    instead of the input path. `memory_bytes` limits what the process may hold. `depth` prunes a
+    U-Net++ to its outer nested levels.
     """
 
     model: str | None = None
@@ -80,6 +81,7 @@ class SegmentOptions:
     channel: int | None = None
     threads: int | None = None
     memory_bytes: int | None = None
+    depth: int | None = None
     overwrite: bool = False
 
 
@@ -208,6 +210,7 @@ class Segmenter:
                         "exact_windows": estimate.exact,
                         "sequence": ",".join(sorted(case.images)),
                         "midline_x_mm": midline_x_mm,
+                        **({} if self.options.depth is None else {"depth": self.options.depth}),
                     },
                 ),
             ),
@@ -222,6 +225,7 @@ class Segmenter:
                 precision=self.options.precision,
                 threads=self.options.threads,
                 memory_bytes=self.options.memory_bytes,
+                depth=self.options.depth,
             )
         return self._predictors[name]
 

@@ -61,13 +61,20 @@ class Engine(Protocol):
 
 
 def make_engine(
-    name: str, bundle: Bundle, *, precision: Precision = "auto", threads: int | None = None
+    name: str,
+    bundle: Bundle,
+    *,
+    precision: Precision = "auto",
+    threads: int | None = None,
+    depth: int | None = None,
 ) -> Engine:
     """Return the engine called `name`, its network loaded from a verified bundle.
 
+    `depth` prunes a U-Net++ to its outer nested levels, from 1: faster, shallower.
+
     Raises:
         EngineMissing: its package is not installed.
-        OptionError: there is no such engine or precision, or fewer than one thread.
+        OptionError: there is no such engine, precision or depth, or fewer than one thread.
     """
     if name not in ENGINES or precision not in get_args(Precision):
         raise OptionError(
@@ -77,20 +84,27 @@ def make_engine(
         )
     if threads is not None and threads < 1:
         raise OptionError(f"{threads} threads", expected="at least 1", remedy="leave it out")
+    depths = bundle.architecture.depths
+    if depth is not None and not (1 <= depth <= depths > 1):
+        raise OptionError(
+            f"depth {depth} for {bundle.name}",
+            expected=f"1 to {depths}" if depths > 1 else "no depth: only U-Net++ can be pruned",
+            remedy="choose another, or leave it out",
+        )
     try:
         match name:
             case "openvino":
                 from brainmets.inference.engines.openvino import OpenVinoEngine
 
-                return OpenVinoEngine(bundle, precision=precision, threads=threads)
+                return OpenVinoEngine(bundle, precision=precision, threads=threads, depth=depth)
             case "onnxruntime":
                 from brainmets.inference.engines.onnxruntime import OnnxRuntimeEngine
 
-                return OnnxRuntimeEngine(bundle, threads=threads)
+                return OnnxRuntimeEngine(bundle, threads=threads, depth=depth)
             case _:
                 from brainmets.inference.engines.pytorch import PyTorchEngine
 
-                return PyTorchEngine(bundle, threads=threads)
+                return PyTorchEngine(bundle, threads=threads, depth=depth)
     except ModuleNotFoundError as error:
         raise EngineMissing(
             f"the engine {name} without its package {error.name}",

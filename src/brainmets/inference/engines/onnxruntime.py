@@ -31,7 +31,9 @@ class OnnxRuntimeEngine:
     bytes_per_value: int = 4
     workspace: float = 1.35
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, *, threads: int | None = None, depth: int | None = None
+    ) -> None:
         """Load the network."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or count_processors()
@@ -46,6 +48,7 @@ class OnnxRuntimeEngine:
             providers=[name for name in PREFERRED_PROVIDERS if name in there],
         )
         self._input = self._session.get_inputs()[0].name
+        self._output = bundle.architecture.output_at(depth)
 
     def run(
         self, x: NDArray[np.float32], tick: Callable[[], None] | None = None
@@ -53,7 +56,7 @@ class OnnxRuntimeEngine:
         """Map (B, C, *S) to logits (B, 1, *S)."""
         if tick is not None:
             tick()
-        outputs = self._session.run(None, {self._input: np.ascontiguousarray(x)})
+        outputs = self._session.run([self._output], {self._input: np.ascontiguousarray(x)})
         return np.asarray(outputs[0], dtype=np.float32)
 
     def forget(self) -> None:

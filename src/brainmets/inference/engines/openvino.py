@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from brainmets.domain.errors import BundleIncomplete
 from brainmets.inference.machine import count_processors
+from brainmets.models.architecture import LOGITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,14 +42,23 @@ class OpenVinoEngine:
     workspace: float = 1.08
 
     def __init__(
-        self, bundle: Bundle, *, precision: Precision = "auto", threads: int | None = None
+        self,
+        bundle: Bundle,
+        *,
+        precision: Precision = "auto",
+        threads: int | None = None,
+        depth: int | None = None,
     ) -> None:
         """Read the network; nothing is compiled before the first run."""
         bfloat16 = precision == "auto" and has_bfloat16()
         self.precision = "bfloat16" if bfloat16 else "float32"
         mixed = bfloat16 and keeps_encoder(bundle.architecture)
         self.bytes_per_value = 2 if bfloat16 and not mixed else 4
-        self._network = _network_of(bundle.onnx_path.read_bytes(), float32_encoder=mixed)
+        self._network = _network_of(
+            bundle.onnx_path.read_bytes(),
+            output=bundle.architecture.output_at(depth),
+            float32_encoder=mixed,
+        )
         self._settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
             "PERFORMANCE_HINT": "LATENCY",
@@ -88,18 +99,32 @@ class OpenVinoEngine:
         return request
 
 
-def read_network(onnx: bytes) -> ov.Model:
-    """Parse an ONNX network without touching disk or network."""
-    return _core().read_model(io.BytesIO(onnx))
+def read_network(onnx: bytes, output: str = LOGITS) -> ov.Model:
+    """Parse an ONNX network without touching disk or network, down to one of its outputs.
+
+    Raises:
+        BundleIncomplete: it has no such output.
+    """
+    network = _core().read_model(io.BytesIO(onnx))
+    for result in network.get_results():
+        if output not in result.input_value(0).get_names():
+            network.remove_result(result)
+    if not network.get_results():
+        raise BundleIncomplete(
+            f"an ONNX network without the output {output}",
+            expected="one for each depth, as brainmets has written them since November 2026",
+            remedy="leave the depth out, or export the bundle again",
+        )
+    return network
 
 
-def _network_of(onnx: bytes, *, float32_encoder: bool) -> Callable[[], ov.Model]:
+def _network_of(onnx: bytes, *, output: str, float32_encoder: bool) -> Callable[[], ov.Model]:
     """Return what parses the network anew, for each input shape."""
     if not float32_encoder:
-        return partial(read_network, onnx)
+        return partial(read_network, onnx, output)
     from brainmets.inference.engines.float32_encoder import with_float32_encoder
 
-    xml, weights = with_float32_encoder(read_network(onnx))
+    xml, weights = with_float32_encoder(read_network(onnx, output))
 
     def read() -> ov.Model:
         import openvino as ov

@@ -10,6 +10,7 @@ import torch
 from brainmets.domain.errors import BundleIncomplete
 from brainmets.models.onnx_file import read_state
 from brainmets.models.registry import build
+from brainmets.models.unet_plus_plus import UNetPlusPlus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,9 @@ class PyTorchEngine:
     bytes_per_value: int = 4
     workspace: float = 2.5
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, *, threads: int | None = None, depth: int | None = None
+    ) -> None:
         """Build the network and fill in its weights."""
         if threads:
             torch.set_num_threads(threads)
@@ -45,6 +48,8 @@ class PyTorchEngine:
                 expected=f"{len(network.state_dict())} tensors of {bundle.architecture.name}",
                 remedy="export the bundle again",
             )
+        if isinstance(network, UNetPlusPlus):
+            network.pruned(depth or network.depth)
         self._network = network.eval().to(self.device)
         # TensorFloat-32 would keep only ten bits of each factor
         torch.backends.cuda.matmul.allow_tf32 = False
