@@ -16,6 +16,7 @@ from brainmets.training.losses import (  # noqa: E402
     IGNORE,
     component_dice_cross_entropy,
     dice_cross_entropy,
+    false_alarm_entropy,
     focal_tversky,
     lesion_cross_entropy,
     supervised_loss,
@@ -77,6 +78,20 @@ def test_a_large_lesion_does_not_drown_a_small_one() -> None:
     assert float(lesion_cross_entropy(small_denied, target, each_alike=True)) > 2.0
 
 
+def test_every_false_alarm_counts_alike_by_hand() -> None:
+    # three claims: two voxels beside the lesion are its own, two and one apart are false, and
+    # what touches voxels that do not count is let be
+    target = image([[1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, IGNORE]]).to(torch.uint8)
+    sure, fair = logit(0.9), logit(0.6)
+    logits = image([[sure, sure, sure, sure, -9, fair, fair, -9, sure, -9, sure, sure]])
+    expected = 2 * -math.log(0.4) / 22 + -math.log(0.1) / 21
+    assert float(false_alarm_entropy(logits, target)) == pytest.approx(expected)
+    assert float(false_alarm_entropy(torch.full_like(logits, -1.0), target)) == 0.0
+    nothing_there = torch.cat((target, torch.zeros_like(target)))
+    twice = false_alarm_entropy(torch.cat((logits, torch.full_like(logits, -9.0))), nothing_there)
+    assert float(twice) == pytest.approx(expected / 2)
+
+
 def test_focal_tversky_by_hand() -> None:
     # overlap ½, missed 3/2, invented 5/4
     index = (0.5 + 1) / (0.5 + 0.7 * 1.5 + 0.3 * 1.25 + 1)
@@ -129,10 +144,19 @@ def test_component_loss_by_hand_counts_every_lesion_alike() -> None:
         lambda a, b: dice_cross_entropy(a, b, top_share=0.3),
         lesion_cross_entropy,
         lambda a, b: lesion_cross_entropy(a, b, each_alike=True),
+        false_alarm_entropy,
         focal_tversky,
         component_dice_cross_entropy,
     ],
-    ids=["dice-ce", "topk", "lesion-ce", "each-lesion-ce", "focal-tversky", "cc-dice-ce"],
+    ids=[
+        "dice-ce",
+        "topk",
+        "lesion-ce",
+        "each-lesion-ce",
+        "false-alarms",
+        "focal-tversky",
+        "cc-dice-ce",
+    ],
 )
 @pytest.mark.parametrize("dims", [2, 3])
 def test_gradients_agree_with_differences(
@@ -159,6 +183,12 @@ def test_the_recipe_adds_the_terms_with_their_weights() -> None:
         + 2.0 * component_dice_cross_entropy(LOGITS, TARGET)
     )
     assert float(supervised_loss([LOGITS], TARGET, settings)) == pytest.approx(float(expected))
+    alarms = LossSettings(dice_weight=0, cross_entropy_weight=0, false_alarm_weight=2.0)
+    claimed = torch.full_like(LOGITS[..., :1], 2.0)
+    empty = torch.zeros_like(TARGET[..., :1])
+    wanted = 2.0 * false_alarm_entropy(claimed, empty)
+    assert float(wanted) > 0.1
+    assert float(supervised_loss([claimed], empty, alarms)) == pytest.approx(float(wanted))
     each = LossSettings(dice_weight=0, cross_entropy_weight=0, lesion_entropy_weight=2.0)
     each = each.model_copy(update={"lesion_entropy_each": True})
     wanted = 2.0 * lesion_cross_entropy(LOGITS, TARGET, each_alike=True)

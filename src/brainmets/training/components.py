@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["mean_over_components", "mean_over_lesions", "nearest_component", "number_lesions"]
+__all__ = [
+    "false_components",
+    "mean_over_components",
+    "mean_over_lesions",
+    "nearest_component",
+    "number_components",
+    "sum_over_components",
+]
 
 
 def mean_over_components(
@@ -58,24 +65,52 @@ def mean_over_lesions(entropy: Tensor, target: Tensor, *, spared_voxels: float) 
         spared_voxels: added to each lesion's voxels, so that two or three of them, the tip of a
             lesion at a crop's edge, weigh less than a whole one.
     """
-    wanted = (target == 1).detach().cpu().numpy()[:, 0]
-    labels, count = number_lesions(wanted)
+    lesions = (target == 1).detach().cpu().numpy()[:, 0]
+    loss, count = sum_over_components(entropy, lesions, spared_voxels=spared_voxels)
+    total, number = summed(torch.stack((loss, loss.new_tensor(float(count)))))
+    return total / number.clamp_min(1.0)
+
+
+def sum_over_components(
+    entropy: Tensor, where: NDArray[np.bool_], *, spared_voxels: float
+) -> tuple[Tensor, int]:
+    """Sum over the components of `where` (B, S) of each one's mean cross-entropy; how many.
+
+    Args:
+        entropy: (B, 1, S) cross-entropy.
+        where: components touch by faces, edges or corners.
+        spared_voxels: added to each one's voxels, so that the smallest weigh less.
+    """
+    labels, count = number_components(where)
     place = torch.from_numpy(labels.reshape(-1)).to(entropy.device)
     sums = entropy.new_zeros(count + 1).index_add(0, place, entropy.reshape(-1))[1:]
     voxels = torch.bincount(place, minlength=count + 1)[1:]
-    loss = (sums / (voxels + spared_voxels)).sum()
-    total, lesions = summed(torch.stack((loss, loss.new_tensor(float(count)))))
-    return total / lesions.clamp_min(1.0)
+    return (sums / (voxels + spared_voxels)).sum(), count
 
 
-def number_lesions(lesions: NDArray[np.bool_]) -> tuple[NDArray[np.int64], int]:
+def false_components(claimed: Tensor, target: Tensor) -> NDArray[np.bool_]:
+    """Return the claimed components (B, S) that touch no lesion and nothing that does not count.
+
+    Args:
+        claimed: (B, 1, S), true where a lesion is claimed.
+        target: (B, 1, S), 0 where there is none.
+    """
+    claims = claimed.cpu().numpy()[:, 0]
+    labels, count = number_components(claims)
+    excused = np.zeros(count + 1, dtype=bool)
+    excused[labels[target.detach().cpu().numpy()[:, 0] != 0]] = True
+    excused[0] = True
+    return ~excused[labels]
+
+
+def number_components(where: NDArray[np.bool_]) -> tuple[NDArray[np.int64], int]:
     """Number the components of all images (B, S) from 1, and return how many there are."""
     from scipy import ndimage
 
-    touching = np.ones([3] * (lesions.ndim - 1))
-    numbered = np.zeros(lesions.shape, dtype=np.int64)
+    touching = np.ones([3] * (where.ndim - 1))
+    numbered = np.zeros(where.shape, dtype=np.int64)
     count = 0
-    for labels, image in zip(numbered, lesions, strict=True):
+    for labels, image in zip(numbered, where, strict=True):
         found = int(ndimage.label(image, structure=touching, output=labels))  # pyright: ignore[reportArgumentType]
         labels[image] += count
         count += found

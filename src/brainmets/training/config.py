@@ -81,7 +81,7 @@ class AugmentationSettings(_Settings):
 
 
 class LossSettings(_Settings):
-    """Dice plus cross-entropy under deep supervision; three more terms for small lesions, off."""
+    """Dice plus cross-entropy under deep supervision; four more terms for small lesions, off."""
 
     dice_weight: float = Field(default=1.0, description="of the Dice loss")
     cross_entropy_weight: float = Field(default=1.0, description="of the cross-entropy")
@@ -98,6 +98,12 @@ class LossSettings(_Settings):
     )
     lesion_entropy_each: bool = Field(
         default=False, description="in it every lesion counts alike instead of every voxel"
+    )
+    false_alarm_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="of the cross-entropy over what is claimed apart from any lesion, each such "
+        "component counting alike, whatever its size",
     )
     tversky_weight: float = Field(
         default=0.0, ge=0, description="of the focal Tversky loss (arXiv 1810.07842)"
