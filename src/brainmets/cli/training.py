@@ -94,7 +94,7 @@ def train(
     Examples:
       brainmets train recipes/brats-mets-3d.toml --data BraTS-METS --out runs/mets
       brainmets train recipes/brats-mets-3d.toml --data BraTS-METS --out runs/mets --resume
-      brainmets train recipes/attention-unet-2d.toml --out runs/a2 --set optimiser.steps=500
+      brainmets train recipes/attention-unet-2d-start.toml --out runs/a2 --set optimiser.steps=500
       brainmets train recipes/brats-mets-3d.toml --data BraTS-METS --out runs/cv --folds 5
       torchrun --nproc-per-node 4 --no-python brainmets train recipes/… --out runs/mets
     """
