@@ -145,15 +145,6 @@ def test_segment_in_json(invoke: Callable[..., Outcome], scan: Path, tmp_path: P
     assert document["peak_bytes"] > 10**7
 
 
-def test_a_pruned_network_is_written_down(
-    invoke: Callable[..., Outcome], scan: Path, tmp_path: Path
-) -> None:
-    arguments = ("--model", "unet-plus-plus-3d", "--depth", "2", "--json")
-    done = invoke("segment", scan, "--out", tmp_path / "results", *arguments)
-    assert done.code == 0
-    assert json.loads(done.out)["provenance"]["settings"]["depth"] == 2
-
-
 def test_several_inputs_go_on_after_a_failure(
     invoke: Callable[..., Outcome], scan: Path, tmp_path: Path
 ) -> None:

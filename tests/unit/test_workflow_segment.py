@@ -187,6 +187,13 @@ def test_a_threshold_replaces_the_operating_point(scan: Path, tmp_path: Path) ->
     assert not (few_mask & ~many_mask).any()
 
 
+def test_a_pruned_network_is_written_down(scan: Path, tmp_path: Path) -> None:
+    random_bundle(tmp_path / "nested", name="unet-plus-plus")
+    options = SegmentOptions(model=str(tmp_path / "nested"), depth=1)
+    report = segment(scan, tmp_path / "out", options).report
+    assert report.prediction.provenance.settings["depth"] == 1
+
+
 def test_no_lesion_is_a_result_too(scan: Path, tmp_path: Path) -> None:
     result = segment(scan, tmp_path / "out", SegmentOptions(threshold=1.0))
     assert result.report.prediction.lesions == ()
