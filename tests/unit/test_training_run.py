@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
 
-from brainmets.domain.errors import CheckpointMismatch, DatasetLayout, OutputExists, RecipeError  # noqa: E402
-from brainmets.inference import Bundle  # noqa: E402
+from brainmets.domain.errors import (  # noqa: E402
+    BundleIncomplete,
+    CheckpointMismatch,
+    DatasetLayout,
+    OutputExists,
+    RecipeError,
+)
+from brainmets.inference import Bundle, make_engine, write_bundle  # noqa: E402
 from brainmets.training.train import run_recipe  # noqa: E402
 from tests.unit.training_phantoms import losses, write_recipe, write_slices  # noqa: E402
 
@@ -74,6 +81,32 @@ def test_a_run_can_start_from_a_bundle(data: Path, tmp_path: Path) -> None:
     path.write_text(start + text.replace("widths = [4, 8, 8]", "widths = [4, 8]"))
     with pytest.raises(RecipeError, match="start_from"):
         run_recipe(path, tmp_path / "third")
+
+
+def test_a_bundle_without_the_trained_state_is_no_start(data: Path, tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, steps=2)
+    made = run_recipe(path, tmp_path / "first").bundle
+    # before November 2026 the file held weights with normalisation folded in, under other names
+    foreign = onnx.load(made.onnx_path)
+    for number, tensor in enumerate(foreign.graph.initializer):
+        for node in foreign.graph.node:
+            node.input[:] = [f"Conv_{number}" if n == tensor.name else n for n in node.input]
+        tensor.name = f"Conv_{number}"
+    old = write_bundle(
+        tmp_path / "old",
+        name=made.name,
+        onnx=foreign.SerializeToString(),
+        plan=made.plan,
+        architecture=made.architecture,
+        operating_point=made.operating_point,
+        card="",
+    )
+    path.write_text(f'start_from = "{old.root}"\n' + path.read_text())
+    with pytest.raises(BundleIncomplete, match="do not fit its architecture"):
+        run_recipe(path, tmp_path / "second")
+    with pytest.raises(BundleIncomplete, match="export the bundle again"):
+        make_engine("pytorch", old)
+    assert make_engine("openvino", old) is not None
 
 
 @pytest.mark.parametrize("network", ["attention-unet", "unet-plus-plus"])

@@ -178,7 +178,7 @@ def _start(recipe: Recipe) -> dict[str, Tensor] | None:
     """Read the weights that a recipe starts from."""
     if recipe.start_from is None:
         return None
-    from brainmets.models.onnx_file import read_state
+    from brainmets.inference.engines.pytorch import trained_network
 
     bundle = Bundle.load(recipe.start_from)
     if bundle.architecture != recipe.network:
@@ -187,7 +187,7 @@ def _start(recipe: Recipe) -> dict[str, Tensor] | None:
             expected="a bundle of the very network that the recipe trains",
             remedy="copy its [network] table, or start afresh",
         )
-    return read_state(bundle.onnx_path.read_bytes())
+    return trained_network(bundle).state_dict()
 
 
 def _finish(recipe: Recipe, best: dict[str, Tensor], history: History, run: Run) -> None:

@@ -16,11 +16,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+    from torch import nn
 
     from brainmets.inference.bundle import Bundle
     from brainmets.inference.engines import EngineName
 
-__all__ = ["PyTorchEngine"]
+__all__ = ["PyTorchEngine", "trained_network"]
+
+
+def trained_network(bundle: Bundle) -> nn.Module:
+    """Build a bundle's network with its trained state, to run it or to train it on.
+
+    Raises:
+        BundleIncomplete: its file does not hold that state, as those of before November 2026.
+    """
+    network = build(bundle.architecture)
+    # the counters of training batches are left out
+    found = network.load_state_dict(read_state(bundle.onnx_path.read_bytes()), strict=False)
+    missing = [key for key in found.missing_keys if not key.endswith("num_batches_tracked")]
+    if missing or found.unexpected_keys:
+        raise BundleIncomplete(
+            f"weights of {bundle.name} that do not fit its architecture",
+            expected=f"{len(network.state_dict())} tensors of {bundle.architecture.name}",
+            remedy="export the bundle again",
+        )
+    return network
 
 
 class PyTorchEngine:
@@ -38,16 +58,7 @@ class PyTorchEngine:
         if threads:
             torch.set_num_threads(threads)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        network = build(bundle.architecture)
-        # the counters of training batches are left out
-        found = network.load_state_dict(read_state(bundle.onnx_path.read_bytes()), strict=False)
-        missing = [key for key in found.missing_keys if not key.endswith("num_batches_tracked")]
-        if missing or found.unexpected_keys:
-            raise BundleIncomplete(
-                f"weights of {bundle.name} that do not fit its architecture",
-                expected=f"{len(network.state_dict())} tensors of {bundle.architecture.name}",
-                remedy="export the bundle again",
-            )
+        network = trained_network(bundle)
         if isinstance(network, UNetPlusPlus):
             network.pruned(depth or network.depth)
         self._network = network.eval().to(self.device)
