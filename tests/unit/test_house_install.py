@@ -48,7 +48,7 @@ PLUGINS = {
 IMPORT_S = 0.3
 HELP_S = 0.7
 INSTALL_BYTES = 400 * 10**6
-"""Without extras, everything that pip brings included; it takes 390 MB today."""
+"""Without extras, everything that pip brings included; it takes 386 MB today."""
 
 HEAVY = (
     "torch",

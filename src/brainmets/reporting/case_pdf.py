@@ -92,11 +92,12 @@ def _overview(overview: Path | None, folder: _Folder) -> dict[str, object]:
 
         with Image.open(overview) as picture:
             shown.append(folder.add(CasePicture("", picture.convert("RGB"))))
-    return {
-        "overview": shown,
-        "overview_title": "Overview",
+    return {  # after the table: it takes a page of its own
+        "overview": [],
         "lesions": [],
-        "survey": [],
+        "survey": shown,
+        "survey_title": "Overview",
+        "survey_columns": 1,
     }
 
 
