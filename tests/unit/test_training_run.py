@@ -18,6 +18,8 @@ from brainmets.domain.errors import (  # noqa: E402
     RecipeError,
 )
 from brainmets.inference import Bundle, make_engine, write_bundle  # noqa: E402
+from brainmets.inference.engines.pytorch import trained_network  # noqa: E402
+from brainmets.models.registry import build, shared_state  # noqa: E402
 from brainmets.training.train import run_recipe  # noqa: E402
 from tests.unit.training_phantoms import losses, write_recipe, write_slices  # noqa: E402
 
@@ -81,6 +83,24 @@ def test_a_run_can_start_from_a_bundle(data: Path, tmp_path: Path) -> None:
     path.write_text(start + text.replace("widths = [4, 8, 8]", "widths = [4, 8]"))
     with pytest.raises(RecipeError, match="start_from"):
         run_recipe(path, tmp_path / "third")
+
+
+def test_a_run_can_start_from_the_encoder_of_the_other_network(data: Path, tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, network="attention-unet", steps=3)
+    first = run_recipe(path, tmp_path / "first").bundle
+    given = trained_network(first).state_dict()
+    wanted = first.architecture.model_copy(update={"name": "unet-plus-plus"})
+    start = shared_state(given, first.architecture, wanted)
+    assert set(start) < set(build(wanted).state_dict())
+    assert torch.equal(start["nodes.2_0.layers.3.weight"], given["encoder.2.layers.3.weight"])
+
+    path = write_recipe(tmp_path, network="unet-plus-plus", steps=1)
+    path.write_text(f'start_from = "{first.root}"\n' + path.read_text())
+    second = run_recipe(path, tmp_path / "second").bundle
+    learnt = trained_network(second).state_dict()["nodes.0_0.layers.0.weight"]
+    before = start["nodes.0_0.layers.0.weight"]
+    assert (learnt - before).abs().max() < 0.1 * before.abs().max()  # one small step away
+    assert "started from the encoder of `tiny-2d`" in second.card
 
 
 def test_a_bundle_without_the_trained_state_is_no_start(data: Path, tmp_path: Path) -> None:

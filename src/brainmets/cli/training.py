@@ -45,7 +45,8 @@ def train(
         typer.Option(
             "--set",
             metavar="FIELD=VALUE",
-            help="Set a field of the recipe otherwise, such as optimiser.steps=100. Repeatable.",
+            help="Set a field of the recipe otherwise, such as optimiser.steps=100; none for "
+            "nothing. Repeatable.",
             show_default=False,
         ),
     ] = None,

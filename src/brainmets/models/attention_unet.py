@@ -24,6 +24,7 @@ class AttentionUNet(nn.Module):
     resolution (deep supervision); in evaluation the finest alone, (B, 1, S).
     """
 
+    ENCODER = "encoder.{level}."
     SUPERVISED_LEVELS = 3
 
     def __init__(self, architecture: Architecture) -> None:

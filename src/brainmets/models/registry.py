@@ -11,11 +11,11 @@ from brainmets.models.unet_plus_plus import UNetPlusPlus
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from brainmets.models.architecture import Architecture, ArchitectureName
 
-__all__ = ["NETWORKS", "build"]
+__all__ = ["NETWORKS", "build", "shared_state"]
 
 NETWORKS: Mapping[ArchitectureName, type[AttentionUNet | UNetPlusPlus]] = {
     "attention-unet": AttentionUNet,
@@ -31,3 +31,25 @@ def build(architecture: Architecture) -> nn.Module:
     network = NETWORKS[architecture.name](architecture)
     initialise(network, prior=LESION_PRIOR)
     return network
+
+
+def shared_state(
+    state: Mapping[str, Tensor], given: Architecture, wanted: Architecture
+) -> dict[str, Tensor]:
+    """Return what of a network's state another can start from, under its own names.
+
+    All of it for the same architecture; the encoder alone for the other network of the same
+    dimensions, channels and widths, which both build from the same blocks; else nothing.
+    """
+    if given == wanted:
+        return dict(state)
+    if given.model_copy(update={"name": wanted.name}) != wanted:
+        return {}
+    ours, theirs = NETWORKS[given.name].ENCODER, NETWORKS[wanted.name].ENCODER
+    prefixes = {ours.format(level=i): theirs.format(level=i) for i in range(len(given.widths))}
+    return {
+        prefixes[prefix] + key.removeprefix(prefix): value
+        for key, value in state.items()
+        for prefix in prefixes
+        if key.startswith(prefix)
+    }

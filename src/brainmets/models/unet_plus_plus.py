@@ -25,6 +25,8 @@ class UNetPlusPlus(nn.Module):
     faster, shallower, from the same weights.
     """
 
+    ENCODER = "nodes.{level}_0."
+
     def __init__(self, architecture: Architecture) -> None:
         """Build from its numbers, at full depth."""
         super().__init__()

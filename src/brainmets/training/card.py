@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainmets.domain.prediction import RESEARCH_USE_ONLY
+from brainmets.inference import Bundle
 from brainmets.training.journal import spoken
 from brainmets.training.sources import DatasetSource, SliceSource, VolumeSource
 
@@ -53,7 +54,9 @@ def write_card(
         how += f"; best validation Dice {history.best:.3f} at step {history.best_step}"
     how += "."
     if recipe.start_from is not None:
-        how += f" It started from the weights of `{Path(recipe.start_from).name}`."
+        same = Bundle.load(recipe.start_from).architecture == recipe.network
+        part = "weights" if same else "encoder"
+        how += f" It started from the {part} of `{Path(recipe.start_from).name}`."
     lines = [
         f"# {recipe.name}",
         "",

@@ -181,7 +181,9 @@ class Recipe(_Settings):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="name of the bundle it makes")
     seed: int = Field(default=0, description="of everything drawn at random")
     start_from: str | None = Field(
-        default=None, description="bundle, by name or folder, whose weights training starts from"
+        default=None,
+        description="bundle, by name or folder, whose weights training starts from; of the other "
+        "network with the same widths, its encoder's",
     )
     network: Architecture
     plan: Plan
@@ -247,13 +249,13 @@ class Recipe(_Settings):
 
 
 def _change(document: dict[str, Any], change: str) -> None:
-    """Set the field that `a.b.0.c=VALUE` names; the value is TOML, or else a word."""
+    """Set the field that `a.b.0.c=VALUE` names; the value is TOML, `none`, or a word."""
     where, equals, text = change.partition("=")
     *path, last = (int(part) if part.isdigit() else part for part in where.strip().split("."))
     try:
         value: Any = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text.strip()
+        value = None if text.strip() == "none" else text.strip()
     table: Any = document
     try:
         for part in path:

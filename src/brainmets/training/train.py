@@ -179,15 +179,18 @@ def _start(recipe: Recipe) -> dict[str, Tensor] | None:
     if recipe.start_from is None:
         return None
     from brainmets.inference.engines.pytorch import trained_network
+    from brainmets.models.registry import shared_state
 
     bundle = Bundle.load(recipe.start_from)
-    if bundle.architecture != recipe.network:
+    state = trained_network(bundle).state_dict()
+    start = shared_state(state, bundle.architecture, recipe.network)
+    if not start:
         raise RecipeError(
-            f"start_from names {bundle.name}, whose network is another",
-            expected="a bundle of the very network that the recipe trains",
-            remedy="copy its [network] table, or start afresh",
+            f"start_from names {bundle.name}, whose network has another shape",
+            expected="a bundle whose [network] table is the recipe's, the name apart",
+            remedy="copy its dims, in_channels and widths, or start afresh",
         )
-    return trained_network(bundle).state_dict()
+    return start
 
 
 def _finish(recipe: Recipe, best: dict[str, Tensor], history: History, run: Run) -> None:
