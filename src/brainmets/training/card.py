@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainmets.domain.prediction import RESEARCH_USE_ONLY
-from brainmets.inference import Bundle
 from brainmets.training.journal import spoken
 from brainmets.training.sources import DatasetSource, SliceSource, VolumeSource
 
@@ -31,9 +30,14 @@ def write_card(
     scores: list[CaseScore],
     dice: float,
     interval: tuple[float, float],
+    taken: str = "weights",
     notes: tuple[str, ...] = (),
 ) -> str:
-    """Return the card in Markdown; `notes` are paragraphs for its section on tests."""
+    """Return the card in Markdown.
+
+    `taken` names what the network has of the one it started from, `notes` are paragraphs for its
+    section on tests.
+    """
     network = recipe.network
     target = (
         "the tumour outline on a T1c slice"
@@ -54,9 +58,7 @@ def write_card(
         how += f"; best validation Dice {history.best:.3f} at step {history.best_step}"
     how += "."
     if recipe.start_from is not None:
-        same = Bundle.load(recipe.start_from).architecture == recipe.network
-        part = "weights" if same else "encoder"
-        how += f" It started from the {part} of `{Path(recipe.start_from).name}`."
+        how += f" It started from the {taken} of `{Path(recipe.start_from).name}`."
     lines = [
         f"# {recipe.name}",
         "",

@@ -133,6 +133,7 @@ def train_network(
             expected="an empty folder, or --resume",
             remedy="add --resume to go on, or choose another --out",
         )
+    start = _start(recipe)
     if run.check_memory:
         say(check_memory(recipe, root, choose_device(run.device)))
     wait_for_all()
@@ -153,7 +154,7 @@ def train_network(
             batches,
             out,
             validate=look,
-            start=_start(recipe),
+            start=start,
             resume=run.resume,
             device=run.device,
             progress=progress,
@@ -162,7 +163,8 @@ def train_network(
     finally:
         batches.close()
     if first:
-        _finish(recipe, best, history, run)
+        whole = start is None or set(best) <= set(start)
+        _finish(recipe, best, history, run, taken="weights" if whole else "encoder")
     wait_for_all()
     scores = read_scores(out)
     return TrainingResult(
@@ -193,7 +195,9 @@ def _start(recipe: Recipe) -> dict[str, Tensor] | None:
     return start
 
 
-def _finish(recipe: Recipe, best: dict[str, Tensor], history: History, run: Run) -> None:
+def _finish(
+    recipe: Recipe, best: dict[str, Tensor], history: History, run: Run, *, taken: str
+) -> None:
     """Export, score the test part with the very bundle, and export again with the card."""
     point = OperatingPoint()
     folder = run.out / recipe.name
@@ -212,6 +216,7 @@ def _finish(recipe: Recipe, best: dict[str, Tensor], history: History, run: Run)
         scores=scores,
         dice=dice,
         interval=interval,
+        taken=taken,
         notes=run.notes,
     )
     export_bundle(
