@@ -16,6 +16,7 @@ from brainmets.io import write_mask, write_volume
 from brainmets.training.config import InsertionSettings, Recipe, VolumeSource
 from brainmets.training.losses import IGNORE
 from brainmets.training.making import InsertionMaker
+from brainmets.training.samples import read_volume_case
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,3 +85,12 @@ def test_a_number_always_makes_the_same_sample(data: Path) -> None:
     assert np.array_equal(once.data, again.data)
     assert np.array_equal(once.target, again.target)
     assert not np.array_equal(once.target, other.target)
+
+
+def test_labels_that_count_neither_way_stay_so(data: Path) -> None:
+    _, wanted = read_volume_case(data / "scans" / "a", maker(data, 1.0).source)
+    ignoring = maker(data, 1.0).source.model_copy(update={"ignored_labels": (0,)})
+    _, target = read_volume_case(data / "scans" / "a", ignoring)
+    assert set(np.unique(wanted)) == {0, 1}
+    assert np.array_equal(target == 1, wanted == 1)
+    assert (target[wanted == 0] == IGNORE).all()

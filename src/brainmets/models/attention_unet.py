@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, cast
 
 from torch import nn
 
-from brainmets.models.blocks import AttentionGate, ConvBlock, Upsample, convolution, pooling
+from brainmets.models.blocks import (
+    AttentionGate,
+    ConvBlock,
+    SurroundingsHead,
+    Upsample,
+    convolution,
+    pooling,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,14 +28,15 @@ class AttentionUNet(nn.Module):
     """Attention U-Net with a logit head at every decoder level but the coarsest two.
 
     In training `forward` returns one logit map per head, finest first, each at its own level's
-    resolution (deep supervision); in evaluation the finest alone, (B, 1, S).
+    resolution (deep supervision), the finest with the logits of the surroundings after it,
+    (B, 1 + classes, S); in evaluation the finest alone, (B, 1, S).
     """
 
     ENCODER = "encoder.{level}."
     SUPERVISED_LEVELS = 3
 
-    def __init__(self, architecture: Architecture) -> None:
-        """Build from its numbers."""
+    def __init__(self, architecture: Architecture, *, classes: int = 0) -> None:
+        """Build from its numbers, with a head for `classes` of surroundings in training."""
         super().__init__()
         dims, widths = architecture.dims, architecture.widths
         self.pool = pooling(dims)
@@ -44,6 +52,7 @@ class AttentionUNet(nn.Module):
         self.heads = nn.ModuleList(
             convolution(dims, width, 1, kernel=1) for width in widths[:levels]
         )
+        self.surroundings = SurroundingsHead(dims, widths[0], classes)
 
     def forward(self, x_BCS: Tensor) -> Tensor | tuple[Tensor, ...]:  # noqa: N803 - shape suffix
         """Map (B, in_channels, S) to logits (B, 1, S), S multiples of the stride."""
@@ -55,6 +64,8 @@ class AttentionUNet(nn.Module):
             x = self.decoder[level](gated, self.ups[level](x))
             if level < len(self.heads) and (self.training or level == 0):
                 logits.append(self.heads[level](x))
+        if self.training:
+            logits[-1] = self.surroundings(logits[-1], x)
         return tuple(reversed(logits)) if self.training else logits[-1]
 
     def attention_maps(self, x_BCS: Tensor) -> tuple[Tensor, ...]:  # noqa: N803 - shape suffix

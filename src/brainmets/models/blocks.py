@@ -16,7 +16,15 @@ from brainmets.models.upsampling import convolve_up
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["AttentionGate", "ConvBlock", "Upsample", "convolution", "initialise", "pooling"]
+__all__ = [
+    "AttentionGate",
+    "ConvBlock",
+    "SurroundingsHead",
+    "Upsample",
+    "convolution",
+    "initialise",
+    "pooling",
+]
 
 _CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -106,6 +114,21 @@ class AttentionGate(nn.Module):
             layout = torch.channels_last if skip_BCS.ndim == 4 else torch.channels_last_3d
             attention = attention.expand_as(skip_BCS).contiguous(memory_format=layout)
         return skip_BCS * attention
+
+
+class SurroundingsHead(nn.Module):
+    """Logits of what surrounds lesions, set after a lesion head's; nothing without classes."""
+
+    def __init__(self, dims: int, inputs: int, classes: int) -> None:
+        """Build for `inputs` channels in."""
+        super().__init__()
+        self.logits = convolution(dims, inputs, classes, kernel=1) if classes else None
+
+    def forward(self, lesion_B1S: Tensor, x_BCS: Tensor) -> Tensor:  # noqa: N803 - shape suffixes
+        """Return (B, 1 + classes, S) of lesion logits (B, 1, S) and features (B, inputs, S)."""
+        if self.logits is None:
+            return lesion_B1S
+        return torch.cat((lesion_B1S, self.logits(x_BCS)), dim=1)
 
 
 def initialise(network: nn.Module, *, prior: float) -> None:

@@ -26,9 +26,13 @@ LESION_PRIOR = 0.01
 """Share of lesion voxels that a new network assumes."""
 
 
-def build(architecture: Architecture) -> nn.Module:
-    """Return the network, freshly initialised; logits out, no sigmoid inside."""
-    network = NETWORKS[architecture.name](architecture)
+def build(architecture: Architecture, *, classes: int = 0) -> nn.Module:
+    """Return the network, freshly initialised; logits out, no sigmoid inside.
+
+    `classes` of what surrounds lesions are told apart in training only, by a head that a
+    finished network no longer has.
+    """
+    network = NETWORKS[architecture.name](architecture, classes=classes)
     initialise(network, prior=LESION_PRIOR)
     return network
 

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from brainmets.models.blocks import ConvBlock, Upsample, convolution, pooling
+from brainmets.models.blocks import (
+    ConvBlock,
+    SurroundingsHead,
+    Upsample,
+    convolution,
+    pooling,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,15 +26,15 @@ class UNetPlusPlus(nn.Module):
     """Nested U-Net whose node (i, j) joins all nodes before it on level i with (i+1, j-1) above.
 
     In training `forward` returns one full-resolution logit map per nested depth, deepest first
-    (deep supervision); in evaluation the map of `depth` alone, or with `every_depth` those of it
-    and all below. A smaller `depth` leaves out every node that the chosen head does not need:
-    faster, shallower, from the same weights.
+    (deep supervision), that one with the logits of the surroundings after it; in evaluation the
+    map of `depth` alone, or with `every_depth` those of it and all below. A smaller `depth` leaves
+    out every node that the chosen head does not need: faster, shallower, from the same weights.
     """
 
     ENCODER = "nodes.{level}_0."
 
-    def __init__(self, architecture: Architecture) -> None:
-        """Build from its numbers, at full depth."""
+    def __init__(self, architecture: Architecture, *, classes: int = 0) -> None:
+        """Build from its numbers, at full depth; in training with a head for `classes`."""
         super().__init__()
         dims, widths = architecture.dims, architecture.widths
         self.levels = len(widths)
@@ -48,6 +54,7 @@ class UNetPlusPlus(nn.Module):
         self.heads = nn.ModuleList(
             convolution(dims, widths[0], 1, kernel=1) for _ in range(self.levels - 1)
         )
+        self.surroundings = SurroundingsHead(dims, widths[0], classes)
 
     def forward(self, x_BCS: Tensor) -> Tensor | tuple[Tensor, ...]:  # noqa: N803 - shape suffix
         """Map (B, in_channels, S) to logits (B, 1, S), S multiples of the stride."""
@@ -62,7 +69,10 @@ class UNetPlusPlus(nn.Module):
                 rows[level].append(self.nodes[f"{level}_{j}"](*rows[level], up))
         if not self.training and not self.every_depth:
             return self.heads[depth - 1](rows[0][depth])
-        return tuple(self.heads[j - 1](rows[0][j]) for j in range(depth, 0, -1))
+        logits = [self.heads[j - 1](rows[0][j]) for j in range(depth, 0, -1)]
+        if self.training:
+            logits[0] = self.surroundings(logits[0], rows[0][depth])
+        return tuple(logits)
 
     def pruned(self, depth: int) -> UNetPlusPlus:
         """Set how many nested levels evaluation uses, 1 to all; returns itself.

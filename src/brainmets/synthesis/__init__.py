@@ -25,6 +25,7 @@ from brainmets.synthesis.parameters import (
 from brainmets.synthesis.phantom import analytic_labels, sample_head
 from brainmets.synthesis.shapes import ShapeLibrary
 from brainmets.synthesis.store import anatomy_of
+from brainmets.synthesis.surroundings import Surroundings
 
 __all__ = [
     "BENCHMARK_BINS_MM",
@@ -42,6 +43,7 @@ __all__ = [
     "PlacedLesion",
     "Scan",
     "ShapeLibrary",
+    "Surroundings",
     "SynthesisConfig",
     "SynthesisParameters",
     "SyntheticCase",

@@ -19,11 +19,13 @@ class SyntheticCase:
     """An image with lesions, all on one grid.
 
     `lesions` numbers the tumour cores (enhancing and necrotic) 1…n as in `placed`; `classes`
-    says 1 necrosis, 2 oedema, 3 enhancing. `parameters` make the same case again.
+    says 1 necrosis, 2 oedema, 3 enhancing; `surroundings`, of heads made from label maps, what
+    every other voxel is. `parameters` make the same case again.
     """
 
     image: Volume
     lesions: Mask
     classes: Mask
+    surroundings: Mask | None = None
     parameters: SynthesisParameters | InsertionParameters
     placed: tuple[PlacedLesion, ...]

@@ -39,12 +39,13 @@ class Scene:
     """The bent head being painted: channels and image on the output box, changed in place.
 
     `normal` marks (0…255) how much of a voxel is sinus, dura, plexus or gland: where no lesion
-    grows.
+    grows; `vessels` how much of it is a vessel, which yields to one.
     """
 
     channels: Mapping[str, NDArray[np.uint8]]
     image: NDArray[np.float32]
     normal: NDArray[np.uint8]
+    vessels: NDArray[np.uint8]
     deformation: Deformation
     landmarks: Mapping[str, NDArray[np.float32]]
     front: float
@@ -71,6 +72,7 @@ class Scene:
             channels=channels,
             image=image,
             normal=np.zeros(image.shape, dtype=np.uint8),
+            vessels=np.zeros(image.shape, dtype=np.uint8),
             deformation=deformation,
             landmarks=dict(zip(names, moved, strict=True)),
             front=float(front[1]),
@@ -98,10 +100,10 @@ class Scene:
 
         Where it is `firm` no lesion grows; vessels yield to one.
         """
-        flat, normal = self.image.reshape(-1), self.normal.reshape(-1)
+        flat = self.image.reshape(-1)
         flat[index] += share * (value - flat[index])
-        if firm:
-            normal[index] = np.maximum(normal[index], (share * 255).astype(np.uint8))
+        mark = (self.normal if firm else self.vessels).reshape(-1)
+        mark[index] = np.maximum(mark[index], (share * 255).astype(np.uint8))
 
 
 class Waves:

@@ -19,6 +19,7 @@ from brainmets.synthesis.lesions import paint_lesions
 from brainmets.synthesis.morphology import sample_at
 from brainmets.synthesis.parameters import SynthesisParameters, sample_parameters
 from brainmets.synthesis.store import anatomy_of
+from brainmets.synthesis.surroundings import surroundings_of
 from brainmets.synthesis.truth import coarse_truth
 
 if TYPE_CHECKING:
@@ -81,6 +82,9 @@ def _finish(
     if scan.slice_mm > 1.05:
         plan = SlicePlan(geometry, axis=scan.slice_axis, slice_mm=scan.slice_mm, gap=scan.slice_gap)
     image = acquire(scene.image, parameters, plan)
+    around = surroundings_of(
+        scene, painted.classes, keep=keep, plan=plan if grid == "acquired" else None
+    )
     if plan is not None:
         painted = coarse_truth(painted, plan, back=grid == "isotropic", geometry=geometry)
         if grid == "isotropic":
@@ -96,6 +100,7 @@ def _finish(
         image=Volume(data=image, geometry=geometry),
         lesions=Mask(data=painted.ids, geometry=geometry),
         classes=Mask(data=painted.classes, geometry=geometry),
+        surroundings=Mask(data=around, geometry=geometry),
         parameters=parameters,
         placed=painted.placed,
     )
@@ -251,7 +256,8 @@ class HeadHost:
             np.clip(np.rint(axis), 0, n - 1).astype(np.int32)
             for axis, n in zip(at, distance.shape, strict=True)
         )
-        for channel in (*self.scene.channels.values(), self.scene.normal):
+        moved = (*self.scene.channels.values(), self.scene.normal, self.scene.vessels)
+        for channel in moved:
             channel[box] = channel[box][near]
 
     def levels(self, box: tuple[slice, ...]) -> tuple[float, float, float]:

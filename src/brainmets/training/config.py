@@ -81,7 +81,7 @@ class AugmentationSettings(_Settings):
 
 
 class LossSettings(_Settings):
-    """Dice plus cross-entropy under deep supervision; four more terms for small lesions, off."""
+    """Dice plus cross-entropy under deep supervision; more terms for small lesions, off."""
 
     dice_weight: float = Field(default=1.0, description="of the Dice loss")
     cross_entropy_weight: float = Field(default=1.0, description="of the cross-entropy")
@@ -122,6 +122,12 @@ class LossSettings(_Settings):
         ge=0,
         description="of Dice + cross-entropy averaged over lesions, each with the voxels nearest "
         "to it (CC-DiceCE, arXiv 2511.17146)",
+    )
+    surroundings_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="of telling apart, where they are known, what surrounds lesions: outside, "
+        "brain, fluid, normal enhancement, vessels, oedema (synthetic heads)",
     )
     supervision_decay: float = Field(
         default=0.5, description="weight of each further head relative to the one before"

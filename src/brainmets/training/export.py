@@ -7,18 +7,25 @@ from typing import TYPE_CHECKING
 from brainmets.inference import write_bundle
 from brainmets.models.onnx_file import write_onnx
 from brainmets.models.registry import build
+from brainmets.synthesis import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from pydantic import JsonValue
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from brainmets.inference import Bundle, OperatingPoint
     from brainmets.training.config import Recipe
 
-__all__ = ["export_bundle"]
+__all__ = ["export_bundle", "network_to_train"]
+
+
+def network_to_train(recipe: Recipe) -> nn.Module:
+    """Return a recipe's network with the head that training alone has, if its loss asks for it."""
+    classes = len(Surroundings) if recipe.loss.surroundings_weight else 0
+    return build(recipe.network, classes=classes)
 
 
 def export_bundle(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from brainmets.domain.progress import Progress, silent
-from brainmets.models.registry import build
 from brainmets.training.checkpoint import History, load_checkpoint, save_checkpoint
 from brainmets.training.device import choose_device, computes_bf16, describe_machine
+from brainmets.training.export import network_to_train
 from brainmets.training.identity import accepted_sha256, recipe_sha256
 from brainmets.training.journal import EventFile, tell, write_curves
 from brainmets.training.losses import supervised_loss
@@ -108,7 +108,7 @@ def _begin(
     torch.manual_seed(recipe.seed)
     settings = recipe.optimiser
     layout = torch.channels_last if recipe.network.dims == 2 else torch.channels_last_3d
-    network = share_norm(build(recipe.network)).to(device).to(memory_format=layout).train()  # pyright: ignore[reportCallIssue]
+    network = share_norm(network_to_train(recipe)).to(device).to(memory_format=layout).train()  # pyright: ignore[reportCallIssue]
     if start is not None:
         network.load_state_dict(start, strict=False)  # counters of normalisation are not shipped
     optimiser = torch.optim.AdamW(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from brainmets.training.config import LossSettings
 
 __all__ = [
+    "FIRST_CLASS",
     "IGNORE",
     "component_dice_cross_entropy",
     "dice_cross_entropy",
@@ -30,13 +31,20 @@ __all__ = [
     "focal_tversky",
     "lesion_cross_entropy",
     "supervised_loss",
+    "surroundings_cross_entropy",
 ]
 
 IGNORE = 255
 """Target value of voxels that count neither way."""
 
+FIRST_CLASS = 2
+"""Target value of the first class of what surrounds lesions; the others follow."""
+
 SMOOTH = 1.0
 """Voxels added to both sides of the Dice ratio: an empty target then rewards an empty answer."""
+
+CLASS_VOXELS = 100.0
+"""Added to the voxels of each class of surroundings, for the same reason."""
 
 LESION_VOXELS = 20.0
 """Added to the lesion voxels of a batch: two or three at a crop's edge then do not rule a step."""
@@ -143,13 +151,41 @@ def component_dice_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return mean_over_components(probability, entropy, target, IGNORE, smooth=SMOOTH)
 
 
+def surroundings_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of what surrounds lesions, where it is known, each class counting alike.
+
+    A network that must tell a vein, a plexus or the scalp from brain has learnt what else is
+    bright. Most voxels are air or brain; a vessel is one in a hundred.
+
+    Args:
+        logits: (B, classes, S).
+        target: (B, 1, S), `FIRST_CLASS` and up where a class is known.
+    """
+    classes = logits.shape[1]
+    known = (target >= FIRST_CLASS) & (target < FIRST_CLASS + classes)
+    wanted = torch.where(known, target.long() - FIRST_CLASS, -100)[:, 0]
+    entropy = functional.cross_entropy(logits.float(), wanted, reduction="none")
+    of_class = functional.one_hot(wanted.clamp_min(0), classes).movedim(-1, 1) * known
+    of_class = of_class.to(entropy.dtype)
+    axes = [0, *range(2, of_class.ndim)]
+    total = (of_class * entropy[:, None]).sum(axes)
+    total, voxels = summed(torch.stack((total, of_class.sum(axes))))
+    return (total / (voxels + CLASS_VOXELS)).mean()
+
+
 def supervised_loss(outputs: Sequence[Tensor], target: Tensor, settings: LossSettings) -> Tensor:
     """Weighted mean of every head's loss, the first head counting most.
 
     Heads of lower resolution are held to the target's maximum over their voxels, so that small
     lesions do not vanish from it; a coarse voxel counts neither way when its maximum is IGNORE.
+    The channels of the first head after its first are the surroundings'.
     """
     total = outputs[0].new_zeros((), dtype=torch.float32)
+    around = total
+    if settings.surroundings_weight:
+        around = surroundings_cross_entropy(outputs[0][:, 1:], target)
+        outputs = (outputs[0][:, :1], *outputs[1:])
+        target = target * ((target == 1) | (target == IGNORE))
     weights = 0.0
     for depth, logits in enumerate(outputs):
         factor = target.shape[-1] // logits.shape[-1]
@@ -160,7 +196,7 @@ def supervised_loss(outputs: Sequence[Tensor], target: Tensor, settings: LossSet
         weight = settings.supervision_decay**depth
         total = total + weight * _loss(logits, wanted, settings, finest=depth == 0)
         weights += weight
-    return total / weights
+    return total / weights + settings.surroundings_weight * around
 
 
 def _loss(logits: Tensor, target: Tensor, settings: LossSettings, *, finest: bool) -> Tensor:

@@ -11,13 +11,14 @@ import torch
 
 from brainmets.domain.volume import Mask
 from brainmets.io import read_mask
-from brainmets.synthesis import ShapeLibrary, insert_lesions, synthesize_head
+from brainmets.synthesis import OEDEMA, ShapeLibrary, insert_lesions, synthesize_head
 from brainmets.training.losses import IGNORE
 from brainmets.training.samples import (
     prepare_sample,
     read_volume_case,
     synthetic_case,
     volume_folders,
+    with_surroundings,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class SyntheticMaker:
         seed = _seed(self.recipe, number)
         made = synthesize_head(labels, source.synthesis, seed, shapes=shapes)
         case, lesion = synthetic_case(made.image, made.lesions, name=f"synthetic-{number}")
+        if self.recipe.loss.surroundings_weight and made.surroundings is not None:
+            lesion = with_surroundings(lesion, made.surroundings)
+        if source.ignore_oedema:
+            lesion[made.classes.data == OEDEMA] = IGNORE
         return prepare_sample(case, lesion, self.recipe.plan, name=f"synthetic-{number}")
 
 

@@ -10,9 +10,9 @@ import torch
 
 from brainmets.domain.errors import OutOfMemory
 from brainmets.inference.machine import free_memory
-from brainmets.models.registry import build
 from brainmets.training.datasets import open_part
 from brainmets.training.device import computes_bf16
+from brainmets.training.export import network_to_train
 from brainmets.training.ranks import process_count
 from brainmets.training.samples import read_volume_case, slice_names, volume_folders
 from brainmets.training.sources import DatasetSource, SliceSource, SyntheticSource
@@ -130,7 +130,7 @@ def learning_bytes(recipe: Recipe, device: torch.device) -> float:
     What the network keeps for its gradients is counted on two small inputs; it grows with the
     voxels.
     """
-    network = build(recipe.network).train()
+    network = network_to_train(recipe).train()
     weights = sum(p.numel() for p in network.parameters())
     edges = [2 * recipe.network.stride, 4 * recipe.network.stride]
     bf16 = recipe.optimiser.bf16 and computes_bf16(device)

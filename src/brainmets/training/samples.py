@@ -12,7 +12,7 @@ from brainmets.domain.case import Case, Source
 from brainmets.domain.errors import DatasetLayout
 from brainmets.domain.volume import Mask, Volume
 from brainmets.io import read_case, read_mask
-from brainmets.training.losses import IGNORE
+from brainmets.training.losses import FIRST_CLASS, IGNORE
 from brainmets.training.planes import plane_slices
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ __all__ = [
     "slice_names",
     "synthetic_case",
     "volume_folders",
+    "with_surroundings",
 ]
 
 Part = Literal["train", "validation", "test"]
@@ -52,8 +53,9 @@ SLICES_OF_EACH = 8
 class Sample:
     """One image ready to crop from.
 
-    `data` is (C, S) float16, `target` (S) uint8 of 0, 1 and IGNORE, `centres` voxel positions
-    (n, dims), as many of each lesion: a crop adds its own jitter.
+    `data` is (C, S) float16, `target` (S) uint8 of 0, 1 and IGNORE, and from FIRST_CLASS on where
+    more is known of what is no lesion; `centres` voxel positions (n, dims), as many of each
+    lesion: a crop adds its own jitter.
     """
 
     name: str
@@ -134,6 +136,7 @@ def read_volume_case(folder: Path, source: VolumeSource) -> tuple[Case, NDArray[
     image = _first(folder, (source.image,))
     labels = read_mask(_first(folder, source.mask)).data
     lesion = np.isin(labels, source.lesion_labels).astype(np.uint8)
+    lesion[np.isin(labels, source.ignored_labels)] = IGNORE
     if folder.name in source.ignore_lesions_of:
         lesion[lesion > 0] = IGNORE
     return read_case(image), lesion
@@ -207,10 +210,28 @@ def _prepared_target(
         indicator = Volume(data=where.astype(np.float32), geometry=case.geometry)
         return prepared.from_native(indicator) >= np.float32(0.5)
 
-    target = carried(lesion == 1).astype(np.uint8)
+    target = _carried_classes(prepared, lesion, case)
+    target[carried(lesion == 1)] = 1
     if (lesion == IGNORE).any():
         target[carried(lesion == IGNORE)] = IGNORE
     return target
+
+
+def _carried_classes(
+    prepared: Prepared, lesion: NDArray[np.uint8], case: Case
+) -> NDArray[np.uint8]:
+    """Bring what is known of the surroundings along: of all classes that which fills most."""
+    found = np.zeros(prepared.data.shape[1:], dtype=np.uint8)
+    codes = np.setdiff1d(lesion, (0, 1, IGNORE))
+    if not len(codes):
+        return found
+    best = np.zeros(found.shape, dtype=np.float32)
+    for code in (0, *codes):
+        indicator = Volume(data=(lesion == code).astype(np.float32), geometry=case.geometry)
+        share = prepared.from_native(indicator)
+        found[share > best] = code
+        np.maximum(best, share, out=best)
+    return found
 
 
 def _lesion_centres(target: NDArray[np.uint8], of_each: int) -> NDArray[np.int64]:
@@ -230,6 +251,12 @@ def _lesion_centres(target: NDArray[np.uint8], of_each: int) -> NDArray[np.int64
         order = np.argsort(voxels[:, -1], kind="stable") if of_each > 1 else slice(None)
         found.append(voxels[order][(shares * len(voxels)).astype(int)])
     return np.concatenate(found)
+
+
+def with_surroundings(lesion: NDArray[np.uint8], surroundings: Mask) -> NDArray[np.uint8]:
+    """Write the classes of what surrounds lesions into a target, each plus `FIRST_CLASS`-1."""
+    known = surroundings.data.astype(np.uint8)
+    return np.where((lesion == 0) & (known > 0), known + np.uint8(FIRST_CLASS - 1), lesion)
 
 
 def synthetic_case(image: Volume, lesion: Mask, *, name: str) -> tuple[Case, NDArray[np.uint8]]:

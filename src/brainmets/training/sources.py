@@ -59,6 +59,9 @@ class VolumeSource(_Settings):
     image: str = Field(default="*t1c*", description="glob of the image inside a case's folder")
     mask: tuple[str, ...] = Field(description="globs of the mask, first match wins")
     lesion_labels: tuple[int, ...] = Field(description="labels that make up the target")
+    ignored_labels: tuple[int, ...] = Field(
+        default=(), description="labels that count neither way, such as oedema"
+    )
     test_cases: tuple[str, ...] = Field(default=(), description="held out: never read in training")
     validation_cases: tuple[str, ...] = Field(
         default=(), description="choose checkpoints and thresholds"
@@ -122,6 +125,10 @@ class SyntheticSource(_Settings):
     shapes: str | None = Field(
         default=None,
         description="folder below the data folder with expert masks, whose shapes lesions take",
+    )
+    ignore_oedema: bool = Field(
+        default=False,
+        description="oedema around lesions counts neither way: for sources whose outlines differ",
     )
     weight: float = Field(default=1.0, gt=0, description="share of the batches, relative")
     about: str = Field(default="", description="what the data is and whose, for the model card")
