@@ -81,6 +81,12 @@ def test_a_run_can_start_from_a_bundle(data: Path, tmp_path: Path) -> None:
     second = run_recipe(path, tmp_path / "second")
     assert float(losses(tmp_path / "second")[0]) < 0.7 * float(losses(tmp_path / "first")[0])
     assert "started from the weights of `tiny-2d`" in second.bundle.card
+    path.write_text(start + text + "[loss]\nsurroundings_weight = 0.5\n")
+    further = run_recipe(path, tmp_path / "further").bundle  # a head more, in training alone
+    assert "started from the weights of `tiny-2d`" in further.card
+    assert set(trained_network(further).state_dict()) == set(
+        trained_network(first.bundle).state_dict()
+    )
     path.write_text(start + text.replace("widths = [4, 8, 8]", "widths = [4, 8]"))
     with pytest.raises(RecipeError, match="start_from"):
         run_recipe(path, tmp_path / "third")

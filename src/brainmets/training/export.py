@@ -19,13 +19,19 @@ if TYPE_CHECKING:
     from brainmets.inference import Bundle, OperatingPoint
     from brainmets.training.config import Recipe
 
-__all__ = ["export_bundle", "network_to_train"]
+__all__ = ["export_bundle", "finished_state", "network_to_train"]
 
 
 def network_to_train(recipe: Recipe) -> nn.Module:
     """Return a recipe's network with the head that training alone has, if its loss asks for it."""
     classes = len(Surroundings) if recipe.loss.surroundings_weight else 0
     return build(recipe.network, classes=classes)
+
+
+def finished_state(recipe: Recipe, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what the finished network has of a trained state: not the head of surroundings."""
+    kept = build(recipe.network).state_dict()
+    return {name: value for name, value in state.items() if name in kept}
 
 
 def export_bundle(

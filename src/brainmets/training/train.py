@@ -18,7 +18,7 @@ from brainmets.training.card import write_card
 from brainmets.training.config import Recipe
 from brainmets.training.device import choose_device
 from brainmets.training.division import split_of
-from brainmets.training.export import export_bundle
+from brainmets.training.export import export_bundle, finished_state
 from brainmets.training.identity import keep_recipe, recipe_sha256
 from brainmets.training.loop import CHECKPOINT, train
 from brainmets.training.memory import check_memory
@@ -163,7 +163,7 @@ def train_network(
     finally:
         batches.close()
     if first:
-        whole = start is None or set(best) <= set(start)
+        whole = start is None or set(finished_state(recipe, best)) <= set(start)
         _finish(recipe, best, history, run, taken="weights" if whole else "encoder")
     wait_for_all()
     scores = read_scores(out)
