@@ -21,9 +21,9 @@ import torch
 from benchmarks.peers import MONAI, MonaiPeer, add_peer_option
 from torch.utils.flop_counter import FlopCounterMode
 
-from brainmets.models.registry import build
 from brainmets.training.allocation import keep_freed_memory
 from brainmets.training.config import Recipe
+from brainmets.training.export import network_to_train
 from brainmets.training.loop import _step
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
@@ -57,7 +57,7 @@ def _row(recipe: Recipe, arguments: argparse.Namespace) -> None:
     clock = time.process_time if arguments.threads == 1 else time.perf_counter
     patch, batch = recipe.optimiser.patch, recipe.optimiser.batch
     layout = torch.channels_last if recipe.network.dims == 2 else torch.channels_last_3d
-    network = build(recipe.network).to(memory_format=layout).train()
+    network = network_to_train(recipe).to(memory_format=layout).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
     data = torch.randn(batch, recipe.plan.channels, *patch).to(memory_format=layout)
     target = (torch.rand(batch, 1, *patch) < 0.02).to(torch.uint8)

@@ -23,7 +23,7 @@ MEASURE = """
 import sys, torch
 from pathlib import Path
 from brainmets.inference.machine import used_memory
-from brainmets.models.registry import build
+from brainmets.training.export import network_to_train
 from brainmets.training.config import Recipe
 from brainmets.training.loop import _step
 torch.set_num_threads(1)
@@ -31,7 +31,7 @@ recipe = Recipe.read(Path(sys.argv[1]), sys.argv[2:])
 layout = torch.channels_last if recipe.network.dims == 2 else torch.channels_last_3d
 
 def learn(shape, steps):
-    network = build(recipe.network).to(memory_format=layout).train()
+    network = network_to_train(recipe).to(memory_format=layout).train()
     optimiser = torch.optim.AdamW(network.parameters())
     data = torch.randn(shape).to(memory_format=layout)
     target = (torch.rand(shape[0], 1, *shape[2:]) < 0.02).to(torch.uint8)
