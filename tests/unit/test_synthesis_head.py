@@ -28,6 +28,7 @@ from brainmets.synthesis import (
 from brainmets.synthesis.deformation import Deformation
 from brainmets.synthesis.enhancement import Scene, paint_enhancement
 from brainmets.synthesis.labels import Tissue
+from brainmets.synthesis.surroundings import Surroundings
 from tests.unit.synthesis_mini import CLEAN, mini_anatomy, mini_labels
 
 SEEDS = range(4)
@@ -135,6 +136,26 @@ def test_native_and_clear_heads_have_no_lesion() -> None:
         assert not case.placed
         assert not case.lesions.foreground.any()
         assert not case.classes.foreground.any()
+
+
+def test_islands_of_fat_lie_outside_the_brain_and_change_nothing_else() -> None:
+    plain = CLEAN.model_copy(update={"native_share": 1.0, "stripped_share": 0.0})
+    plain = plain.model_copy(update={"diameters_mm": None, "noise": (0.0, 0.0)})
+    wanted = plain.model_copy(update={"fat_islands": (12, 12)})
+    parameters = sample_parameters(wanted, 5)
+    assert parameters.fat_islands == 12
+    assert parameters.model_copy(update={"fat_islands": 0}) == sample_parameters(plain, 5)
+    case, before = (
+        render_head(mini_anatomy(), parameters),
+        synthesize_head(mini_anatomy(), plain, 5),
+    )
+    added = case.image.data - before.image.data
+    brighter = added > 0.2 * parameters.acquisition.scale
+    assert 12 * 14 < np.count_nonzero(brighter) < 12 * 4000
+    inside = np.isin(case.surroundings.data, (Surroundings.BRAIN, Surroundings.FLUID))
+    deep = ndimage.binary_erosion(inside, iterations=2)
+    assert ndimage.label(brighter & deep)[1] <= 1, "only the one at the sella may reach inside"
+    assert not case.lesions.foreground.any()
 
 
 @pytest.mark.parametrize("grid", ["isotropic", "acquired"])

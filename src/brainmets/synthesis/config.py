@@ -37,6 +37,8 @@ class SynthesisConfig(BaseModel):
     """Heads with contrast medium and normal enhancement only."""
     stripped_share: Share = 0.5
     """Heads whose skull has been removed."""
+    fat_islands: tuple[int, int] = (0, 0)
+    """Islands of fat in the bone and deep soft parts of a whole head: (from, to)."""
 
     count_weights: tuple[tuple[int, int, float], ...] = (
         (1, 1, 0.26), (2, 2, 0.15), (3, 4, 0.17), (5, 8, 0.20), (9, 15, 0.14), (16, 28, 0.08),

@@ -12,12 +12,13 @@ from brainmets.synthesis.anatomy import CODES, Anatomy
 from brainmets.synthesis.case import SyntheticCase
 from brainmets.synthesis.config import SynthesisConfig
 from brainmets.synthesis.deformation import Deformation
-from brainmets.synthesis.enhancement import Scene, Waves, paint_enhancement
+from brainmets.synthesis.enhancement import Scene, paint_enhancement
 from brainmets.synthesis.fields import generator, smooth_noise
 from brainmets.synthesis.labels import Tissue
 from brainmets.synthesis.lesions import paint_lesions
 from brainmets.synthesis.morphology import sample_at
 from brainmets.synthesis.parameters import SynthesisParameters, sample_parameters
+from brainmets.synthesis.soft_parts import paint_soft_parts
 from brainmets.synthesis.store import anatomy_of
 from brainmets.synthesis.surroundings import surroundings_of
 from brainmets.synthesis.truth import coarse_truth
@@ -61,7 +62,7 @@ def render_head(
     channels = deformation.apply(anatomy.packed)
     image = _tissue_image(channels, parameters)
     scene = Scene.of(channels, image, deformation, anatomy)
-    _paint_soft_parts(scene, parameters)
+    paint_soft_parts(scene, parameters)
     if parameters.contrast_medium:
         paint_enhancement(scene, anatomy, parameters)
     host = HeadHost(scene, parameters)
@@ -125,39 +126,6 @@ def _tissue_image(
     flat = image.reshape(-1)
     flat[cortex] += share * (table[Tissue.FLUID] - flat[cortex])
     return image
-
-
-def _paint_soft_parts(scene: Scene, parameters: SynthesisParameters) -> None:
-    """Tell fat from muscle under the skin, and let mucosa, skin and muscle take up contrast."""
-    if parameters.stripped:
-        return
-    rng = generator(parameters.seed, 8)
-    tissue = scene.channels["tissue"].reshape(-1)
-    image = scene.image.reshape(-1)
-    levels, amount = parameters.tissues, parameters.enhancement
-    index = np.flatnonzero(tissue == Tissue.SOFT)
-    at = scene.coordinates(index)
-    under_skin = scene.mm("skin", index)
-    thick = rng.uniform(3.0, 9.0) * (1 + 0.3 * Waves(rng, 20.0)(at))
-    fat = np.clip((thick - under_skin) / 2 + 0.5, 0, 1)
-    planes = np.abs(Waves(rng, 5.0)(at))  # fascia between muscles: where the waves cross zero
-    fat = np.maximum(fat, np.clip((0.35 - planes) * 4, 0, 1)).astype(np.float32)
-    image[index] += fat * np.float32(levels["fat"] - levels["soft"])
-    if not parameters.contrast_medium:
-        return
-    blood = parameters.blood
-    for part, name in (
-        (Tissue.MUCOSA, "mucosa"),
-        (Tissue.SKIN, "skin"),
-        (Tissue.EYE_MUSCLE, "muscle"),
-    ):
-        index = np.flatnonzero(tissue == part)
-        wave = np.clip(0.6 + 0.4 * Waves(rng, 5.0)(scene.coordinates(index)), 0, 1.2)
-        share = np.float32(amount[name]) * wave.astype(np.float32)
-        image[index] += share * (np.float32(blood) - image[index])
-    index = np.flatnonzero(tissue == Tissue.MARROW)
-    wave = np.clip(1 + 0.35 * Waves(rng, 8.0)(scene.coordinates(index)), 0.2, 1.8)
-    image[index] *= wave.astype(np.float32)
 
 
 def _strip_mask(scene: Scene, parameters: SynthesisParameters) -> NDArray[np.bool_]:

@@ -127,6 +127,8 @@ class SynthesisParameters(Recorded):
     deforming: Deforming
     acquisition: Acquisition
     lesions: tuple[LesionParameters, ...]
+    fat_islands: int = 0
+    """In bone and deep soft parts; see `soft_parts.py`."""
 
 
 def sample_parameters(config: SynthesisConfig, seed: int) -> SynthesisParameters:
@@ -140,6 +142,7 @@ def sample_parameters(config: SynthesisConfig, seed: int) -> SynthesisParameters
     native = not fixed and wish < config.native_share
     clear = not fixed and wish < config.native_share + config.clear_share
     tissues, blood, enhancement, texture = draw_contrast(contrast, rng)
+    low, high = config.fat_islands
     stripped = bool(rng.uniform() < config.stripped_share)
     lesions = () if clear else draw_lesions(config, generator(seed, 2))
     lesions = tuple(_made_visible(lesion, tissues, blood) for lesion in lesions)
@@ -159,6 +162,7 @@ def sample_parameters(config: SynthesisConfig, seed: int) -> SynthesisParameters
         deforming=_draw_deforming(config, rng),
         acquisition=_draw_acquisition(config, rng),
         lesions=lesions,
+        fat_islands=int(generator(seed, 11).integers(low, high + 1)),
     )
 
 
