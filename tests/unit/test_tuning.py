@@ -48,13 +48,19 @@ def candidates(
         blob(data, (20, 20, 6 * n), 3, peak - 0.05)
     for n in range(missed):
         truth[30:33, 2:5, 6 * n : 6 * n + 3] = True
+    return tabulated(data, truth, number=number, grow=grow)
+
+
+def tabulated(
+    data: np.ndarray, truth: np.ndarray, *, number: int, grow: float, source: str = "real"
+) -> CaseCandidates:
     components = find_components(data >= np.float32(grow), data, "volume")
     labels = np.zeros(GRID.shape, np.int32)
     for n, component in enumerate(components, start=1):
         labels[tuple(component.voxels.T)] = n
     return candidates_of(
         data, truth, labels, component_features(components, GRID),
-        number=number, patient=f"p{number}", source="real", grow=grow, voxel_mm3=1.0,
+        number=number, patient=f"p{number}", source=source, grow=grow, voxel_mm3=1.0,
     )  # fmt: skip
 
 
@@ -78,7 +84,7 @@ def test_the_best_point_keeps_to_its_false_alarms() -> None:
         candidates([0.95, 0.7], [0.75, 0.6], number=0),
         candidates([0.9, 0.65], [0.6, 0.55], number=1),
     ]
-    choices = [one for one in grid(with_cutoffs=False) if one.grow == 0.4]
+    choices = [one for one in grid() if one.grow == 0.4]
     free = best_point(cases, choices, most_false_alarms=9, by_sensitivity=True)
     assert free[1].sensitivity == 1.0
     tight = best_point(cases, choices, most_false_alarms=0.0)
@@ -101,7 +107,7 @@ def test_sources_weigh_the_same() -> None:
     assert figures_at(cases, point, weights=weights).sensitivity == 0.5
 
 
-def fitted(cutoff: float = 0.5) -> Rejector:
+def fitted(**changes: float) -> Rejector:
     """Fit to balls that are real and rods that are not."""
     rng = np.random.default_rng(0)
     rows, real = [], []
@@ -110,7 +116,7 @@ def fitted(cutoff: float = 0.5) -> Rejector:
         row = [2.0, 1.0, 4.0, 0.2 if round_ else 1.5, 1.0 if round_ else 0.6, 1.5]
         rows.append(np.array(row) + rng.normal(0, 0.1, len(row)))
         real.append(round_)
-    return Rejector.fit(np.array(rows), np.array(real), grow=0.4, cutoff=cutoff)
+    return Rejector.fit(np.array(rows), np.array(real), grow=0.4).model_copy(update=changes)
 
 
 def test_a_rejector_learns_what_tells_components_apart() -> None:
@@ -125,21 +131,50 @@ def test_a_rejector_learns_what_tells_components_apart() -> None:
         Rejector.model_validate(rejector.model_dump() | {"weights": {"peak": 1.0}})
 
 
-def test_rejected_components_sink_below_the_threshold_and_others_stay() -> None:
+def test_a_component_s_peak_becomes_how_likely_it_is_and_its_outline_stays() -> None:
     data = np.zeros(GRID.shape, np.float32)
     blob(data, (4, 4, 4), 6, 0.8)
     data[20:22, 20:22, 2:38] = 0.85
+    data[22, 20, 10] = 0.39  # beside what sinks
     data[30, 30, 30] = 0.3  # below the threshold: not looked at
     probability = Volume(data=data, geometry=GRID)
-    tempered = fitted().temper(probability)
-    _, lesions = find_lesions(tempered, OperatingPoint(threshold=0.4, peak=0.4))
+    rejector = fitted()
+    ball, rod = rejector.likelihood(
+        component_features(find_components(data >= 0.4, data, "volume"), GRID)
+    )
+    assert rod < 0.2
+    assert ball > 0.7
+    tempered = rejector.temper(probability)
+    _, lesions = find_lesions(tempered, OperatingPoint(threshold=0.2, peak=0.2))
     assert [lesion.voxels for lesion in lesions] == [216]
-    assert np.array_equal(tempered.data[:10], data[:10])
-    assert tempered.data[20:22, 20:22, 2:38].max() == pytest.approx(0.2)
-    assert tempered.data[30, 30, 30] == np.float32(0.3)
-    assert np.array_equal(fitted(cutoff=0.0).temper(probability).data, data)
+    assert lesions[0].peak_probability == pytest.approx(ball, abs=1e-6)
+    inside = tempered.data[4:10, 4:10, 4:10]
+    assert inside[0, 0, 0] == inside.max()
+    assert np.unique(inside).size == 2
+    assert inside.min() == pytest.approx(0.2 + (0.8 - 0.4) / 0.45 * (ball - 0.2), abs=1e-3)
+    assert tempered.data[20:23, 20:22, 2:38].max() == pytest.approx(rod, abs=1e-6)
+    assert tempered.data[30, 30, 30] == pytest.approx(0.15)
     nothing = Volume(data=np.zeros_like(data), geometry=GRID)
-    assert fitted().temper(nothing) is nothing
+    assert not rejector.temper(nothing).data.any()
+
+
+def test_a_single_voxel_at_the_threshold_and_the_one_below_it_stay_apart() -> None:
+    data = np.zeros(GRID.shape, np.float32)
+    data[8, 8, 8] = np.float32(0.4)
+    data[8, 8, 9] = np.nextafter(np.float32(0.4), np.float32(0))
+    sure = fitted(bias=30.0)
+    tempered = sure.temper(Volume(data=data, geometry=GRID))
+    assert tempered.data[8, 8, 8] == pytest.approx(1.0, abs=1e-3)
+    mask, _ = find_lesions(tempered, OperatingPoint(threshold=0.2, peak=0.2))
+    assert np.count_nonzero(mask.data) == 1
+
+
+def test_logits_still_rank_what_single_precision_holds_for_sure() -> None:
+    data = np.zeros(GRID.shape, np.float32)
+    data[2, 2, 2], data[12, 12, 12] = np.float32(0.9998), np.float32(0.999999)
+    rows = component_features(find_components(data > 0.5, data, "volume"), GRID)
+    peak = FEATURES.index("peak")
+    assert rows[0, peak] < rows[1, peak] - 4
 
 
 def test_features_do_not_depend_on_the_grid_s_orientation() -> None:
@@ -173,6 +208,36 @@ def test_a_bundle_keeps_points_and_rejector_and_its_weights(tmp_path: Path) -> N
     with pytest.raises(OptionError, match="specific"):
         again.point_named("specific")
     assert revise_bundle(again, tmp_path / "tuned").rejector is None
+
+
+def test_a_rejector_that_pays_is_kept_and_ranks_the_points(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def case(number: int) -> list[CaseCandidates]:
+        data, truth = np.zeros(GRID.shape, np.float32), np.zeros(GRID.shape, bool)
+        for n in range(3):
+            blob(data, (2, 2, 8 * n), 4, 0.8 + 0.01 * (number % 4))
+            truth[2:6, 2:6, 8 * n : 8 * n + 4] = True
+            data[20:36, 20:22, 8 * n : 8 * n + 2] = 0.86  # as sure, and as large
+        return [
+            tabulated(data, truth, number=number, grow=grow, source="made") for grow in (0.4, 0.7)
+        ]
+
+    table = [one for number in range(12) for one in case(number)]
+    monkeypatch.setattr("brainmets.workflows.tune._tabulate", lambda *_: table)
+    bundle = random_bundle(tmp_path / "net")
+    options = TuneOptions(data_root=tmp_path, most_false_alarms=0.5)
+    tuned, document = tune(bundle, tmp_path / "tuned", options)
+    assert document["rejector"]["kept"]
+    assert document["rejector"]["gain"]["low"] > 0
+    assert document["points"]["balanced"]["sensitivity"] == 1.0
+    assert document["points"]["balanced"]["false_alarms"] == 0.0
+    assert tuned.rejector is not None
+    assert tuned.operating_point.threshold == tuned.rejector.floor
+    assert "its likelihoods" in tuned.card
+    without, document = tune(tuned, tmp_path / "plain", replace(options, rejector=False))
+    assert without.rejector is None
+    assert document["points"]["balanced"]["sensitivity"] < 1.0
 
 
 def test_tuning_chooses_on_validation_blocks_and_writes_the_card(
@@ -221,8 +286,7 @@ def test_segmenting_takes_a_named_point_and_the_rejector(tmp_path: Path) -> None
     assert all(lesion.peak_probability >= 0.98 for lesion in lesions[1])
     with pytest.raises(OptionError, match="sensitive"):
         Segmenter(replace(plain, point="sensitive"))
-    everything = fitted(cutoff=1.0)
-    revise_bundle(bundle, tmp_path / "net", rejector=everything)
+    revise_bundle(bundle, tmp_path / "net", rejector=fitted(bias=-60.0))
     none = Segmenter(plain).run(scan, tmp_path / "none")
     assert none.report.prediction.lesions == ()
     assert none.report.prediction.probability.data.max() < 0.5

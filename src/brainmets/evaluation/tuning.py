@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "CUTOFFS",
     "GROWS",
     "PEAKS",
     "VOLUMES_MM3",
@@ -31,11 +30,10 @@ __all__ = [
 
 GROWS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 PEAKS = (
-    0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999,
-    0.9995, 0.9999,
+    0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.825, 0.85, 0.875, 0.9, 0.925, 0.95, 0.97,
+    0.98, 0.985, 0.99, 0.993, 0.995, 0.997, 0.998, 0.9985, 0.999, 0.9993, 0.9995, 0.9997, 0.9999,
 )  # fmt: skip
 VOLUMES_MM3 = (0.0, 3.0, 6.0, 12.0, 25.0, 50.0)
-CUTOFFS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,11 +44,11 @@ class CaseCandidates:
         case: Its number.
         patient: What intervals and folds take together.
         source: What it is one of, such as real or made: each source weighs the same.
-        peak, volume_mm3: Of each component.
+        peak: Of each component, or how likely a rejector holds it to be real.
+        volume_mm3: Of each component.
         voxels, overlap: Its voxels, and those that are lesion.
         real: Whether it is some reference lesion's partner.
         features: (components, features), for a rejector.
-        likely: What a rejector makes of it; 1 without one.
         reference_voxels, lesions: Of the truth.
     """
 
@@ -64,19 +62,17 @@ class CaseCandidates:
     overlap: NDArray[np.float64]
     real: NDArray[np.bool_]
     features: NDArray[np.float64]
-    likely: NDArray[np.float64]
     reference_voxels: int
     lesions: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A point of the grid: an operating point, and the rejector's cutoff."""
+    """A point of the grid."""
 
     grow: float
     peak: float
     min_volume_mm3: float
-    cutoff: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +135,6 @@ def candidates_of(
         overlap=overlap[1:].astype(np.float64),
         real=real[1:],
         features=features,
-        likely=np.ones(count),
         reference_voxels=int(np.count_nonzero(truth)),
         lesions=matching.n_reference,
     )
@@ -158,12 +153,14 @@ def figures_at(
     return _Table.of(cases, choice.grow, weights).figures(choice)
 
 
-def grid(*, with_cutoffs: bool) -> Iterator[Choice]:
-    """Yield every choice there is."""
-    cutoffs = CUTOFFS if with_cutoffs else (0.0,)
-    for grow, peak, volume, cutoff in product(GROWS, PEAKS, VOLUMES_MM3, cutoffs):
-        if peak >= grow:
-            yield Choice(grow=grow, peak=peak, min_volume_mm3=volume, cutoff=cutoff)
+def grid(grows: Sequence[float] = GROWS, *, least_peak: float = 0.0) -> Iterator[Choice]:
+    """Yield every choice there is; no peak lies below `least_peak`, or the threshold without one.
+
+    With a rejector peaks are likelihoods, which have nothing to do with the threshold.
+    """
+    for grow, peak, volume in product(grows, PEAKS, VOLUMES_MM3):
+        if peak >= (least_peak or grow):
+            yield Choice(grow=grow, peak=peak, min_volume_mm3=volume)
 
 
 def best_point(
@@ -202,7 +199,7 @@ class _Table:
         def flat(name: str) -> NDArray[Any]:
             return np.concatenate([getattr(one, name) for one in cases] or [np.zeros(0)])
 
-        self.peak, self.volume, self.likely = flat("peak"), flat("volume_mm3"), flat("likely")
+        self.peak, self.volume = flat("peak"), flat("volume_mm3")
         self.voxels, self.overlap = flat("voxels"), flat("overlap")
         self.real = flat("real").astype(bool)
         self.case = np.repeat(np.arange(len(cases)), [len(one.peak) for one in cases])
@@ -221,11 +218,7 @@ class _Table:
         return cls([one for one in cases if one.grow == grow], weights)
 
     def figures(self, choice: Choice) -> PointFigures:
-        kept = (
-            (self.peak >= choice.peak)
-            & (self.volume >= choice.min_volume_mm3)
-            & (self.likely >= choice.cutoff)
-        )
+        kept = (self.peak >= choice.peak) & (self.volume >= choice.min_volume_mm3)
         size = self._by_case(kept, self.voxels) + self.reference
         overlap = self._by_case(kept, self.overlap)
         found = self._by_case(kept & self.real, np.ones(len(kept)))

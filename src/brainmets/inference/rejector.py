@@ -1,8 +1,8 @@
 """A second look at each component: is it shaped and sure like a lesion, or like a false alarm?
 
-A logistic regression on a handful of figures of the component, a few numbers in plain JSON. A
-component it rejects is not cut from the mask but lowered in the probability map, below where
-lesions grow, so that every later step (threshold, slider, FROC curve) sees the same map.
+A logistic regression on a handful of figures of the component, a few numbers in plain JSON. What it
+finds becomes the component's peak: the probability map then says how likely each candidate is a
+lesion, so that every later step (operating point, slider, FROC curve) ranks by it.
 """
 
 from __future__ import annotations
@@ -28,20 +28,23 @@ FEATURES = ("peak", "mean", "volume", "elongation", "fill", "slices")
 the longest over the shortest axis; share of the ellipsoid of equal inertia that it fills, 1 for
 balls and less for sheets and branches; logarithm of the slices it is seen in."""
 
-STEEPEST = 8.0
-"""Logits are cut here: a probability of 0.9997 is as sure as any."""
+STEEPEST = 16.0
+"""Logits are cut here, where single precision ends: what is sure of everything still ranks."""
 
-LOWERED = 0.5
-"""A rejected component's peak becomes this share of the growing threshold."""
+FLOOR = 0.2
+"""Where components begin in a map that a rejector has seen."""
+
+AROUND = 2
+"""Voxels around an unlikely component that sink with it."""
 
 
 class Rejector(BaseModel):
-    """Weights of the logistic regression, and below which probability a component is rejected."""
+    """Weights of the logistic regression, and where components begin before and after it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     grow: float = Field(gt=0, lt=1, description="components are those of voxels at least this sure")
-    cutoff: float = Field(ge=0, le=1, description="components less likely real are rejected")
+    floor: float = Field(default=FLOOR, gt=0, lt=1, description="what `grow` becomes in the map")
     bias: float = Field(description="of the logistic regression")
     weights: dict[str, float] = Field(description="of each feature, after standardisation")
     means: dict[str, float] = Field(description="of each feature where it was fitted")
@@ -63,7 +66,6 @@ class Rejector(BaseModel):
         real: NDArray[np.bool_],
         *,
         grow: float,
-        cutoff: float,
         penalty: float = 1.0,
     ) -> Rejector:
         """Fit to components (n, features) of which some are real, by Newton's method.
@@ -88,7 +90,6 @@ class Rejector(BaseModel):
                 break
         return cls(
             grow=grow,
-            cutoff=cutoff,
             bias=float(weights[-1]),
             weights=dict(zip(FEATURES, weights[:-1].tolist(), strict=True)),
             means=dict(zip(FEATURES, means.tolist(), strict=True)),
@@ -104,21 +105,35 @@ class Rejector(BaseModel):
         return _sigmoid((features - means) / scales @ weights + self.bias)
 
     def temper(self, probability: Volume, *, kind: CaseKind = "volume") -> Volume:
-        """Return the map with rejected components lowered below the growing threshold.
+        """Return the map in which each component's peak is how likely it is a lesion.
 
-        Cost is linear in the voxels above the threshold.
+        Within a component the order of voxels stays, and so does its outline: its voxels are
+        those of at least `floor`, where before they were those of at least `grow`. A component
+        less likely than `floor` falls below it whole, with the voxels around it. Cost is linear
+        in voxels.
         """
-        above = probability.data >= np.float32(self.grow)
-        components = find_components(above, probability.data, kind)
-        if not components:
-            return probability
+        grow, floor = np.float32(self.grow), np.float32(self.floor)
+        components = find_components(probability.data >= grow, probability.data, kind)
+        data = probability.data * (floor / grow)
+        below = np.nextafter(floor, np.float32(0))
+        np.minimum(data, below, out=data)
         features = component_features(components, probability.geometry, kind=kind)
-        data = probability.data.copy()
-        for component, likely in zip(components, self.likelihood(features), strict=True):
-            if likely < self.cutoff:
-                peak = float(component.probabilities.max())
-                place = tuple(component.voxels.T)
-                data[place] = component.probabilities * np.float32(LOWERED * self.grow / peak)
+        likelihoods = self.likelihood(features).astype(np.float32)
+        for component, likely in zip(components, likelihoods, strict=True):
+            values, peak = component.probabilities, component.probabilities.max()
+            if likely >= floor:
+                share = (values - grow) / (peak - grow) if peak > grow else np.float32(1)
+                values = floor + share * (likely - floor)
+            else:
+                low = np.maximum(component.voxels.min(axis=0) - AROUND, 0)
+                box = tuple(
+                    slice(a, b + 1 + AROUND)
+                    for a, b in zip(low, component.voxels.max(axis=0), strict=True)
+                )
+                outside = probability.data[box] < grow
+                data[box][outside] = np.minimum(data[box][outside], likely)
+                values = values * (likely / peak)
+            data[tuple(component.voxels.T)] = values
         return Volume(data=data, geometry=probability.geometry)
 
 

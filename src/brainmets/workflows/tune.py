@@ -104,33 +104,31 @@ def tune(
         limits["sensitive"] = max(limits["sensitive"], options.most_false_alarms)
         limits["specific"] = min(limits["specific"], options.most_false_alarms)
     table = _tabulate(bundle, options, progress)
-    plain_choices = list(grid(with_cutoffs=False))
+    choices = list(grid())
     before = _as_choice(bundle.operating_point)
-    chosen, figures = best_point(table, plain_choices, most_false_alarms=limits["balanced"])
+    chosen = best_point(table, choices, most_false_alarms=limits["balanced"])
     rejector, tried = (None, None)
+    judged = table
     if options.rejector:
-        rejector, tried = _try_rejector(table, limits["balanced"], (chosen, figures))
+        rejector, judged, tried = _try_rejector(table, limits["balanced"], chosen)
     if rejector is not None:
-        table = [_judged(one, rejector) for one in table if one.grow == rejector.grow]
-        plain_choices = [
-            replace(choice, cutoff=rejector.cutoff)
-            for choice in plain_choices
-            if choice.grow == rejector.grow
-        ]
+        choices = list(grid((rejector.grow,), least_peak=rejector.floor))
     points: dict[PointName, OperatingPoint] = {}
     found: dict[str, Any] = {}
     for name, limit in limits.items():
         choice, at_point = best_point(
-            table, plain_choices, most_false_alarms=limit, by_sensitivity=name == "sensitive"
+            judged, choices, most_false_alarms=limit, by_sensitivity=name == "sensitive"
         )
         points[name] = OperatingPoint(
-            threshold=choice.grow, peak=choice.peak, min_volume_mm3=choice.min_volume_mm3
+            threshold=choice.grow if rejector is None else rejector.floor,
+            peak=choice.peak,
+            min_volume_mm3=choice.min_volume_mm3,
         )
         found[name] = {"allowed": limit, **asdict(choice), **asdict(at_point)}
     document: dict[str, Any] = plain(
         {
             "cases": _counted(table),
-            "before": {**asdict(before), **_before(table, before, rejector)},
+            "before": {**asdict(before), **_before(table, before, bundle.rejector)},
             "points": found,
             "rejector": tried,
         }
@@ -215,30 +213,35 @@ def _candidates(
 
 def _try_rejector(
     table: Sequence[CaseCandidates], limit: float, without: tuple[Choice, PointFigures]
-) -> tuple[Rejector | None, dict[str, Any]]:
-    """Fit a rejector at the chosen threshold; judge each patient by one fitted to the others."""
+) -> tuple[Rejector | None, Sequence[CaseCandidates], dict[str, Any]]:
+    """Fit a rejector at the chosen threshold; judge each patient by one fitted to the others.
+
+    Returns it, the table by which to choose its points, and the record; None and the table as it
+    was where it does not pay.
+    """
     grow = without[0].grow
     cases = [one for one in table if one.grow == grow]
     real = np.concatenate([one.real for one in cases])
     record: dict[str, Any] = {"kept": False, "real": int(real.sum()), "false": int((~real).sum())}
     if min(record["real"], record["false"]) < FEWEST_COMPONENTS:
-        return None, record | {"because": f"fewer than {FEWEST_COMPONENTS} components of a kind"}
+        because = f"fewer than {FEWEST_COMPONENTS} components of a kind"
+        return None, table, record | {"because": because}
     judged = _out_of_fold(cases, grow)
-    choices = [choice for choice in grid(with_cutoffs=True) if choice.grow == grow]
+    rejector = _fitted(cases, grow)
+    choices = list(grid((grow,), least_peak=rejector.floor))
     chosen, figures = best_point(judged, choices, most_false_alarms=limit)
-    low, gain, high = _gain(judged, without[0], chosen)
+    low, gain, high = _gain((cases, without[0]), (judged, chosen))
     record |= {
-        "cutoff": chosen.cutoff,
         "utility_without": without[1].utility,
         "utility_with": figures.utility,
         "false_alarms_without": without[1].false_alarms,
         "false_alarms_with": figures.false_alarms,
         "gain": {"value": gain, "low": low, "high": high},
     }
-    if chosen.cutoff == 0 or low <= 0:
-        return None, record | {"because": "its gain on patients it was not fitted to is not shown"}
-    rejector = _fitted(cases, grow, chosen.cutoff)
-    return rejector, record | {"kept": True, "because": "its gain is shown"}
+    if low <= 0:
+        because = "its gain on patients it was not fitted to is not shown"
+        return None, table, record | {"because": because}
+    return rejector, judged, record | {"kept": True, "because": "its gain is shown"}
 
 
 def _out_of_fold(cases: Sequence[CaseCandidates], grow: float) -> list[CaseCandidates]:
@@ -248,34 +251,35 @@ def _out_of_fold(cases: Sequence[CaseCandidates], grow: float) -> list[CaseCandi
     judged: list[CaseCandidates] = []
     for fold in sorted(set(fold_of.values())):
         others = [one for one in cases if fold_of[one.patient] != fold]
-        rejector = _fitted(others or cases, grow, 0.0)
-        judged += [_judged(one, rejector) for one in cases if fold_of[one.patient] == fold]
+        rejector = _fitted(others or cases, grow)
+        judged += [
+            replace(one, peak=rejector.likelihood(one.features))
+            for one in cases
+            if fold_of[one.patient] == fold
+        ]
     return judged
 
 
-def _fitted(cases: Sequence[CaseCandidates], grow: float, cutoff: float) -> Rejector:
+def _fitted(cases: Sequence[CaseCandidates], grow: float) -> Rejector:
     features = np.concatenate([one.features for one in cases])
     real = np.concatenate([one.real for one in cases])
-    return Rejector.fit(features, real, grow=grow, cutoff=cutoff)
-
-
-def _judged(one: CaseCandidates, rejector: Rejector) -> CaseCandidates:
-    return replace(one, likely=rejector.likelihood(one.features))
+    return Rejector.fit(features, real, grow=grow)
 
 
 def _gain(
-    judged: Sequence[CaseCandidates], without: Choice, chosen: Choice
+    without: tuple[Sequence[CaseCandidates], Choice],
+    judged: tuple[Sequence[CaseCandidates], Choice],
 ) -> tuple[float, float, float]:
     """Return the gain in utility and its interval over patients (low, value, high).
 
     A false alarm a scan is held to cost as much as 0.02 of utility, or a rejector that only
     removes them would gain nothing.
     """
-    patients = sorted({one.patient for one in judged})
-    seen = _worth(judged, chosen, None) - _worth(judged, without, None)
+    patients = sorted({one.patient for one in judged[0]})
+    seen = _worth(*judged, None) - _worth(*without, None)
     drawn: NDArray[np.float64] = bootstrap_counts(len(patients), resamples=RESAMPLES)
     gains = [
-        _worth(judged, chosen, weights) - _worth(judged, without, weights)
+        _worth(*judged, weights) - _worth(*without, weights)
         for row in drawn
         for weights in (dict(zip(patients, row.tolist(), strict=True)),)
     ]
