@@ -60,7 +60,7 @@ def _one(predictor: Predictor, case: ReferenceCase) -> tuple[float, float, int]:
     start = time.process_time()
     probability = predictor.predict(prepared)
     seconds = time.process_time() - start
-    native = prepared.to_native(probability)
+    native = bundle.to_native(prepared, probability)
     mask, lesions = find_lesions(native, bundle.operating_point, kind=case.case.kind)
     counted = True if case.ignored is None else ~case.ignored
     return seconds, dice(case.truth.foreground, mask.foreground & counted), len(lesions)

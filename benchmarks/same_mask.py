@@ -73,7 +73,7 @@ def _row(name: str, scan: Path) -> float:
 
 def _masked(predictor: Predictor, case: Case) -> tuple[np.ndarray, np.ndarray]:
     prepared = predictor.bundle.plan.apply(case)
-    probability = prepared.to_native(predictor.predict(prepared))
+    probability = predictor.bundle.to_native(prepared, predictor.predict(prepared))
     mask, _ = find_lesions(probability, predictor.bundle.operating_point, kind=case.kind)
     return probability.data, mask.data > 0
 

@@ -27,6 +27,12 @@ from brainmets.preprocessing import Plan  # noqa: TC001 - pydantic field
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from brainmets.domain import Volume
+    from brainmets.preprocessing import Prepared
+
 __all__ = ["MODELS_VARIABLE", "Bundle", "list_bundles", "write_bundle"]
 
 MODELS_VARIABLE = "BRAINMETS_MODELS"
@@ -107,6 +113,16 @@ class Bundle:
             expected=" | ".join(self.points) or "a model that was tuned",
             remedy="choose one of these, or run `brainmets tune` on the model first",
         )
+
+    def to_native(self, prepared: Prepared, probability: NDArray[np.float32]) -> Volume:
+        """Return a probability (x, y, z) on the input's own grid, as the operating points mean it.
+
+        With a rejector each candidate's peak is how likely it is a lesion.
+        """
+        native = prepared.to_native(probability)
+        if self.rejector is None:
+            return native
+        return self.rejector.temper(native, kind=prepared.kind)
 
     @property
     def onnx_path(self) -> Path:

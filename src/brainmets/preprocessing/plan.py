@@ -25,7 +25,7 @@ from brainmets.preprocessing.resampling import resample_axis, resample_centres
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from brainmets.domain.case import Case
+    from brainmets.domain.case import Case, CaseKind
 
 __all__ = ["ClaheSettings", "Plan", "Prepared"]
 
@@ -106,6 +106,7 @@ class Plan(BaseModel):
             axes=box.axes,
             flips=box.flips,
             bounds=box.bounds,
+            kind=case.kind,
         )
 
     def shape_of(self, case: Case) -> tuple[int, int, int]:
@@ -261,6 +262,7 @@ class Prepared:
     axes: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
     bounds: Bounds
+    kind: CaseKind = "volume"
 
     def to_native(self, probability: NDArray[np.float32]) -> Volume:
         """Map a probability (x, y, z) back to the input's own grid, 0 outside the crop.

@@ -114,10 +114,7 @@ def predict_case(predictor: Predictor, case: ReferenceCase) -> Volume:
     """Return the lesion probability on the case's own grid, as `brainmets segment` computes it."""
     bundle = predictor.bundle
     prepared = bundle.plan.apply(case.case)
-    native = prepared.to_native(predictor.predict(prepared))
-    if bundle.rejector is None:
-        return native
-    return bundle.rejector.temper(native, kind=case.case.kind)
+    return bundle.to_native(prepared, predictor.predict(prepared))
 
 
 def counted_labels(case: ReferenceCase, labels: NDArray[np.integer]) -> NDArray[np.integer]:

@@ -185,9 +185,7 @@ class Segmenter:
             probability = predictor.predict(prepared, progress, estimate=estimate)
         with stages.timed("measure"):
             progress("measure", 0.0)
-            native = prepared.to_native(probability)
-            if bundle.rejector is not None:
-                native = bundle.rejector.temper(native, kind=case.kind)
+            native = bundle.to_native(prepared, probability)
             midline_x_mm = _midline_x_mm(prepared)
             mask, lesions = find_lesions(native, point, kind=case.kind, midline_x_mm=midline_x_mm)
             progress("measure", 1.0)
