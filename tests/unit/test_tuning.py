@@ -11,7 +11,14 @@ import pytest
 
 from brainmets.domain import Geometry, Volume
 from brainmets.domain.errors import OptionError
-from brainmets.evaluation.tuning import Choice, best_point, candidates_of, figures_at, grid
+from brainmets.evaluation.tuning import (
+    Choice,
+    best_point,
+    candidates_of,
+    detection,
+    figures_at,
+    grid,
+)
 from brainmets.inference import Bundle, OperatingPoint, Rejector, find_lesions, revise_bundle
 from brainmets.inference.lesions import find_components
 from brainmets.inference.rejector import FEATURES, component_features
@@ -107,6 +114,18 @@ def test_sources_weigh_the_same() -> None:
     assert figures_at(cases, point, weights=weights).sensitivity == 0.5
 
 
+def test_detection_is_read_off_the_froc_curve() -> None:
+    cases = [candidates([0.9, 0.7], [0.8], missed=1), candidates([0.6], [0.5], number=1)]
+    # at no false alarm .9 is found, at half a one also .7 and .6, of four lesions
+    assert detection(cases, [0.0]) == pytest.approx(1 / 4)
+    assert detection(cases, [0.5]) == pytest.approx(3 / 4)
+    assert detection(cases, [0.0, 0.5, 1.0]) == pytest.approx((1 + 3 + 3) / 12)
+    assert detection(cases, [0.5], weights={"p0": 0.0, "p1": 2.0}) == pytest.approx(1.0)
+    tied = [candidates([0.8], [0.8])]
+    assert detection(tied, [0.0]) == 0.0
+    assert np.isnan(detection([candidates([], [0.9])], [1.0]))
+
+
 def fitted(**changes: float) -> Rejector:
     """Fit to balls that are real and rods that are not."""
     rng = np.random.default_rng(0)
@@ -138,7 +157,7 @@ def test_a_component_s_peak_becomes_how_likely_it_is_and_its_outline_stays() -> 
     data[22, 20, 10] = 0.39  # beside what sinks
     data[30, 30, 30] = 0.3  # below the threshold: not looked at
     probability = Volume(data=data, geometry=GRID)
-    rejector = fitted()
+    rejector = fitted(floor=0.2)
     ball, rod = rejector.likelihood(
         component_features(find_components(data >= 0.4, data, "volume"), GRID)
     )
@@ -165,7 +184,7 @@ def test_a_single_voxel_at_the_threshold_and_the_one_below_it_stay_apart() -> No
     sure = fitted(bias=30.0)
     tempered = sure.temper(Volume(data=data, geometry=GRID))
     assert tempered.data[8, 8, 8] == pytest.approx(1.0, abs=1e-3)
-    mask, _ = find_lesions(tempered, OperatingPoint(threshold=0.2, peak=0.2))
+    mask, _ = find_lesions(tempered, OperatingPoint(threshold=0.05, peak=0.05))
     assert np.count_nonzero(mask.data) == 1
 
 

@@ -24,14 +24,16 @@ __all__ = [
     "PointFigures",
     "best_point",
     "candidates_of",
+    "detection",
     "figures_at",
     "grid",
 ]
 
 GROWS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 PEAKS = (
-    0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.825, 0.85, 0.875, 0.9, 0.925, 0.95, 0.97,
-    0.98, 0.985, 0.99, 0.993, 0.995, 0.997, 0.998, 0.9985, 0.999, 0.9993, 0.9995, 0.9997, 0.9999,
+    0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.825,
+    0.85, 0.875, 0.9, 0.925, 0.95, 0.97, 0.98, 0.985, 0.99, 0.993, 0.995, 0.997, 0.998, 0.9985,
+    0.999, 0.9993, 0.9995, 0.9997, 0.9999,
 )  # fmt: skip
 VOLUMES_MM3 = (0.0, 3.0, 6.0, 12.0, 25.0, 50.0)
 
@@ -188,6 +190,40 @@ def best_point(
         return figures.utility, sensitivity
 
     return max(allowed, key=worth)
+
+
+def detection(
+    cases: Sequence[CaseCandidates],
+    rates: Sequence[float],
+    *,
+    weights: Mapping[str, float] | None = None,
+) -> float:
+    """Return the share of lesions found, its mean over allowed false alarms a scan (`rates`).
+
+    Read off the FROC curve of the cases, which share a growing threshold; each source weighs the
+    same, and none may have more false alarms than a rate. NaN without lesions.
+    """
+    table = _Table.of(cases, cases[0].grow, weights)
+    order = np.argsort(-table.peak, kind="stable")
+    peak, real, counts = table.peak[order], table.real[order], table.weights[table.case][order]
+    alarms, found = np.zeros(len(peak) + 1), [np.zeros(0)] * 0
+    for source in np.unique(table.sources):
+        ours = table.sources == source
+        mine, scans = ours[table.case][order] * counts, table.weights[ours].sum()
+        if not scans:
+            continue
+        rate = np.append(0.0, np.cumsum(mine * ~real) / scans)
+        alarms = np.maximum(alarms, rate)
+        lesions = table.weights[ours] @ table.lesions[ours]
+        if lesions:
+            found.append(np.append(0.0, np.cumsum(mine * real) / lesions))
+    if not found:
+        return float("nan")
+    curve = np.mean(found, axis=0)
+    # a threshold takes all components of one peak, or none
+    ends = np.append(True, np.append(peak[1:] < peak[:-1], True)[: len(peak)])
+    best = [curve[ends & (alarms <= rate)].max() for rate in rates]
+    return float(np.mean(best))
 
 
 class _Table:

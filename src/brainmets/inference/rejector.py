@@ -31,7 +31,7 @@ balls and less for sheets and branches; logarithm of the slices it is seen in.""
 STEEPEST = 16.0
 """Logits are cut here, where single precision ends: what is sure of everything still ranks."""
 
-FLOOR = 0.2
+FLOOR = 0.05
 """Where components begin in a map that a rejector has seen."""
 
 AROUND = 2

@@ -56,12 +56,12 @@ def _on_rejector(tried: Mapping[str, Any] | None) -> str:
         return f"Rejector of components: not fitted, {tried['because']} ({components})."
     gain = tried["gain"]
     verb = "kept" if tried["kept"] else "not kept"
+    rates = ", ".join(f"{rate:g}" for rate in tried["rates"])
     peaks = " The peaks above are its likelihoods, those of the patients it was not fitted to."
     return (
         f"Rejector of components ({components}; logistic regression, judged on patients it was "
-        f"not fitted to): {verb}, {tried['because']}. Mean of Dice and sensitivity "
-        f"{tried['utility_without']:.3f} without and {tried['utility_with']:.3f} with it, false "
-        f"alarms {tried['false_alarms_without']:.2f} and {tried['false_alarms_with']:.2f}; gain "
-        f"{gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}], a false alarm counted "
-        "as 0.02." + (peaks if tried["kept"] else "")
+        f"not fitted to): {verb}, {tried['because']}. Lesions found, mean at {rates} false alarms, "
+        f"{tried['found_without']:.3f} without and {tried['found_with']:.3f} with it; gain "
+        f"{gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]."
+        + (peaks if tried["kept"] else "")
     )

@@ -16,6 +16,7 @@ from brainmets.evaluation.tuning import (
     Choice,
     best_point,
     candidates_of,
+    detection,
     figures_at,
     grid,
 )
@@ -54,6 +55,13 @@ MOST_FALSE_ALARMS: Mapping[int, Mapping[PointName, float]] = {
 FEWEST_COMPONENTS = 20
 """Of both kinds, to fit a rejector at all."""
 
+IN_PLAY = 4.0
+"""A rejector is fitted to the components that would be kept at so many times the balanced point's
+false alarms: what no point would keep has nothing to teach."""
+
+RATES = (0.5, 1.0, 2.0)
+"""Of the balanced point's false alarms: where what is found with and without it is compared."""
+
 RESAMPLES = 400
 
 SECTION = re.compile(r"\n## Operating points\n.*?(?=\n## |\Z)", re.DOTALL)
@@ -89,8 +97,9 @@ def tune(
     The growing threshold, the peak and the smallest volume are searched over a grid: `balanced`
     is the point of highest mean of Dice and sensitivity within its false alarms, `specific` the
     same with fewer, `sensitive` the one that finds most within more. A rejector is fitted to
-    other patients than it is judged on, and kept only if its gain is shown (95 % interval over
-    patients above 0). Test cases are never read. Returns the bundle and what was found.
+    other patients than it is judged on, and kept only if it is shown to find more lesions for as
+    many false alarms (95 % interval over patients above 0). Test cases are never read. Returns
+    the bundle and what was found.
 
     Progress comes as stage "score".
 
@@ -226,16 +235,16 @@ def _try_rejector(
     if min(record["real"], record["false"]) < FEWEST_COMPONENTS:
         because = f"fewer than {FEWEST_COMPONENTS} components of a kind"
         return None, table, record | {"because": because}
-    judged = _out_of_fold(cases, grow)
-    rejector = _fitted(cases, grow)
-    choices = list(grid((grow,), least_peak=rejector.floor))
-    chosen, figures = best_point(judged, choices, most_false_alarms=limit)
-    low, gain, high = _gain((cases, without[0]), (judged, chosen))
+    least = _in_play(cases, IN_PLAY * limit)
+    judged = _out_of_fold(cases, grow, least)
+    rejector = _fitted(cases, grow, least)
+    rates = [rate * limit for rate in RATES]
+    low, gain, high = _gain(cases, judged, rates)
     record |= {
-        "utility_without": without[1].utility,
-        "utility_with": figures.utility,
-        "false_alarms_without": without[1].false_alarms,
-        "false_alarms_with": figures.false_alarms,
+        "in_play": least,
+        "rates": rates,
+        "found_without": detection(cases, rates),
+        "found_with": detection(judged, rates),
         "gain": {"value": gain, "low": low, "high": high},
     }
     if low <= 0:
@@ -244,14 +253,23 @@ def _try_rejector(
     return rejector, judged, record | {"kept": True, "because": "its gain is shown"}
 
 
-def _out_of_fold(cases: Sequence[CaseCandidates], grow: float) -> list[CaseCandidates]:
+def _in_play(cases: Sequence[CaseCandidates], rate: float) -> float:
+    """Return the peak above which there are so many false components a scan, all sources alike."""
+    peaks = np.sort(np.concatenate([one.peak[~one.real] for one in cases]))[::-1]
+    last = int(rate * len(cases))
+    return float(peaks[last]) if last < len(peaks) else 0.0
+
+
+def _out_of_fold(
+    cases: Sequence[CaseCandidates], grow: float, least: float
+) -> list[CaseCandidates]:
     """Judge each patient's components by a rejector that never saw the patient; ten folds."""
     patients = sorted({one.patient for one in cases})
     fold_of = {patient: n % 10 for n, patient in enumerate(patients)}
     judged: list[CaseCandidates] = []
     for fold in sorted(set(fold_of.values())):
         others = [one for one in cases if fold_of[one.patient] != fold]
-        rejector = _fitted(others or cases, grow)
+        rejector = _fitted(others or cases, grow, least)
         judged += [
             replace(one, peak=rejector.likelihood(one.features))
             for one in cases
@@ -260,38 +278,26 @@ def _out_of_fold(cases: Sequence[CaseCandidates], grow: float) -> list[CaseCandi
     return judged
 
 
-def _fitted(cases: Sequence[CaseCandidates], grow: float) -> Rejector:
+def _fitted(cases: Sequence[CaseCandidates], grow: float, least: float) -> Rejector:
     features = np.concatenate([one.features for one in cases])
     real = np.concatenate([one.real for one in cases])
-    return Rejector.fit(features, real, grow=grow)
+    in_play = np.concatenate([one.peak for one in cases]) >= least
+    return Rejector.fit(features[in_play], real[in_play], grow=grow)
 
 
 def _gain(
-    without: tuple[Sequence[CaseCandidates], Choice],
-    judged: tuple[Sequence[CaseCandidates], Choice],
+    without: Sequence[CaseCandidates], judged: Sequence[CaseCandidates], rates: Sequence[float]
 ) -> tuple[float, float, float]:
-    """Return the gain in utility and its interval over patients (low, value, high).
-
-    A false alarm a scan is held to cost as much as 0.02 of utility, or a rejector that only
-    removes them would gain nothing.
-    """
-    patients = sorted({one.patient for one in judged[0]})
-    seen = _worth(*judged, None) - _worth(*without, None)
+    """Return how many more lesions are found, and its interval over patients (low, value, high)."""
+    patients = sorted({one.patient for one in without})
     drawn: NDArray[np.float64] = bootstrap_counts(len(patients), resamples=RESAMPLES)
     gains = [
-        _worth(*judged, weights) - _worth(*without, weights)
+        detection(judged, rates, weights=weights) - detection(without, rates, weights=weights)
         for row in drawn
         for weights in (dict(zip(patients, row.tolist(), strict=True)),)
     ]
-    low, high = np.quantile(gains, (0.025, 0.975))
-    return float(low), seen, float(high)
-
-
-def _worth(
-    cases: Sequence[CaseCandidates], choice: Choice, weights: Mapping[str, float] | None
-) -> float:
-    figures = figures_at(cases, choice, weights=weights)
-    return figures.utility - 0.02 * figures.false_alarms
+    low, high = np.nanquantile(gains, (0.025, 0.975))
+    return float(low), detection(judged, rates) - detection(without, rates), float(high)
 
 
 def _as_choice(point: OperatingPoint) -> Choice:
