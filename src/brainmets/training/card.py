@@ -50,7 +50,7 @@ def write_card(
     )
     how = (
         f"`brainmets train recipes/{recipe_name} --out runs/{recipe.name}`: {history.step} steps "
-        f"of {recipe.optimiser.batch} crops of "
+        f"of {_crops(recipe.optimiser.batch)} of "
         f"{' × '.join(str(n) for n in recipe.optimiser.patch)}, "
         f"{spoken(history.seconds)} on {history.machine}"
     )
@@ -83,6 +83,10 @@ def write_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _crops(batch: int) -> str:
+    return "one crop" if batch == 1 else f"{batch} crops"
 
 
 def _describe(source: Source) -> str:
