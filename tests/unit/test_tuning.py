@@ -188,6 +188,16 @@ def test_a_single_voxel_at_the_threshold_and_the_one_below_it_stay_apart() -> No
     assert np.count_nonzero(mask.data) == 1
 
 
+def test_no_figure_alone_outvotes_the_others() -> None:
+    rejector = fitted()
+    usual = [2.0, 1.0, 4.0, 1.5, 0.6, 1.5]
+    ragged = [*usual[:3], 9.0, *usual[4:]]
+    rows = np.array([usual, ragged, [*usual[:3], 90.0, *usual[4:]]])
+    likely = rejector.likelihood(rows)
+    assert likely[1] < likely[0]
+    assert likely[2] == likely[1]
+
+
 def test_logits_still_rank_what_single_precision_holds_for_sure() -> None:
     data = np.zeros(GRID.shape, np.float32)
     data[2, 2, 2], data[12, 12, 12] = np.float32(0.9998), np.float32(0.999999)

@@ -84,7 +84,7 @@ def show(
     console.print(Markdown(bundle.card))
     point = bundle.operating_point
     console.print(
-        f"\nOperating point: grow {point.threshold:g}, peak {point.peak:g}, at least"
+        f"\nOperating point: threshold {point.threshold:g}, peak {point.peak:g}, at least"
         f" {point.min_volume_mm3:g} mm³{_further(bundle)}\nsha256 {bundle.sha256}\n{bundle.root}"
     )
 
@@ -98,7 +98,10 @@ def _further(bundle: Bundle) -> str:
     """Name the other operating points and the rejector, where there are any."""
     words = [f"{name}: peak {one.peak:g}" for name, one in bundle.points.items()]
     if bundle.rejector is not None:
-        words.append("components are looked at again by a rejector")
+        words.append(
+            f"components, grown at {bundle.rejector.grow:g}, are looked at again by a rejector:"
+            " their peak is how likely they are lesions"
+        )
     return f"; {'; '.join(words)}" if words else ""
 
 

@@ -34,6 +34,10 @@ STEEPEST = 16.0
 FLOOR = 0.05
 """Where components begin in a map that a rejector has seen."""
 
+FARTHEST = 2.5
+"""Standard deviations that a figure counts at most: none alone outvotes the others where something
+is as no made lesion is, such as a large and ragged tumour."""
+
 AROUND = 2
 """Voxels around an unlikely component that sink with it."""
 
@@ -75,7 +79,7 @@ class Rejector(BaseModel):
         """
         means, scales = features.mean(axis=0), features.std(axis=0)
         scales = np.where(scales > 1e-6, scales, 1.0)
-        x = np.column_stack([(features - means) / scales, np.ones(len(features))])
+        x = np.column_stack([_standardised(features, means, scales), np.ones(len(features))])
         y = real.astype(float)
         balance = np.where(real, 0.5 / max(real.sum(), 1), 0.5 / max((~real).sum(), 1)) * len(y)
         ridge = np.diag([penalty] * features.shape[1] + [1e-6])
@@ -102,7 +106,7 @@ class Rejector(BaseModel):
             np.array([table[name] for name in FEATURES])
             for table in (self.means, self.scales, self.weights)
         )
-        return _sigmoid((features - means) / scales @ weights + self.bias)
+        return _sigmoid(_standardised(features, means, scales) @ weights + self.bias)
 
     def temper(self, probability: Volume, *, kind: CaseKind = "volume") -> Volume:
         """Return the map in which each component's peak is how likely it is a lesion.
@@ -164,6 +168,12 @@ def _features(component: Component, geometry: Geometry, slice_axis: int) -> list
         min(volume / ellipsoid, 1.5),
         float(np.log(slices)),
     ]
+
+
+def _standardised(
+    features: NDArray[np.float64], means: NDArray[np.float64], scales: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return np.clip((features - means) / scales, -FARTHEST, FARTHEST)
 
 
 def _logit(p: float) -> float:

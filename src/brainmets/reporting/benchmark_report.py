@@ -63,7 +63,7 @@ def bundle_lines(one: Mapping[str, Any], document: Mapping[str, Any]) -> list[st
     rate = one["at_operating_point"][0]["false_alarms_per_scan"]
     lines = [
         (
-            f"Operating point: grow {point['threshold']:g}, peak {point['peak']:g}, at least "
+            f"Operating point: threshold {point['threshold']:g}, peak {point['peak']:g}, at least "
             f"{point['min_volume_mm3']:g} mm³: **{worded(rate)} false alarms a scan**, mean Dice "
             f"{one['dice']:.2f}, {one['seconds_a_scan']:.1f} s a scan."
         ),

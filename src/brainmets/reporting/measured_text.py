@@ -104,7 +104,7 @@ def _met(met: bool) -> str:  # noqa: FBT001 - one word for a truth value
 def _details(one: Mapping[str, Any]) -> Iterator[str]:
     point = one["operating_point"]
     yield (
-        f"Operating point: grow {point['threshold']:g}, peak {point['peak']:g}, at least "
+        f"Operating point: threshold {point['threshold']:g}, peak {point['peak']:g}, at least "
         f"{point['min_volume_mm3']:g} mm³. Bundle sha256 {one['sha256'][:16]}."
     )
     yield ""
