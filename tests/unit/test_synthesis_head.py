@@ -222,6 +222,8 @@ def test_what_is_no_label_map_is_refused() -> None:
         {"contrast_weights": {"mprage": 0.0}},
         {"native_share": 1.5},
         {"unknown": 1},
+        {"fat_islands": (5, 2)},
+        {"fat_islands": (-1, 2)},
     ],
 )
 def test_a_config_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:

@@ -133,7 +133,7 @@ def segment(
       brainmets segment t1c.nii.gz --out results
       brainmets segment dicom.zip --series 4 --out results
       brainmets segment slice.png --model unet-plus-plus-2d --out results
-      brainmets segment t1c.nii.gz --threshold 0.3 --probability --out results
+      brainmets segment t1c.nii.gz --peak 0.15 --probability --out results
       brainmets segment a.nii.gz b.nii.gz --out results     results/a, results/b
       brainmets segment --batch scans/ --out results        every case in scans/
 

@@ -155,13 +155,13 @@ def figures_at(
     return _Table.of(cases, choice.grow, weights).figures(choice)
 
 
-def grid(grows: Sequence[float] = GROWS, *, least_peak: float = 0.0) -> Iterator[Choice]:
-    """Yield every choice there is; no peak lies below `least_peak`, or the threshold without one.
+def grid(grows: Sequence[float] = GROWS, *, least_peak: float | None = None) -> Iterator[Choice]:
+    """Yield every choice there is; no peak lies below `least_peak`, by default the threshold.
 
     With a rejector peaks are likelihoods, which have nothing to do with the threshold.
     """
     for grow, peak, volume in product(grows, PEAKS, VOLUMES_MM3):
-        if peak >= (least_peak or grow):
+        if peak >= (grow if least_peak is None else least_peak):
             yield Choice(grow=grow, peak=peak, min_volume_mm3=volume)
 
 
@@ -206,7 +206,8 @@ def detection(
     table = _Table.of(cases, cases[0].grow, weights)
     order = np.argsort(-table.peak, kind="stable")
     peak, real, counts = table.peak[order], table.real[order], table.weights[table.case][order]
-    alarms, found = np.zeros(len(peak) + 1), [np.zeros(0)] * 0
+    alarms = np.zeros(len(peak) + 1)
+    found: list[NDArray[np.float64]] = []
     for source in np.unique(table.sources):
         ours = table.sources == source
         mine, scans = ours[table.case][order] * counts, table.weights[ours].sum()
@@ -221,7 +222,7 @@ def detection(
         return float("nan")
     curve = np.mean(found, axis=0)
     # a threshold takes all components of one peak, or none
-    ends = np.append(True, np.append(peak[1:] < peak[:-1], True)[: len(peak)])
+    ends = np.diff(peak, prepend=np.inf, append=-np.inf) < 0
     best = [curve[ends & (alarms <= rate)].max() for rate in rates]
     return float(np.mean(best))
 

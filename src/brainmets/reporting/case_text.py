@@ -18,12 +18,12 @@ __all__ = ["by_volume", "facts_of", "text_of"]
 NOTE_MM = (
     "In plane: the longest diameter in one acquired slice × the longest at right angles to it in"
     " that slice (RANO-BM). 3-D: the longest in space. Place: side, and the third of the imaged"
-    " head from back to front and from below. Confidence: highest and mean probability that the"
-    " network gave."
+    " head from back to front and from below. Confidence: its highest and mean"
+    " probability."
 )
 NOTE_SLICES = (
-    "Longest diameter × the longest at right angles to it. Confidence: highest and mean probability"
-    " that the network gave."
+    "Longest diameter × the longest at right angles to it. Confidence: its highest and mean"
+    " probability."
 )
 NOTE_PX = " The images carry no spacing: lengths and areas are in pixels."
 LIMITS = (

@@ -90,6 +90,8 @@ class SynthesisConfig(BaseModel):
             low, high = getattr(self, name)
             if not 0.0 <= low <= high:
                 raise ValueError(f"{name} must run from a lower to a higher value, not negative")
+        if not 0 <= self.fat_islands[0] <= self.fat_islands[1]:
+            raise ValueError("fat_islands must run from a lower to a higher number, not negative")
         for low, high, weight in (*self.count_weights, *self.diameter_weights):
             if low > high or weight < 0 or low <= 0:
                 raise ValueError("count_weights and diameter_weights hold (from, to, weight)")

@@ -142,7 +142,6 @@ def sample_parameters(config: SynthesisConfig, seed: int) -> SynthesisParameters
     native = not fixed and wish < config.native_share
     clear = not fixed and wish < config.native_share + config.clear_share
     tissues, blood, enhancement, texture = draw_contrast(contrast, rng)
-    low, high = config.fat_islands
     stripped = bool(rng.uniform() < config.stripped_share)
     lesions = () if clear else draw_lesions(config, generator(seed, 2))
     lesions = tuple(_made_visible(lesion, tissues, blood) for lesion in lesions)
@@ -162,7 +161,7 @@ def sample_parameters(config: SynthesisConfig, seed: int) -> SynthesisParameters
         deforming=_draw_deforming(config, rng),
         acquisition=_draw_acquisition(config, rng),
         lesions=lesions,
-        fat_islands=int(generator(seed, 11).integers(low, high + 1)),
+        fat_islands=int(generator(seed, 11).integers(*config.fat_islands, endpoint=True)),
     )
 
 
