@@ -1,10 +1,14 @@
-"""The page's front door: `streamlit run app/frontend.py`."""
+"""The page's entry point: `streamlit run app/frontend.py`."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))  # a checkout runs uninstalled
 
-from brainmets.ui.page import main
+import streamlit as st
 
-main()
+from brainmets.ui.offline import stay_offline
+from brainmets.ui.server import PAGE
+
+stay_offline()
+app = st.App(PAGE)

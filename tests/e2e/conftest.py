@@ -28,7 +28,7 @@ from brainmets.preprocessing import Plan
 from tests.e2e.dicom import dicom_zip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
@@ -104,8 +104,13 @@ def address(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @contextmanager
-def served(models: Path, folder: Path, **settings: str) -> Iterator[str]:
-    """What `brainmets serve` runs, on a free port, with its state and log in `folder`."""
+def served(
+    models: Path, folder: Path, *, under: Sequence[str] = (), **settings: str
+) -> Iterator[str]:
+    """What `brainmets serve` runs, on a free port, with its state and log in `folder`.
+
+    `under` goes before the command, such as a tracer.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -118,7 +123,7 @@ def served(models: Path, folder: Path, **settings: str) -> Iterator[str]:
     start = f"from brainmets.ui.server import serve; serve(port={port})"
     log = (folder / "server.log").open("w")
     process = subprocess.Popen(
-        [sys.executable, "-c", start], env=environment, stdout=log, stderr=log
+        [*under, sys.executable, "-c", start], env=environment, stdout=log, stderr=log
     )
     url = f"http://127.0.0.1:{port}"
     try:

@@ -101,7 +101,7 @@ def open_page(
         for name in (connection.URL_VARIABLE, connection.BROWSER_VARIABLE):
             monkeypatch.delenv(name, raising=False)  # a server of an earlier test sets them
         monkeypatch.setattr(connection, "transport", httpx.MockTransport(answer))
-        page = AppTest.from_file(repository / "app" / "frontend.py", default_timeout=30)
+        page = AppTest.from_file(repository / "src/brainmets/ui/page.py", default_timeout=30)
         for name, value in query.items():
             page.query_params[name] = value
         page.run()

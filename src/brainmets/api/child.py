@@ -2,7 +2,8 @@
 
 It reads one JSON task per line on standard input and writes JSON events on standard output:
 `{"stage", "done"}` while it works, then one of `{"result"}`, `{"problem"}`, `{"series"}`. When
-its input closes, the server is gone and it stops at once, in the middle of a job too.
+its input closes, the server is gone and it stops at once, in the middle of a job too. An empty
+event every second shows that it lives.
 Untrusted files are parsed here and nowhere else.
 """
 
@@ -14,12 +15,13 @@ import json
 import logging
 import os
 import queue
+import signal
 import sys
 import threading
 import time
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import brainmets
 from brainmets.api.problems import problem_of
@@ -32,34 +34,57 @@ if TYPE_CHECKING:
 __all__ = ["explained", "limit_memory", "main", "worker_environment"]
 
 PROGRESS_EVERY_S = 0.15
+SHOW_LIFE_EVERY_S = 1.0
 _log = logging.getLogger("brainmets.worker")
 
 
 def main() -> None:
     """Serve tasks until standard input closes."""
-    events = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    events = _Events(os.dup(sys.stdout.fileno()))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a chatty library must not write events
     limit_memory(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     tasks: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
+    threading.Thread(target=_show_life, args=(events,), daemon=True).start()
     while True:
-        _send(events, _answer(tasks.get(), events))
+        events.send(_answer(tasks.get(), events))
+
+
+class _Events:
+    """Writes whole events, whichever thread sends them."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._file = os.fdopen(descriptor, "w")
+        self._lock = threading.Lock()
+
+    def send(self, event: dict[str, Any]) -> None:
+        with self._lock:
+            self._file.write(json.dumps(event) + "\n")
+            self._file.flush()
+
+
+def _show_life(events: _Events) -> None:
+    while True:
+        events.send({})
+        time.sleep(SHOW_LIFE_EVERY_S)
 
 
 def _read_tasks(tasks: queue.SimpleQueue[dict[str, Any]]) -> None:
     for line in sys.stdin:
         tasks.put(json.loads(line))
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)  # what it has started ends with it
     os._exit(0)  # the server is gone: another will take the job up
 
 
-def _answer(task: dict[str, Any], events: TextIO) -> dict[str, Any]:
+def _answer(task: dict[str, Any], events: _Events) -> dict[str, Any]:
     from brainmets.api.segmenting import run_job
 
     job_dir = Path(task["job_dir"])
     try:
         options = JobOptions.model_validate(task["options"])
         runner = _runner(task["runner"])
-        _send(events, {"stage": "start", "done": 0.0})  # from now on a death is held against it
+        events.send({"stage": "start", "done": 0.0})  # from now on a death is held against it
         result = run_job(job_dir, options, runner, _Reporter(events))
     except SeveralSeries as choice:
         series = _series(job_dir, choice)
@@ -81,7 +106,7 @@ def worker_environment() -> dict[str, str]:
 class _Reporter:
     """Sends progress, at most every `PROGRESS_EVERY_S` within a stage."""
 
-    def __init__(self, events: TextIO) -> None:
+    def __init__(self, events: _Events) -> None:
         self._events = events
         self._stage = ""
         self._sent = 0.0
@@ -90,12 +115,7 @@ class _Reporter:
         now = time.monotonic()
         if stage != self._stage or now - self._sent >= PROGRESS_EVERY_S:
             self._stage, self._sent = stage, now
-            _send(self._events, {"stage": stage, "done": max(0.0, min(1.0, float(done)))})
-
-
-def _send(events: TextIO, event: dict[str, Any]) -> None:
-    events.write(json.dumps(event) + "\n")
-    events.flush()
+            self._events.send({"stage": stage, "done": max(0.0, min(1.0, float(done)))})
 
 
 def _runner(name: str) -> Runner:

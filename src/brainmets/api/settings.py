@@ -69,6 +69,12 @@ class Settings(BaseSettings):
     job_timeout_s: float = Field(
         default=3600.0, gt=0, description="Longest time one attempt may take."
     )
+    worker_silence_s: float = Field(
+        default=60.0,
+        ge=5,
+        description="A worker that gives no sign of life for so long, such as a stopped one, is"
+        " ended; its job loses one attempt.",
+    )
     worker_memory_bytes: int = Field(
         default=0, ge=0, description="Address-space limit of a worker; 0 sets none."
     )

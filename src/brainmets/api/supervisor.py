@@ -10,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from brainmets.api.liveness import Liveness
 from brainmets.api.problems import problem_of
 from brainmets.api.schemas import JobResult, Problem, SeriesView
 from brainmets.api.staging import remove
@@ -55,6 +56,7 @@ class Supervisor:
         self._wake = threading.Event()
         self._threads: list[threading.Thread] = []
         self._lock_file: int | None = None
+        self._progress = Liveness()
 
     def start(self) -> None:
         """Begin to take jobs, as soon as no other server of this name does."""
@@ -71,17 +73,27 @@ class Supervisor:
             os.close(self._lock_file)
             self._lock_file = None
 
+    def stalled(self) -> list[str]:
+        """Name the threads that make no progress: jobs would wait for ever."""
+        return self._progress.stalled()
+
     def wake(self) -> None:
         """Look at the queue now."""
         self._wake.set()
 
     def _begin(self, target: Callable[[], None], name: str) -> None:
-        thread = threading.Thread(target=target, name=name, daemon=True)
+        def watched() -> None:
+            self._progress.note()
+            target()
+            self._progress.leave()
+
+        thread = threading.Thread(target=watched, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def _lead(self) -> None:
         while not self._take_lock():
+            self._progress.note()
             if self._stop.wait(AGAIN_AFTER_S):
                 return
         while not self._tried(lambda: self._recover(self._settings.server_name)):
@@ -94,7 +106,8 @@ class Supervisor:
             if not swept or time.monotonic() - swept > SWEEP_EVERY_S:
                 self._tried(lambda: sweep(self._settings, self._store))
                 swept = time.monotonic()
-            self._tried(self._recover)
+            if self._tried(self._recover):
+                self._progress.note()
             self._stop.wait(min(RECOVER_EVERY_S, self._settings.lease_s / 4))
         self._store.close()
 
@@ -139,6 +152,7 @@ class Supervisor:
     def _work_once(self, worker: Worker | None) -> Worker | None:
         """Claim a job and see it through; return the worker for the next one."""
         job = self._store.claim(self._settings.server_name, lease_s=self._settings.lease_s)
+        self._progress.note()
         if job is None:
             self._wake.wait(POLL_S)
             self._wake.clear()
@@ -175,11 +189,14 @@ class Supervisor:
                 self._store.give_back(job)
                 return
             event = worker.next_event(timeout_s=POLL_S)
-            if event is None and worker.alive and time.monotonic() < deadline:
+            self._progress.note()
+            if event is None and self._at_work(worker) and time.monotonic() < deadline:
                 stands = claim.stands()
             else:
                 event = event or worker.next_event(timeout_s=0.0)  # its last words, if any
                 if event is None:
+                    if worker.alive:
+                        _log.warning("job %s: ended, silent or out of time", job.id)
                     worker.close()
                     self._lost(job, whose="worker", innocent=not begun)
                     return
@@ -192,6 +209,9 @@ class Supervisor:
                 worker.close()
                 self._clear_away(job)
                 return
+
+    def _at_work(self, worker: Worker) -> bool:
+        return worker.alive and worker.silent_s < self._settings.worker_silence_s
 
     def _conclude(self, job: StoredJob, event: dict[str, Any]) -> None:
         """Record how a job ended, however long the job list takes to be there again."""

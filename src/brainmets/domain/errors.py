@@ -63,6 +63,7 @@ BrainmetsError
 │   ├── BadRequest                E_REQUEST
 │   ├── ServiceUnreachable        E_SERVICE
 │   ├── ServiceStopping           E_STOPPING
+│   ├── WorkersStalled            E_WORKERS
 │   ├── StoreUnavailable          E_STORE
 │   └── UploadStalled             E_STALLED
 └── Unforeseen                    E_INTERNAL      a fault of brainmets itself
@@ -138,6 +139,7 @@ __all__ = [
     "UploadStalled",
     "UploadTooLarge",
     "VoxelType",
+    "WorkersStalled",
     "WrongModelKind",
     "all_errors",
 ]
@@ -542,6 +544,12 @@ class ServiceStopping(JobError):
     """The service is shutting down and takes nothing more in."""
 
     code = "E_STOPPING"
+
+
+class WorkersStalled(JobError):
+    """The service takes jobs in, but its threads that compute them make no progress."""
+
+    code = "E_WORKERS"
 
 
 class StoreUnavailable(JobError):

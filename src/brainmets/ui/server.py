@@ -20,7 +20,7 @@ from brainmets.domain.errors import BrainmetsError, OptionError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "page_config", "serve"]
+__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "PAGE", "page_config", "serve"]
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8501
@@ -107,7 +107,9 @@ def _page_and_service(settings: Settings) -> Any:
     from starlette.routing import Mount
 
     from brainmets.api.app import create_app
+    from brainmets.ui.offline import stay_offline
 
+    stay_offline()
     service = create_app(settings)
 
     @asynccontextmanager

@@ -9,13 +9,14 @@ from fastapi.responses import PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
 import brainmets
+from brainmets.api.liveness import STALLED_AFTER_S
 from brainmets.api.metrics import CONTENT_TYPE, Metrics
 from brainmets.api.routes.answers import bytes_answer, json_answer, refusals
-from brainmets.api.routes.dependencies import Stopping, Store  # noqa: TC001 - FastAPI reads it
+from brainmets.api.routes.dependencies import Stopping, Store, Workers  # noqa: TC001 - FastAPI reads it
 from brainmets.api.routes.examples import METRICS, MODELS, NOT_READY, READY
 from brainmets.api.schemas import JobState, ModelView, ServiceView
 from brainmets.api.store import RETRY_AFTER_S
-from brainmets.domain.errors import BrainmetsError, BundleTampered, ServiceStopping
+from brainmets.domain.errors import BrainmetsError, BundleTampered, ServiceStopping, WorkersStalled
 
 if TYPE_CHECKING:
     from brainmets.inference import Bundle
@@ -37,11 +38,12 @@ async def health() -> ServiceView:
     responses=json_answer(READY) | json_answer(NOT_READY, 503, "Jobs cannot be taken in now"),
 )
 async def readiness(
-    request: Request, response: Response, store: Store, stopping: Stopping
+    request: Request, response: Response, store: Store, workers: Workers, stopping: Stopping
 ) -> ServiceView:
     """Say whether jobs can be taken in and computed.
 
-    The job list must answer and every model be what its SHA-256 says.
+    The job list must answer, the threads that hand jobs to workers make progress, and every
+    model be what its SHA-256 says.
     """
     faults: list[str] = []
     if stopping.is_set():
@@ -57,6 +59,8 @@ async def readiness(
         counts = await run_in_threadpool(store.counts)
     except BrainmetsError as error:
         faults.append(str(error))
+    if stalled := workers.stalled():
+        faults.append(str(_workers_stalled(stalled)))
     if faults:
         response.status_code = 503
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
@@ -66,6 +70,14 @@ async def readiness(
         detail=" · ".join(faults),
         waiting=counts.get("queued", 0),
         running=counts.get("running", 0),
+    )
+
+
+def _workers_stalled(threads: list[str]) -> WorkersStalled:
+    return WorkersStalled(
+        f"no progress for {STALLED_AFTER_S:.0f} s of {', '.join(threads)}",
+        expected="a step every few seconds",
+        remedy="start the service again: no job is lost",
     )
 
 
