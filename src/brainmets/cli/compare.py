@@ -79,6 +79,10 @@ def compare(
     jobs: Annotated[
         int | None, typer.Option(help="Processes for scoring masks; one a core by default.")
     ] = None,
+    accept_guesses: Annotated[
+        bool,
+        typer.Option("--accept-guesses", help="Masks: pairs whose names are not equal are right."),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the comparison as JSON for machines.")
     ] = False,
@@ -90,7 +94,8 @@ def compare(
     with 95 % intervals over patients and trainings at once, and a verdict on two claims:
     "Attention U-Net is better on small metastases", "U-Net++ handles complex structures better".
 
-    Of scores or masks: paired tests, effect sizes, and a report to print.
+    Of scores or masks: paired tests, effect sizes, and a report to print. Ends with code 1 if a
+    case was left out for a model, or paired by a guess.
 
     \b
     Examples:
@@ -133,7 +138,7 @@ def compare(
         images=images,
         region=region,
         names=listed,
-        scoring=EvaluateOptions(jobs=jobs),
+        scoring=EvaluateOptions(jobs=jobs, accept_guesses=accept_guesses),
     )
     _report(models, out, options, as_json=as_json)
 
@@ -182,9 +187,11 @@ def _report(models: Sequence[Path], out: Path, options: CompareOptions, *, as_js
         comparison, files = run_comparison(tuple(models), out, options, step)
     if as_json:
         typer.echo(json.dumps(comparison_document(comparison), ensure_ascii=False))
-        return
-    _show_comparison(comparison)
-    typer.echo(f"Written to {out}: {', '.join(path.name for path in files)}")
+    else:
+        _show_comparison(comparison)
+        typer.echo(f"Written to {out}: {', '.join(path.name for path in files)}")
+    if not comparison.is_whole:
+        raise typer.Exit(1)
 
 
 def _show_comparison(comparison: Comparison) -> None:
@@ -204,6 +211,10 @@ def _show_comparison(comparison: Comparison) -> None:
             )
     for line in comparison.verdicts:
         typer.echo(line)
+    if comparison.left_out:
+        typer.echo(f"Left out: {', '.join(comparison.left_out)}", err=True)
+    for line in comparison.remarks:
+        typer.echo(line, err=True)
     typer.echo(RESEARCH_USE_ONLY)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from brainmets.cli.progress import shown
 from brainmets.domain import RESEARCH_USE_ONLY
+from brainmets.evaluation.label_schemes import LabelScheme  # noqa: TC001
 from brainmets.evaluation.regions import RegionScheme  # noqa: TC001
 from brainmets.evaluation.scores import EmptyPolicy, ScorerName  # noqa: TC001
 
@@ -65,7 +66,27 @@ def evaluate(
         Path | None,
         typer.Option(help="Probability maps, paired by case, for the FROC curve."),
     ] = None,
+    reference_labels: Annotated[
+        LabelScheme,
+        typer.Option(
+            help="What labels mean: brats-mets (3 enhancing), brats-2021 (4 enhancing), lesions"
+            " (every label is one). auto: brats-mets, refused where masks look otherwise."
+        ),
+    ] = "auto",
+    prediction_labels: Annotated[
+        LabelScheme, typer.Option(help="The same of the model's masks.")
+    ] = "auto",
     jobs: Annotated[int | None, typer.Option(help="Processes; one a core by default.")] = None,
+    original: Annotated[
+        bool,
+        typer.Option("--original", help="Results of brainmets: masks as found, not as reviewed."),
+    ] = False,
+    accept_guesses: Annotated[
+        bool,
+        typer.Option(
+            "--accept-guesses", help="Pairs whose names are not equal are right: end with code 0."
+        ),
+    ] = False,
     missing_as_empty: Annotated[
         bool,
         typer.Option(
@@ -85,7 +106,7 @@ def evaluate(
 ) -> None:
     """Score predicted masks against expert ones, paired by case.
 
-    Ends with code 1 if a case was left unpaired or could not be scored.
+    Ends with code 1 if a case was left unpaired, was paired by a guess or could not be scored.
 
     Examples:
       brainmets evaluate --reference expert --prediction masks --out scores
@@ -103,19 +124,22 @@ def evaluate(
         probability=probability,
         spacing_order="header" if header_spacing else "official",
         jobs=jobs,
+        reference_labels=reference_labels,
+        prediction_labels=prediction_labels,
+        original=original,
+        accept_guesses=accept_guesses,
     )
     with shown("Scoring", hidden=as_json) as step:
         run = score(reference, prediction, options, step)
     write_scores(run, out)
     if as_json:
         document = run_document(run)
-        wanted = ("scorer", "settings", "summary", "unpaired", "failed")
+        wanted = ("scorer", "settings", "summary", "unpaired", "failed", "left_aside", "notes")
         typer.echo(json.dumps({name: document[name] for name in wanted}, ensure_ascii=False))
     else:
         _show(run)
         typer.echo(f"Written to {out}: scores.json, scores.csv, lesions.csv")
-    whole = run.settings["missing"] == "as-empty" or not run.unpaired_reference
-    if run.failed or run.unpaired_prediction or not whole:
+    if not run.is_whole:
         raise typer.Exit(1)
 
 
@@ -149,6 +173,7 @@ def split(
 
 def _show(run: ScoreRun) -> None:
     from brainmets.evaluation.cohort import summarise
+    from brainmets.evaluation.records import run_remarks
 
     for one in summarise(run.cases):
         typer.echo(f"{one.region}: {one.cases} cases of {one.patients} patients, {run.scorer}")
@@ -165,14 +190,8 @@ def _show(run: ScoreRun) -> None:
                 f"{_interval(found.value, found.low, found.high):21} "
                 f"{_interval(real.value, real.low, real.high)}"
             )
-    for title, cases in (
-        ("No prediction for", run.unpaired_reference),
-        ("No reference for", run.unpaired_prediction),
-    ):
-        if cases:
-            typer.echo(f"{title} {', '.join(cases)}", err=True)
-    for case, line in run.failed.items():
-        typer.echo(f"{case}: {line}", err=True)
+    for line in run_remarks(run):
+        typer.echo(line, err=True)
     typer.echo(RESEARCH_USE_ONLY)
 
 

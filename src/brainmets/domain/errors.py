@@ -35,6 +35,7 @@ BrainmetsError
 │   ├── NotAligned                E_REGISTRATION
 │   ├── DifferentPatient          E_PATIENT
 │   ├── DatasetLayout             E_DATASET
+│   ├── LabelsUnknown             E_LABELS
 │   ├── NotAResult                E_RESULT
 │   ├── SourceDiffers             E_SOURCE
 │   └── NothingToExport           E_NO_LESION
@@ -101,6 +102,7 @@ __all__ = [
     "JobCancelled",
     "JobError",
     "JobNotFinished",
+    "LabelsUnknown",
     "MissingSequence",
     "MissingSlices",
     "MixedSlices",
@@ -376,6 +378,12 @@ class DatasetLayout(InputError):
     """A data set's folder does not have the named layout."""
 
     code = "E_DATASET"
+
+
+class LabelsUnknown(InputError):
+    """A mask's labels are not those of the regions that are to be scored."""
+
+    code = "E_LABELS"
 
 
 class NotAResult(InputError):

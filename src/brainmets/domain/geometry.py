@@ -119,12 +119,17 @@ class Geometry:
 
     def same_grid(self, other: Geometry, *, tolerance_mm: float = 1e-3) -> bool:
         """Say whether both grids have the same shape and every corner in the same place."""
-        if self.shape != other.shape:
-            return False
-        last = np.array(self.shape) - 1
-        corners = np.array(np.meshgrid(*zip((0, 0, 0), last, strict=True))).reshape(3, -1).T
-        distance = np.abs(self.to_ras_mm(corners) - other.to_ras_mm(corners))
-        return bool(distance.max() <= tolerance_mm)
+        return self.shape == other.shape and self.farthest_corner_mm(other) <= tolerance_mm
+
+    def farthest_corner_mm(self, other: Geometry) -> float:
+        """Return by how much a corner's x, y or z differs at most from another grid's."""
+        mine, theirs = (
+            grid.to_ras_mm(
+                np.array(np.meshgrid(*((0, n - 1) for n in grid.shape))).reshape(3, -1).T
+            )
+            for grid in (self, other)
+        )
+        return float(np.abs(mine - theirs).max())
 
     def permuted(self, axes: tuple[int, int, int], flips: tuple[bool, bool, bool]) -> Geometry:
         """Return this grid with its axes reordered, then the flagged new axes reversed.

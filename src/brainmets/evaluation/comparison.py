@@ -11,6 +11,7 @@ import numpy as np
 
 from brainmets.domain.errors import OptionError
 from brainmets.evaluation.cohort import RegionSummary, patient_means, summarise
+from brainmets.evaluation.records import run_remarks
 from brainmets.evaluation.statistics import (
     Interval,
     PairedTest,
@@ -122,6 +123,7 @@ class Comparison:
         models: In the order given.
         pairs: Every later model against every earlier one.
         left_out: Cases that not every model has.
+        remarks: What of a model's masks was not scored, or by a guess; a line each.
         worst: Case ids, the lowest mean headline figure over the models first.
         verdicts: What the tests say, one sentence a pair.
     """
@@ -133,6 +135,12 @@ class Comparison:
     left_out: tuple[str, ...]
     worst: tuple[str, ...]
     verdicts: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every case was scored for every model, and none by a guess."""
+        return not self.left_out and not self.remarks
 
 
 def compare_runs(
@@ -147,6 +155,7 @@ def compare_runs(
     scorer = _one_scorer(runs)
     shared = set.intersection(*({case.case_id for case in run.cases} for run in runs))
     every = {case.case_id for run in runs for case in run.cases}
+    every = every.union(*(run.unpaired_reference for run in runs), *(run.failed for run in runs))
     if not shared:
         raise OptionError(
             "no case that all models were scored on",
@@ -174,6 +183,12 @@ def compare_runs(
         left_out=tuple(sorted(every - shared)),
         worst=_worst(models, scorer, chosen),
         verdicts=tuple(_verdict(pair) for pair in pairs),
+        remarks=tuple(
+            f"{name}: {line}"
+            for name, run in zip(names, runs, strict=True)
+            if not run.is_whole
+            for line in run_remarks(run)
+        ),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, cast
 
 from brainmets.domain import RESEARCH_USE_ONLY
@@ -22,6 +22,7 @@ __all__ = [
     "lesion_rows",
     "run_document",
     "run_from_document",
+    "run_remarks",
     "score_rows",
 ]
 
@@ -47,6 +48,10 @@ class ScoreRun:
         unpaired_reference: Cases without a prediction.
         unpaired_prediction: Predictions without a reference.
         failed: Error line by case, for cases that could not be scored.
+        files: What was paired, by case: names below the two folders.
+        guessed: Cases whose two names are not equal, so that the pair is a guess.
+        left_aside: Files of either side whose case has no mask.
+        notes: Sentences on what was scored.
     """
 
     scorer: ScorerName
@@ -55,6 +60,38 @@ class ScoreRun:
     unpaired_reference: tuple[str, ...] = ()
     unpaired_prediction: tuple[str, ...] = ()
     failed: Mapping[str, str]
+    files: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    guessed: tuple[str, ...] = ()
+    left_aside: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every case was scored, and against the mask that bears its name."""
+        missing = self.unpaired_reference if self.settings.get("missing") != "as-empty" else ()
+        return not (
+            self.failed or self.unpaired_prediction or missing or self.guessed or self.left_aside
+        )
+
+
+def run_remarks(run: ScoreRun) -> list[str]:
+    """Return a line for whatever was not scored, or scored by a guess."""
+    lines = [
+        f"{title} {', '.join(names)}"
+        for title, names in (
+            ("No prediction for", run.unpaired_reference),
+            ("No reference for", run.unpaired_prediction),
+            ("Left aside:", run.left_aside),
+        )
+        if names
+    ]
+    lines += [
+        f"Guessed: {' and '.join(run.files[case])} are one case. Rename one, or --accept-guesses."
+        for case in run.guessed
+        if case in run.files
+    ]
+    lines += [f"{case}: {line}" for case, line in run.failed.items()]
+    return lines + list(run.notes)
 
 
 def run_document(run: ScoreRun) -> dict[str, Any]:
@@ -68,6 +105,7 @@ def run_document(run: ScoreRun) -> dict[str, Any]:
             {
                 "case_id": case.case_id,
                 "patient": case.patient,
+                **_files(run, case.case_id),
                 "regions": {one.region: _plain(one.values) for one in case.regions},
             }
             for case in run.cases
@@ -78,6 +116,19 @@ def run_document(run: ScoreRun) -> dict[str, Any]:
             "prediction": list(run.unpaired_prediction),
         },
         "failed": dict(run.failed),
+        "left_aside": list(run.left_aside),
+        "notes": list(run.notes),
+    }
+
+
+def _files(run: ScoreRun, case_id: str) -> dict[str, Any]:
+    """Name the two files of a case, and say whether their names agree."""
+    if case_id not in run.files:
+        return {}
+    reference, prediction = run.files[case_id]
+    return {
+        "files": {"reference": reference, "prediction": prediction or None},
+        "paired_by": "guess" if case_id in run.guessed else "name",
     }
 
 
@@ -118,6 +169,16 @@ def run_from_document(
         unpaired_reference=tuple(document["unpaired"]["reference"]),
         unpaired_prediction=tuple(document["unpaired"]["prediction"]),
         failed=document["failed"],
+        files={
+            case["case_id"]: (case["files"]["reference"], case["files"]["prediction"] or "")
+            for case in document["cases"]
+            if "files" in case
+        },
+        guessed=tuple(
+            case["case_id"] for case in document["cases"] if case.get("paired_by") == "guess"
+        ),
+        left_aside=tuple(document.get("left_aside", ())),
+        notes=tuple(document.get("notes", ())),
     )
 
 

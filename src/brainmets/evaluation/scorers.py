@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from brainmets.domain.errors import GridMismatch
+from brainmets.domain.regrid import turned_onto, volume_turned_onto
 from brainmets.evaluation.brats_2026 import OFFICIAL_SPLIT, SpacingOrder, score_brats_2026
 from brainmets.evaluation.brats_lesionwise import score_brats_2023, score_brats_2024
 from brainmets.evaluation.own import score_brainmets
@@ -67,7 +67,7 @@ def score_case(
 
     Args:
         reference: The expert's labels.
-        prediction: The model's labels on the same grid.
+        prediction: The model's labels of the same voxels.
         case_id: Names the scan in tables.
         scorer: Whose definition to follow.
         patient: Groups the scans of one person; the case id by default.
@@ -76,16 +76,20 @@ def score_case(
         probability: The model's probabilities, for the FROC curve (brainmets only).
         spacing_order: `official` repeats the 2026 package's mistake with thick slices.
 
+    A prediction (or probability) stored with its axes in another order or direction is turned.
+
     Raises:
-        GridMismatch: the masks do not lie on one grid.
+        GridMismatch: the masks, or the probabilities, do not lie on the same voxels.
     """
     if not reference.geometry.same_grid(prediction.geometry):
-        raise GridMismatch(
-            f"a reference on {reference.geometry.shape} and a prediction on "
-            f"{prediction.geometry.shape} voxels that lie elsewhere",
-            expected="the prediction on the reference's grid",
+        prediction = turned_onto(
+            prediction,
+            reference.geometry,
+            expected="the prediction on the reference's voxels, within a tenth of a voxel",
             remedy="write the prediction on the input's own grid, as brainmets segment does",
         )
+    if probability is not None:
+        probability = volume_turned_onto(probability, reference.geometry)
     spacing = reference.geometry.spacing_mm
     named = REGION_SCHEMES[regions or default_regions(scorer)]
     labels = (reference.data, prediction.data)

@@ -103,7 +103,10 @@ def ratio_interval(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """Return Σ numerator / Σ denominator over patients with its interval; NaN of 0/0."""
+    """Return Σ numerator / Σ denominator over patients with its interval; NaN of 0/0.
+
+    One infinite numerator makes the ratio infinite, and each resample that drew it.
+    """
     top = np.asarray(numerators, dtype=np.float64)
     bottom = np.asarray(denominators, dtype=np.float64)
     total = float(bottom.sum())
@@ -111,8 +114,15 @@ def ratio_interval(
         return Interval(value=float("nan"), low=float("nan"), high=float("nan"), n=len(top))
     counts = bootstrap_counts(len(top), seed=seed, resamples=resamples)
     below = counts @ bottom
-    ratios = (counts @ top)[below > 0] / below[below > 0]
-    low, high = np.quantile(ratios, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+    finite = np.isfinite(top)
+    above = counts @ np.where(finite, top, 0.0)
+    above[counts @ ~finite > 0] = np.inf
+    ratios = above[below > 0] / below[below > 0]
+    low, high = np.quantile(
+        ratios,
+        ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2),
+        method="linear" if finite.all() else "nearest",  # nothing lies between a number and inf
+    )
     return Interval(value=float(top.sum()) / total, low=float(low), high=float(high), n=len(top))
 
 

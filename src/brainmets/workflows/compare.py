@@ -14,7 +14,8 @@ from brainmets.domain.errors import BrainmetsError, OptionError, OutputExists
 from brainmets.evaluation.comparison import Comparison, compare_runs
 from brainmets.evaluation.regions import REGION_SCHEMES, region_mask
 from brainmets.io import read_mask, read_volume
-from brainmets.io.datasets.pairing import find_masks, pair_masks
+from brainmets.io.datasets.finding import find_scans
+from brainmets.io.datasets.pairing import pair_masks
 from brainmets.reporting.comparison import comparison_html
 from brainmets.reporting.comparison_pdf import comparison_pdf
 from brainmets.reporting.comparison_plots import CaseView, draw_cases, draw_plots
@@ -120,6 +121,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         ],
         "pairs": [plain(asdict(pair)) for pair in comparison.pairs],
         "left_out": list(comparison.left_out),
+        "remarks": list(comparison.remarks),
         "worst": list(comparison.worst),
         "verdicts": list(comparison.verdicts),
     }
@@ -164,7 +166,7 @@ def _worst_cases(
             {pair.case_id: pair for pair in pair_masks(reference, folder).pairs}
             for folder in predictions
         ]
-        images = find_masks(options.images, masks=False) if options.images else {}
+        images = find_scans(options.images) if options.images else {}
     except BrainmetsError:
         return None  # the masks have moved since they were scored: the report goes without
     views: list[CaseView] = []

@@ -8,17 +8,25 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from brainmets.domain import Mask, silent
+from brainmets.domain import Mask, Volume, silent
 from brainmets.domain.errors import (
     BrainmetsError,
     DatasetLayout,
     FileMissing,
     OptionError,
     OutputExists,
+    VoxelType,
+)
+from brainmets.evaluation.label_schemes import (
+    LabelFacts,
+    LabelScheme,
+    check_labels,
+    facts_of,
+    relabelled,
 )
 from brainmets.evaluation.records import (
     LESION_COLUMNS,
@@ -30,14 +38,15 @@ from brainmets.evaluation.records import (
 )
 from brainmets.evaluation.scorers import SCORERS, default_regions, score_case
 from brainmets.io import read_mask, read_volume
-from brainmets.io.datasets.identity import patient_of
-from brainmets.io.datasets.pairing import MaskPair, find_masks, pair_masks
+from brainmets.io.datasets.finding import find_probabilities
+from brainmets.io.datasets.identity import case_of, patient_of
+from brainmets.io.datasets.pairing import MaskPair, pair_masks
 from brainmets.workflows.pool import map_cases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from brainmets.domain import Progress, Volume
+    from brainmets.domain import Progress
     from brainmets.evaluation.brats_2026 import SpacingOrder
     from brainmets.evaluation.regions import RegionScheme
     from brainmets.evaluation.scores import CaseScore, EmptyPolicy, ScorerName
@@ -46,6 +55,9 @@ __all__ = ["EvaluateOptions", "MissingPolicy", "evaluate", "read_scores", "write
 
 MissingPolicy = Literal["report", "as-empty"]
 """A reference without a prediction is only reported, or scored against an empty mask."""
+
+_Labels = tuple[LabelFacts | None, LabelFacts | None]
+"""Of a reference and a prediction; None where one could not be read, or there is none."""
 
 FILES = ("scores.json", "scores.csv", "lesions.csv")
 
@@ -64,6 +76,10 @@ class EvaluateOptions:
         spacing_order: `official` repeats the 2026 package's mistake with thick slices.
         jobs: Processes; None means one a core.
         patients: Patient by case id, where names do not tell.
+        reference_labels: What the labels of the expert's masks mean, for BraTS regions.
+        prediction_labels: The same of the model's masks.
+        original: Of results of brainmets, score the mask as found, not as a reader corrected it.
+        accept_guesses: Whether pairs whose names are not equal are meant so.
     """
 
     scorer: ScorerName = "brainmets"
@@ -74,6 +90,15 @@ class EvaluateOptions:
     spacing_order: SpacingOrder = "official"
     jobs: int | None = None
     patients: Mapping[str, str] | None = None
+    reference_labels: LabelScheme = "auto"
+    prediction_labels: LabelScheme = "auto"
+    original: bool = False
+    accept_guesses: bool = False
+
+    @property
+    def scheme(self) -> RegionScheme:
+        """The regions that are scored."""
+        return self.regions or default_regions(self.scorer)
 
     def __post_init__(self) -> None:
         """Refuse a scorer that does not exist.
@@ -114,9 +139,10 @@ def evaluate(
 
     Raises:
         FileMissing, DatasetLayout: a folder holds no masks, or nothing could be paired.
+        LabelsUnknown: the masks of a side are in other labels than the regions that are scored.
     """
     options = options or EvaluateOptions()
-    pairing = pair_masks(reference, prediction)
+    pairing = pair_masks(reference, prediction, original=options.original)
     pairs = list(pairing.pairs)
     if options.missing == "as-empty":
         pairs += pairing.only_reference
@@ -127,29 +153,37 @@ def evaluate(
             expected="file names that share a case id",
             remedy="name predictions after their cases, such as CASE.nii.gz",
         )
-    maps = find_masks(options.probability) if options.probability else {}
+    maps = find_probabilities(options.probability) if options.probability else {}
     known = options.patients or {}
     tasks = [
         _Task(
             pair=pair,
             patient=known.get(pair.case_id) or patient_of(pair.case_id),
-            probability=maps.get(pair.case_id) or _beside(pair.prediction),
+            probability=_map_of(pair, maps) or _beside(pair.prediction),
             options=options,
         )
         for pair in pairs
     ]
     scored: dict[str, CaseScore | str] = {}
-    for done, (case_id, outcome) in enumerate(map_cases(_score, tasks, options.jobs), start=1):
-        scored[case_id] = outcome
+    facts: list[_Labels] = []
+    for done, one in enumerate(map_cases(_score, tasks, options.jobs), start=1):
+        scored[one.case_id] = one.outcome
+        facts.append(one.labels)
         progress("score", done / len(tasks))
+    notes = [*pairing.notes, *_check_labels(facts, options)]
+    if options.scorer == "brainmets" and options.probability:
+        without = [task.pair.case_id for task in tasks if task.probability is None]
+        notes += [f"{case}: no probability map." for case in without]
     ordered = [scored[task.pair.case_id] for task in tasks]
     return ScoreRun(
         scorer=options.scorer,
         settings={
-            "regions": options.regions or default_regions(options.scorer),
+            "regions": options.scheme,
             "empty": options.empty,
             "missing": options.missing,
             "spacing_order": options.spacing_order,
+            "reference_labels": options.reference_labels,
+            "prediction_labels": options.prediction_labels,
             "reference": str(reference.resolve()),
             "prediction": str(prediction.resolve()),
         },
@@ -157,7 +191,32 @@ def evaluate(
         unpaired_reference=tuple(pair.case_id for pair in pairing.only_reference),
         unpaired_prediction=pairing.only_prediction,
         failed={name: line for name, line in sorted(scored.items()) if isinstance(line, str)},
+        files={
+            pair.case_id: (_below(pair.reference, reference), _below(pair.prediction, prediction))
+            for pair in pairs
+        },
+        guessed=() if options.accept_guesses else tuple(p.case_id for p in pairing.guesses),
+        left_aside=pairing.left_aside,
+        notes=tuple(notes),
     )
+
+
+def _check_labels(facts: Sequence[_Labels], options: EvaluateOptions) -> list[str]:
+    """Refuse a side whose masks are in another scheme; note what any-label scoring takes in."""
+    notes: list[str] = []
+    for side, scheme, looked in (
+        ("reference", options.reference_labels, [one[0] for one in facts]),
+        ("prediction", options.prediction_labels, [one[1] for one in facts]),
+    ):
+        known = [one for one in looked if one is not None]
+        if options.scheme == "brats" and scheme == "auto":
+            check_labels(known, side)
+        if options.scheme == "binary" and any(one.has_oedema for one in known):
+            notes.append(
+                f"Some {side} masks hold several labels, as BraTS masks do: every label counts as"
+                " lesion, oedema too. Score regions with --regions brats."
+            )
+    return notes
 
 
 def write_scores(run: ScoreRun, out: Path) -> dict[str, Path]:
@@ -217,6 +276,19 @@ def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str,
         writer.writerows(rows)
 
 
+def _below(file: Path | None, root: Path) -> str:
+    """Return a file's name below the folder it was found in."""
+    if file is None:
+        return ""
+    return file.name if file == root else file.relative_to(root).as_posix()
+
+
+def _map_of(pair: MaskPair, maps: Mapping[str, Path]) -> Path | None:
+    """Return the probability map of a pair: of its id, else of its prediction's own."""
+    own = case_of(pair.prediction) if pair.prediction else pair.case_id
+    return maps.get(pair.case_id) or maps.get(own)
+
+
 def _beside(prediction: Path | None) -> Path | None:
     """Return the probability map that `brainmets segment --probability` leaves beside a mask."""
     if prediction is None:
@@ -225,20 +297,36 @@ def _beside(prediction: Path | None) -> Path | None:
     return path if path.is_file() else None
 
 
-def _score(task: _Task) -> tuple[str, CaseScore | str]:
+class _Scored(NamedTuple):
+    """What became of one case: its score, or a line that says why not; its masks' labels."""
+
+    case_id: str
+    outcome: CaseScore | str
+    labels: _Labels
+
+
+def _score(task: _Task) -> _Scored:
     """Score one case, or say in one line why not."""
     options, pair = task.options, task.pair
+    looked: list[LabelFacts] = []
+    outcome: CaseScore | str
     try:
         reference = read_mask(pair.reference)
+        looked.append(facts_of(reference))
         if pair.prediction is None:
             nothing = np.zeros(reference.geometry.shape, np.uint8)
             prediction = Mask(data=nothing, geometry=reference.geometry)
         else:
             prediction = read_mask(pair.prediction)
+            looked.append(facts_of(prediction))
+        if options.scheme == "brats":
+            reference = relabelled(reference, options.reference_labels, pair.reference.name)
+            if pair.prediction is not None:
+                prediction = relabelled(prediction, options.prediction_labels, pair.prediction.name)
         probability: Volume | None = None
         if options.scorer == "brainmets" and task.probability is not None:
-            probability = read_volume(task.probability)
-        return pair.case_id, score_case(
+            probability = _read_probability(task.probability)
+        outcome = score_case(
             reference,
             prediction,
             case_id=pair.case_id,
@@ -250,4 +338,25 @@ def _score(task: _Task) -> tuple[str, CaseScore | str]:
             spacing_order=options.spacing_order,
         )
     except BrainmetsError as fault:
-        return pair.case_id, str(fault)
+        outcome = str(fault)
+    both = (*looked, None, None)
+    return _Scored(pair.case_id, outcome, (both[0], both[1]))
+
+
+def _read_probability(path: Path) -> Volume:
+    """Read probabilities from 0 to 1; of pictures 255 is 1.
+
+    Raises:
+        VoxelType: the values are none.
+    """
+    volume = read_volume(path)
+    if path.suffix.lower() == ".png":
+        volume = Volume(data=volume.data / np.float32(255), geometry=volume.geometry)
+    low, high = float(volume.data.min()), float(volume.data.max())
+    if low < 0.0 or high > 1.0 + 1e-3:
+        raise VoxelType(
+            f"values from {low:.3g} to {high:.3g} in {path.name}",
+            expected="probabilities from 0 to 1",
+            remedy="name the probability maps, not images or logits",
+        )
+    return volume

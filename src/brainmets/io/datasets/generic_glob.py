@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from brainmets.io.datasets.finding import is_probability_name
 from brainmets.io.datasets.identity import bare_name, is_mask_name, patient_of
 from brainmets.io.datasets.layout import (
     Dataset,
@@ -78,6 +79,8 @@ def _cases(root: Path) -> Iterator[DatasetCase]:
         unnamed: list[Path] = []
         for path in sorted(folder.glob("*.nii*")):
             sequence = guess_from_name(bare_name(path))
+            if is_probability_name(path):
+                continue
             if is_mask_name(path):
                 masks.append(path)
             elif sequence is not None:

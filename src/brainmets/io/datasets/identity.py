@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["bare_name", "case_of", "is_mask_name", "numbers_of", "patient_of"]
+__all__ = ["bare_name", "case_of", "is_mask_name", "patient_of"]
 
 SUFFIXES = (".nii.gz", ".nii", ".png", ".tif", ".tiff", ".jpg", ".jpeg", ".mha", ".nrrd")
 
-ROLE = r"(?:seg(?:mentation)?|masks?|msk|labels?|pred(?:iction)?s?|gt|lesions?|probability)"
+ROLE = r"(?:seg(?:mentation)?|masks?|msk|labels?|pred(?:iction)?s?|gt|lesions?)"
 ROLE_AFTER = re.compile(rf"(?:^|[-_. ]){ROLE}$", re.IGNORECASE)
 ROLE_BEFORE = re.compile(rf"^{ROLE}(?:[-_. ]|$)", re.IGNORECASE)
 
@@ -43,11 +43,6 @@ def case_of(path: Path) -> str:
     """Return the case a mask belongs to: its name without its role, else its folder's name."""
     name = ROLE_BEFORE.sub("", ROLE_AFTER.sub("", bare_name(path)))
     return name.strip("-_. ") or path.parent.name
-
-
-def numbers_of(case_id: str) -> tuple[str, ...]:
-    """Return the numbers in a case id, which often agree where the words around them do not."""
-    return tuple(re.findall(r"\d+", case_id))
 
 
 def patient_of(case_id: str) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from brainmets.domain.errors import DatasetLayout, FileMissing
-from brainmets.io.datasets.identity import SUFFIXES, bare_name, case_of, is_mask_name, numbers_of
-from brainmets.io.sequences import guess_from_name
+from brainmets.io.datasets.finding import FoundMasks, mask_files
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["MaskPair", "Pairing", "find_masks", "pair_masks"]
+
+PairedBy = Literal["name", "guess"]
+"""By equal case ids, or by the parts of the names that agree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,80 +26,96 @@ class MaskPair:
     case_id: str
     reference: Path
     prediction: Path | None
+    paired_by: PairedBy = "name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairing:
-    """What was paired, and what was not: case ids with a file on one side only."""
+    """What was paired, and what was not: case ids with a file on one side only.
+
+    `notes` are sentences for the user: guesses, reviewed masks, files left aside.
+    """
 
     pairs: tuple[MaskPair, ...]
     only_reference: tuple[MaskPair, ...]
     only_prediction: tuple[str, ...]
+    left_aside: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def guesses(self) -> tuple[MaskPair, ...]:
+        """The pairs whose names do not agree exactly."""
+        return tuple(pair for pair in self.pairs if pair.paired_by == "guess")
 
 
-def pair_masks(reference: Path, prediction: Path) -> Pairing:
+def pair_masks(reference: Path, prediction: Path, *, original: bool = False) -> Pairing:
     """Pair two files, or the masks in two folders.
 
-    A folder holds a file a case, or a folder a case with one mask in each. Names are compared
-    without words such as `seg` or `mask`; what is left over is paired by its numbers where those
-    are unambiguous (`BraTS-MET-00132-000-seg` with `00132-000`).
+    A folder holds a file a case, or a folder a case with one mask in each, or what
+    `brainmets segment`, `review` and `export` wrote. Cases pair by equal ids: names without words
+    such as `seg` or `mask`. What is left over is paired, as a guess, where one name has all words
+    and numbers of the other and no further number (`BraTS-MET-00132-000` with `00132-000`), if only
+    one such partner exists; `ses-1` and `ses-2`, `100101A` and `100101B` are never paired.
+
+    Args:
+        reference: expert masks.
+        prediction: the model's.
+        original: of results, take the mask as it was found rather than as a reader corrected it.
 
     Raises:
         FileMissing: there is nothing at a path.
         DatasetLayout: a folder holds no mask, or two masks of one case.
     """
-    if reference.is_file() and prediction.is_file():
-        pair = MaskPair(case_id=case_of(reference), reference=reference, prediction=prediction)
-        return Pairing(pairs=(pair,), only_reference=(), only_prediction=())
-    there, here = find_masks(reference), find_masks(prediction)
-    partner = {case: case for case in there if case in here}
-    by_numbers = _unique_numbers(here, taken=set(partner.values()))
-    for numbers, case in _unique_numbers(there, taken=set(partner)).items():
-        if numbers in by_numbers:
-            partner[case] = by_numbers[numbers]
+    there, here = _found(reference, original=original), _found(prediction, original=original)
+    notes, aside = (*there.notes, *here.notes), (*there.left_aside, *here.left_aside)
+    if there.is_one and here.is_one:
+        (case, one), (other,) = next(iter(there.masks.items())), here.masks.values()
+        pair = MaskPair(case_id=case, reference=one, prediction=other)
+        return Pairing(pairs=(pair,), only_reference=(), only_prediction=(), notes=notes)
+    partner = {case: case for case in there.masks if case in here.masks}
+    guesses = _guesses(set(there.masks) - set(partner), set(here.masks) - set(partner))
+    partner |= guesses
     pairs = tuple(
-        MaskPair(case_id=case, reference=there[case], prediction=here[partner[case]])
+        MaskPair(
+            case_id=case,
+            reference=there.masks[case],
+            prediction=here.masks[partner[case]],
+            paired_by="guess" if case in guesses else "name",
+        )
         for case in sorted(partner)
     )
     alone = tuple(
-        MaskPair(case_id=case, reference=there[case], prediction=None)
-        for case in sorted(set(there) - set(partner))
+        MaskPair(case_id=case, reference=there.masks[case], prediction=None)
+        for case in sorted(set(there.masks) - set(partner))
     )
-    strangers = tuple(sorted(set(here) - set(partner.values())))
-    return Pairing(pairs=pairs, only_reference=alone, only_prediction=strangers)
+    return Pairing(
+        pairs=pairs,
+        only_reference=alone,
+        only_prediction=tuple(sorted(set(here.masks) - set(partner.values()))),
+        left_aside=aside,
+        notes=notes,
+    )
 
 
-def find_masks(root: Path, *, masks: bool = True) -> dict[str, Path]:
-    """Return the masks under a folder by case id, or with `masks=False` the T1c images.
-
-    Files named after an MR sequence are passed over. Where at least half of a folder's other files
-    are named as segmentations, only those are taken, else all.
+def find_masks(root: Path, *, original: bool = False) -> dict[str, Path]:
+    """Return the masks under a folder by case id.
 
     Raises:
         FileMissing: there is nothing at the path.
         DatasetLayout: no mask was found, or one case has two.
     """
+    return _found(root, original=original).masks
+
+
+def _found(root: Path, *, original: bool) -> FoundMasks:
     if not root.exists():
         raise FileMissing(
             f"nothing at {root.name}",
             expected="a mask or a folder of masks",
             remedy="check the path",
         )
-    if root.is_file():
-        return {case_of(root): root}
-    found: dict[str, Path] = {}
-    for folder in sorted({file.parent for file in _images(root)}):
-        files = sorted(file for file in folder.iterdir() if _is_image(file))
-        for file in _masks_among(files) if masks else _scans_among(files):
-            case = case_of(file) if masks else _case_of_scan(file)
-            if case in found:
-                raise DatasetLayout(
-                    f"two masks of case {case}: {found[case].name} and {file.name}",
-                    expected="one mask a case",
-                    remedy="leave one of them in the folder",
-                )
-            found[case] = file
-    if not found:
+    found = mask_files(root, original=original)
+    if not found.masks:
         raise DatasetLayout(
             f"no mask in {root.name}",
             expected="NIfTI, PNG or TIFF masks, a file or a folder a case",
@@ -105,46 +124,39 @@ def find_masks(root: Path, *, masks: bool = True) -> dict[str, Path]:
     return found
 
 
-def _masks_among(files: list[Path]) -> list[Path]:
-    others = [f for f in files if is_mask_name(f) or guess_from_name(bare_name(f)) is None]
-    others = [file for file in others if "prob" not in file.name.lower()]
-    named = [file for file in others if is_mask_name(file)]
-    return named if 2 * len(named) >= len(others) else others
+def _guesses(there: set[str], here: set[str]) -> dict[str, str]:
+    """Return partners among cases without one: those that fit one another and nobody else."""
+    forward: defaultdict[str, list[str]] = defaultdict(list)
+    backward: defaultdict[str, list[str]] = defaultdict(list)
+    words = {case: _words(case) for case in there | here}
+    for case in there:
+        for other in here:
+            if _fit(words[case], words[other]):
+                forward[case].append(other)
+                backward[other].append(case)
+    return {
+        case: others[0]
+        for case, others in forward.items()
+        if len(others) == 1 and len(backward[others[0]]) == 1
+    }
 
 
-def _scans_among(files: list[Path]) -> list[Path]:
-    """Return the T1c scans, or where no name tells, whatever is no mask."""
-    others = [file for file in files if not is_mask_name(file)]
-    named = [file for file in others if guess_from_name(bare_name(file)) == "t1c"]
-    return named or [file for file in others if guess_from_name(bare_name(file)) is None]
+def _words(case: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"[^\W_]+", case.casefold()))
 
 
-def _case_of_scan(file: Path) -> str:
-    """Return the name without its sequence: `CASE-t1c` and `CASE_0000` are both CASE."""
-    name = bare_name(file)
-    head, _, tail = name.replace("_", "-").rpartition("-")
-    if head and (guess_from_name(tail) is not None or tail == "0000"):
-        return name[: len(head)]
-    return file.parent.name if guess_from_name(name) is not None else name
+def _fit(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether one name continues the other by words without digits, and the shared part has some.
 
-
-def _images(root: Path) -> list[Path]:
-    return [file for file in root.rglob("*") if _is_image(file)]
-
-
-def _is_image(file: Path) -> bool:
-    return (
-        file.is_file()
-        and not file.name.startswith(".")
-        and file.name.lower().endswith(SUFFIXES)
-        and file.name != "overlay.png"  # what `brainmets segment` draws beside its mask
-    )
-
-
-def _unique_numbers(masks: dict[str, Path], *, taken: set[str]) -> dict[tuple[str, ...], str]:
-    """Return the cases not yet paired by their numbers, ambiguous ones left out."""
-    cases: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
-    for case in masks:
-        if case not in taken and numbers_of(case):
-            cases[numbers_of(case)].append(case)
-    return {numbers: names[0] for numbers, names in cases.items() if len(names) == 1}
+    Only whole words count: `100101A` is not `100101B`, and `left_1` is not `right_1`.
+    """
+    short, long = sorted((one, other), key=len)
+    if not any(any(sign.isdigit() for sign in word) for word in short):
+        return False
+    starts = range(len(long) - len(short) + 1)
+    for start in starts:
+        end = start + len(short)
+        if long[start:end] == short:
+            rest = (*long[:start], *long[end:])
+            return not any(any(sign.isdigit() for sign in word) for word in rest)
+    return False
