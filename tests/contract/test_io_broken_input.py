@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOT_FROM_READING = {
-    "E_INPUT", "E_DATASET", "E_REGISTRATION", "E_PATIENT", "E_RESULT", "E_SOURCE", "E_NO_LESION", "E_LABELS"
+    "E_INPUT", "E_DATASET", "E_REGISTRATION", "E_PATIENT", "E_RESULT", "E_SOURCE", "E_NO_LESION",
+    "E_LABELS",
 }  # fmt: skip
 """The root of the branch, and what data-set adapters, registration and export refuse."""
 

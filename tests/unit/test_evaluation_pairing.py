@@ -228,21 +228,9 @@ def test_compare_says_what_was_not_scored(tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(compare_command)
     app.command()(evaluate_command)
+    models = [str(tmp_path / "p"), str(tmp_path / "q")]
     masks = ["--reference", str(tmp_path / "r"), "--out", str(tmp_path / "c")]
-    done = CliRunner().invoke(
-        app,
-        [
-            "compare",
-            str(tmp_path / "p"),
-            str(tmp_path / "q"),
-            "--jobs",
-            "1",
-            "--reference",
-            str(tmp_path / "r"),
-            "--out",
-            str(tmp_path / "c"),
-        ],
-    )
+    done = CliRunner().invoke(app, ["compare", *models, *masks, "--jobs", "1"])
     assert done.exit_code == 1, done.output
     assert "q: No prediction for C3" in done.output
     assert "q: No reference for D4" in done.output
@@ -252,18 +240,6 @@ def evaluated(root: Path, reference: str, prediction: str, *more: str):
     app = typer.Typer()
     app.command()(compare_command)
     app.command()(evaluate_command)
-    return CliRunner().invoke(
-        app,
-        [
-            "evaluate",
-            "--reference",
-            str(root / reference),
-            "--prediction",
-            str(root / prediction),
-            "--out",
-            str(root / "out"),
-            "--jobs",
-            "1",
-            *more,
-        ],
-    )
+    folders = ["--reference", str(root / reference), "--prediction", str(root / prediction)]
+    options = ["--out", str(root / "out"), "--jobs", "1", *more]
+    return CliRunner().invoke(app, ["evaluate", *folders, *options])

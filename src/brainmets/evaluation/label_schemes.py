@@ -94,7 +94,7 @@ def relabelled(mask: Mask, scheme: LabelScheme, name: str) -> Mask:
 
 
 def check_labels(masks: Iterable[LabelFacts], side: str) -> None:
-    """Refuse masks of one side, reference or prediction, that are in the labels of BraTS-METS by number only.
+    """Refuse masks of a side, reference or prediction, that are BraTS-METS by number only.
 
     Judged over all masks of a side: one with label 1 alone is possible, a side of them is not.
 
