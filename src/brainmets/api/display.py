@@ -90,7 +90,7 @@ def save_view(report: Report, folder: Path) -> ViewMeta:
     grid = DisplayGrid.of(case.geometry)
     image = np.asarray(grid.apply(next(iter(case.images.values())).data), dtype=np.float32)
     low, high = (float(v) for v in np.percentile(image, RANGE_PERCENTILES))
-    high = max(high, low + 1e-6)
+    high = high if high > low else low + 1.0
     scaled = np.clip((image - low) * (TOP_LEVEL / (high - low)), 0, TOP_LEVEL).astype("<u2")
     _write_gzip(folder / "image.u16.gz", scaled)
     levels = _levels(prediction.provenance.settings)

@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from brainmets.preprocessing.background import (
+    COMMON_SHARE,
+    SAMPLED,
+    level_background,
+    sample_places,
+)
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Intensities", "find_foreground", "measure_intensities", "normalise"]
+__all__ = ["Intensities", "find_foreground", "measure_intensities", "normalise", "separate"]
 
-STRIPPED_SHARE = 0.15
-"""A single value held by this share of all voxels is a mask, not tissue: the head is stripped."""
+DIM_SHARE = 0.02
+"""Share of the way from a constant background to the 95th percentile that noise stays below."""
+
+MOST_VOXELS = 2_000_000
 
 MIN_FOREGROUND_SHARE = 0.005
 """Less than this is no head: take the whole image instead."""
@@ -25,7 +34,7 @@ BACKGROUND_BELOW = 1.2
 """Background brighter than this, relative to brain, is tissue that the threshold missed."""
 
 SMALLEST_REACH = 1e-6
-"""Of the highest intensity: what keeps a flat image's scale from being divided by zero."""
+"""Of the head's range: what keeps a scale from being divided by zero where most of it is flat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,42 +51,50 @@ class Intensities:
     @property
     def brightest(self) -> float:
         """`high`, or just above `low` where the image is flat."""
-        return self.low + max(self.high - self.low, SMALLEST_REACH)
+        return self.high if self.high > self.low else self.low + 1.0
 
 
 def find_foreground(image: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Mark head against background, for whole heads and for skull-stripped ones.
 
-    Stripped images have one exact background value (not always 0: z-scored images keep 0 inside
-    the brain's range); whole heads are split by Otsu's threshold on the square root, which
-    lifts dim tissue.
+    The answer is the same for any unit of the image and any value of a constant background.
     """
-    sample = image.ravel()[:: max(1, image.size // 200_000)]
+    return separate(image)[1]
+
+
+def separate(
+    image: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the image with its constant backgrounds levelled, and its head.
+
+    Stripped images, and whole heads in noise-free air, have one exact background value; other
+    heads are split by Otsu's threshold on the square root, which lifts dim tissue.
+    """
+    image = level_background(image)
+    sample = image.ravel()[sample_places(image.size, SAMPLED)]
     values, counts = np.unique(sample, return_counts=True)
-    commonest = values[int(np.argmax(counts))]
-    if counts.max() >= STRIPPED_SHARE * sample.size:
-        foreground = image != commonest
-        # noise-free air of a *whole* head is also one value; dim noise around it is not tissue
-        if commonest <= sample.min():
-            above = sample[sample > commonest]
-            if above.size:
-                foreground &= image > commonest + 0.02 * (np.percentile(above, 95) - commonest)
+    lowest = values[0]
+    if counts[0] >= COMMON_SHARE * sample.size:
+        # dim noise around a whole head is not tissue
+        above = sample[sample > lowest]
+        reach = np.percentile(above, 95) - lowest if above.size else 0.0
+        foreground = image > lowest + DIM_SHARE * reach
     else:
-        lifted = np.sqrt(np.maximum(sample - sample.min(), 0))
+        lifted = np.sqrt(np.maximum(sample - lowest, 0))
         threshold = _otsu(lifted) * 0.8  # the dark side of the valley: keep fluid and bone edge
-        foreground = image > threshold**2 + float(sample.min())
+        foreground = image > threshold**2 + float(lowest)
     if np.count_nonzero(foreground) < MIN_FOREGROUND_SHARE * image.size:
-        return np.ones(image.shape, dtype=np.bool_)
-    return foreground
+        return image, np.ones(image.shape, dtype=np.bool_)
+    return image, foreground
 
 
 def measure_intensities(image: NDArray[np.float32], foreground: NDArray[np.bool_]) -> Intensities:
-    """Take the robust statistics of the foreground, from at most 500,000 voxels."""
+    """Take the robust statistics of the foreground, from at most 2 million voxels."""
     head = image[foreground]
-    head = head[:: max(1, head.size // 500_000)]
+    head = head[sample_places(head.size, MOST_VOXELS)]
     low, bright, high = np.percentile(head, (0.5, 90.0, 99.8))
     tissue = np.median(head[head >= low + BRIGHT_SHARE * (bright - low)])
-    smallest = SMALLEST_REACH * max(1.0, abs(float(high)))
+    smallest = SMALLEST_REACH * float(high - low) or 1.0
     return Intensities(
         low=float(low), tissue=max(float(tissue), float(low) + smallest), high=float(high)
     )

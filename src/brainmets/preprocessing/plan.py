@@ -16,9 +16,9 @@ from brainmets.domain.progress import Progress, silent
 from brainmets.domain.volume import Volume
 from brainmets.preprocessing.clahe import clahe
 from brainmets.preprocessing.intensity import (
-    find_foreground,
     measure_intensities,
     normalise,
+    separate,
 )
 from brainmets.preprocessing.resampling import resample_axis, resample_centres
 
@@ -124,8 +124,12 @@ class Plan(BaseModel):
         signs = RAS_SIGNS if self.dims == 3 else SLICE_SIGNS
         axes, flips = _permutation(case.geometry, signs)
         oriented = case.geometry.permuted(axes, flips)
-        images = [_turn(case.images[name].data, axes, flips) for name in self.sequences]
-        foregrounds = [find_foreground(image) for image in images]
+        images: list[NDArray[np.float32]] = []
+        foregrounds: list[NDArray[np.bool_]] = []
+        for name in self.sequences:
+            image, foreground = _separate(_turn(case.images[name].data, axes, flips), case.kind)
+            images.append(image)
+            foregrounds.append(foreground)
         bounds = self._bounds(foregrounds, oriented, case)
         low = (bounds[0][0], bounds[1][0], bounds[2][0])
         i, j, k = (high - low for low, high in bounds)
@@ -303,6 +307,17 @@ class Prepared:
 
     def _spacings(self, axis: int) -> tuple[float, float]:
         return self.native.spacing_mm[self.axes[axis]], self.geometry.spacing_mm[axis]
+
+
+def _separate(
+    image: NDArray[np.float32], kind: CaseKind
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Find the head; slices of an upload may come from different scanners, each by itself."""
+    if kind == "volume" or image.shape[2] == 1:
+        return separate(image)
+    parts = [separate(image[:, :, k : k + 1]) for k in range(image.shape[2])]
+    images, foregrounds = zip(*parts, strict=True)
+    return np.concatenate(images, axis=2), np.concatenate(foregrounds, axis=2)
 
 
 def _permutation(

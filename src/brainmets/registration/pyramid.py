@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainmets.domain import Geometry
-from brainmets.preprocessing.intensity import find_foreground
+from brainmets.preprocessing.background import sample_places
+from brainmets.preprocessing.intensity import separate
 from brainmets.preprocessing.resampling import resample_axis, resample_centres
 
 if TYPE_CHECKING:
@@ -59,11 +60,14 @@ class Level:
 
 def build_pyramid(image: Volume) -> tuple[Level, ...]:
     """Return the levels of a head, coarsest first; axes stay the image's own."""
-    head = find_foreground(image.data)
-    low, high = np.percentile(image.data[head][:: max(1, head.size // 2_000_000)], (0.5, 99.5))
-    data, geometry = _resampled(np.clip(image.data, low, high), image.geometry)
-    outside = image.data[~head]
-    nothing = float(np.median(outside[:: max(1, outside.size // 100_000)])) if outside.size else low
+    voxels, head = separate(image.data)
+    tissue = voxels[head]
+    low, high = np.percentile(tissue[sample_places(tissue.size, 2_000_000)], (0.5, 99.5))
+    data, geometry = _resampled(np.clip(voxels, low, high), image.geometry)
+    outside = voxels[~head]
+    nothing = (
+        float(np.median(outside[sample_places(outside.size, 100_000)])) if outside.size else low
+    )
     rough = _resampled(head.astype(np.float32), image.geometry)[0] > 0.5
     inside = _solid(rough & _filled(data - nothing, rough))
     levels: list[Level] = []
@@ -92,7 +96,7 @@ def _level(
     centred = np.where(inside, data - smooth(data * weight) / mass, 0.0).astype(np.float32)
     spread = np.sqrt(smooth(centred**2) / mass)
     floor = FLOOR_SHARE * float(np.sqrt(np.mean(centred[inside] ** 2))) if inside.any() else 1.0
-    values = np.clip(centred / (spread + max(floor, 1e-9)), -HIGHEST, HIGHEST)
+    values = np.clip(centred / (spread + (floor or 1.0)), -HIGHEST, HIGHEST)
     rim = max(1, round(RIM_MM / spacing))
     # beyond the edge of the field of view nothing is known: the border there is no skin
     core = ndimage.binary_erosion(inside, iterations=rim, border_value=1)

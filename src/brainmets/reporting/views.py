@@ -216,7 +216,7 @@ def _window(grey: NDArray[np.float32]) -> tuple[float, float]:
     sample = np.ascontiguousarray(grey[::step, ::step, :: step if grey.shape[2] > 8 else 1])
     inside = sample[find_foreground(sample)]
     low, high = np.percentile(inside, (DARK, BRIGHT))
-    return float(low), max(float(high), float(low) + 1e-6)
+    return float(low), float(high) if high > low else float(low) + 1.0
 
 
 def _draw(

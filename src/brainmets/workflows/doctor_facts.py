@@ -310,5 +310,6 @@ def _fit(image: NDArray[np.float32], drawn: NDArray[np.bool_]) -> float:
     shell = np.asarray(binary_dilation(inside, iterations=3), dtype=np.bool_) & ~close
     if not shell.any():
         return 0.0
-    spread = float(near[shell].std()) + 1e-6 + 0.01 * float(np.abs(near[shell]).mean())
-    return abs(float(near[inside].mean()) - float(near[shell].mean())) / spread
+    spread = float(near[shell].std()) + 0.01 * float(near.max() - near.min())
+    difference = abs(float(near[inside].mean()) - float(near[shell].mean()))
+    return difference / spread if spread > 0 else 0.0

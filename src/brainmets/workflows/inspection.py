@@ -167,7 +167,7 @@ def _thumbnail(case: Case, sequence: Sequence) -> NDArray[np.uint8]:
     columns, rows = (max(1, round(mm * scale)) for mm in size_mm)
     picked = plane[np.ix_(_nearest(plane.shape[0], columns), _nearest(plane.shape[1], rows))]
     low, high = np.percentile(picked, THUMBNAIL_PERCENTILES)
-    grey = np.clip((picked - low) * (255.0 / max(float(high - low), 1e-6)), 0, 255)
+    grey = np.clip((picked - low) * (255.0 / (float(high - low) or 1.0)), 0, 255)
     return np.ascontiguousarray(grey.T.astype(np.uint8))
 
 
