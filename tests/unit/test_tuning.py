@@ -21,7 +21,7 @@ from brainmets.evaluation.tuning import (
 )
 from brainmets.inference import Bundle, OperatingPoint, Rejector, find_lesions, revise_bundle
 from brainmets.inference.lesions import find_components
-from brainmets.inference.rejector import FEATURES, component_features
+from brainmets.inference.rejector import FEATURES, PLAIN_MM3, PLAIN_PEAK, component_features
 from brainmets.workflows.tune import TuneOptions, tune
 from tests.bundles import random_bundle
 from tests.unit.test_networks import slice_bundle, slices
@@ -315,7 +315,34 @@ def test_segmenting_takes_a_named_point_and_the_rejector(tmp_path: Path) -> None
     assert all(lesion.peak_probability >= 0.98 for lesion in lesions[1])
     with pytest.raises(OptionError, match="sensitive"):
         Segmenter(replace(plain, point="sensitive"))
-    revise_bundle(bundle, tmp_path / "net", rejector=fitted(bias=-60.0))
+    stern = fitted(bias=-60.0)
+    revise_bundle(bundle, tmp_path / "net", rejector=stern)
     none = Segmenter(plain).run(scan, tmp_path / "none")
-    assert none.report.prediction.lesions == ()
-    assert none.report.prediction.probability.data.max() < 0.5
+    before = many.report.prediction.probability
+    candidates = find_components(before.data >= np.float32(stern.grow), before.data, "volume")
+    judged = np.ones(before.data.shape, dtype=bool)
+    for one in candidates:
+        plainly = len(one.voxels) * 27 >= PLAIN_MM3 and one.probabilities.max() >= PLAIN_PEAK
+        judged[tuple(one.voxels.T)] = not plainly
+    assert none.report.prediction.probability.data[judged].max() < 0.5
+
+
+@pytest.mark.parametrize("bias", [-60.0, -6.0, 0.0, 6.0])
+@pytest.mark.parametrize("edge", [4, 9, 14])
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.94])
+def test_what_is_plainly_there_is_neither_removed_nor_trimmed(
+    edge: int, level: float, bias: float
+) -> None:
+    data = np.full(GRID.shape, 0.01, np.float32)
+    blob(data, (20, 20, 20), edge, level)
+    blob(data, (2, 2, 2), 3, 0.95)  # as sure, and small: the rejector decides
+    rejector = fitted(bias=bias)
+    judged = rejector.temper(Volume(data=data, geometry=GRID)).data
+    box = data[20:, 20:, 20:] >= np.float32(rejector.grow)
+    plainly = edge**3 >= PLAIN_MM3 and level + 0.05 >= PLAIN_PEAK
+    if plainly:
+        assert np.array_equal(judged[20:, 20:, 20:] >= np.float32(rejector.floor), box)
+        assert judged[20:, 20:, 20:].max() >= level
+    if bias == -60.0:
+        assert judged[:10, :10, :10].max() < rejector.floor
+        assert plainly or judged.max() < rejector.floor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -89,9 +90,40 @@ def show(
     )
 
 
+def fuse(
+    bundles: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL...", help="Two to nine models: names, or folders."),
+    ],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the fused model.")],
+    name: Annotated[str | None, typer.Option(help="Its name; the folder's by default.")] = None,
+    weight: Annotated[
+        list[float] | None,
+        typer.Option(help="Share of each model in the mean, in order. Repeatable; equal."),
+    ] = None,
+) -> None:
+    r"""Make one model that answers with the mean logit of several.
+
+    They may differ in network, weights and spacing; the first one's grid is that of the answer.
+    Choose its operating points afterwards with `brainmets tune`.
+
+    \b
+    Example:
+      brainmets models fuse attention-unet-3d unet-plus-plus-3d --out fused
+      brainmets segment head.nii.gz --model fused --probability --out results
+    """
+    from brainmets.inference import Bundle, fuse_bundles
+
+    members = [Bundle.load(one) for one in bundles]
+    made = fuse_bundles(members, out, name=name or out.resolve().name, weights=weight)
+    typer.echo(f"{made.name}: {len(members)} networks, sha256 {made.sha256[:12]}")
+
+
 app.command("list", help=help_of(list_models))(list_models)
 app.command(help=help_of(show))(show)
 app.command(help=help_of(measure))(measure)
+app.command(help=help_of(fuse))(fuse)
 
 
 def _further(bundle: Bundle) -> str:

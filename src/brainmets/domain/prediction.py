@@ -37,7 +37,8 @@ class Provenance:
 class Prediction:
     """A probability map, the mask drawn from it and its lesions, on the input's own grid.
 
-    `mask` holds the lesion ids (1…n), so `mask.data == lesion.id` is one lesion.
+    `mask` holds the lesion ids (1…n), so `mask.data == lesion.id` is one lesion. `uncertainty` is
+    the disagreement of a fused model's members, 0…0.5.
 
     Raises:
         GridMismatch: probability and mask lie on different grids.
@@ -47,6 +48,7 @@ class Prediction:
     mask: Mask
     lesions: tuple[Lesion, ...]
     provenance: Provenance
+    uncertainty: Volume | None = None
 
     def __post_init__(self) -> None:
         """Check that both maps share a grid."""

@@ -7,7 +7,7 @@ from brainmets.inference.lesions import find_lesions
 from brainmets.inference.operating_point import OperatingPoint, PointName
 from brainmets.inference.predictor import Estimate, Predictor
 from brainmets.inference.rejector import Rejector
-from brainmets.inference.revision import revise_bundle
+from brainmets.inference.revision import fuse_bundles, revise_bundle
 
 __all__ = [
     "ENGINES",
@@ -23,6 +23,7 @@ __all__ = [
     "Predictor",
     "Rejector",
     "find_lesions",
+    "fuse_bundles",
     "list_bundles",
     "make_engine",
     "measure_footprint",

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from brainmets.bundles import SHIPPED_ROOT
 from brainmets.domain.errors import BundleIncomplete, BundleTampered, OptionError, UnknownModel
 from brainmets.inference.footprint import Footprint, measure_footprint
+from brainmets.inference.fusion import Member  # noqa: TC001 - pydantic field
 from brainmets.inference.operating_point import (
     OperatingPoint,
     PointName,
@@ -38,7 +39,8 @@ __all__ = ["MODELS_VARIABLE", "Bundle", "list_bundles", "write_bundle"]
 MODELS_VARIABLE = "BRAINMETS_MODELS"
 """Environment variable: one or more folders of bundles of your own, like PATH."""
 
-FILES = ("model.onnx", "plan.json", "card.md")
+ONNX = "model.onnx"
+FILES = (ONNX, "plan.json", "card.md")
 MANIFEST = "manifest.json"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -70,6 +72,7 @@ class _Contents(BaseModel):
     points: dict[PointName, OperatingPoint] = {}
     rejector: Rejector | None = None
     footprint: Footprint
+    members: tuple[Member, ...] = ()
     extra: dict[str, JsonValue] = {}
 
 
@@ -78,7 +81,7 @@ class Bundle:
     """A trained model: network, weights, preparation, operating points and card.
 
     `points` names further operating points than the default one; `rejector` looks at each
-    component again before they apply.
+    component again before they apply. A fused model has `members` beside its first network.
 
     The folder holds `model.onnx`, `plan.json`, `card.md` and `manifest.json` with the sha256 of
     the others; nothing in it is ever executed or unpickled.
@@ -98,6 +101,21 @@ class Bundle:
         default_factory=dict[PointName, OperatingPoint]
     )
     rejector: Rejector | None = None
+    members: tuple[Member, ...] = ()
+    onnx_file: str = ONNX
+
+    def single(self, member: Member | None = None) -> Bundle:
+        """Return the first network of a fused model, or one of its further members, by itself."""
+        if member is None:
+            return replace(self, members=())
+        return replace(
+            self,
+            plan=self.plan.model_copy(update={"spacing_mm": member.spacing_mm}),
+            architecture=member.architecture,
+            footprint=member.footprint,
+            members=(),
+            onnx_file=member.file,
+        )
 
     def point_named(self, name: str) -> OperatingPoint:
         """Return one of the named operating points.
@@ -127,7 +145,7 @@ class Bundle:
     @property
     def onnx_path(self) -> Path:
         """The network with its whole state, (B, C, *S) float32 → logits (B, 1, *S)."""
-        return self.root / "model.onnx"
+        return self.root / self.onnx_file
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Bundle:
@@ -147,16 +165,16 @@ class Bundle:
         contents: dict[str, bytes] = {}
         for name in FILES:
             if name not in manifest.files:
-                raise BundleIncomplete(
-                    f"a manifest of {root.name} without {name}",
-                    expected=f"{', '.join(FILES)}",
-                    remedy="export or download the bundle again",
-                )
+                raise _incomplete(root, name)
             contents[name] = _verified(root, name, manifest.files[name])
         try:
             described = _Contents.model_validate_json(contents["plan.json"])
         except ValidationError as error:
             raise _malformed(root, "plan.json", error) from error
+        for member in described.members:
+            if member.file not in manifest.files:
+                raise _incomplete(root, member.file)
+            _verified(root, member.file, manifest.files[member.file])
         return cls(
             name=manifest.name,
             root=root,
@@ -169,6 +187,7 @@ class Bundle:
             extra=described.extra,
             points=described.points,
             rejector=described.rejector,
+            members=described.members,
         )
 
 
@@ -189,6 +208,7 @@ def write_bundle(
     extra: Mapping[str, JsonValue] | None = None,
     points: Mapping[PointName, OperatingPoint] | None = None,
     rejector: Rejector | None = None,
+    members: Mapping[Member, bytes] | None = None,
 ) -> Bundle:
     """Write a bundle into the folder `root`, replacing a bundle that is there, and load it.
 
@@ -203,6 +223,7 @@ def write_bundle(
         extra: anything else worth keeping, such as training figures.
         points: further operating points by name.
         rejector: looks at each component again before they apply.
+        members: further networks of a fused model, each with its ONNX file.
 
     Raises:
         OptionError: the name is not one, or `root` holds something that is no bundle.
@@ -228,10 +249,12 @@ def write_bundle(
         footprint=measure_footprint(
             onnx, dims=plan.dims, channels=plan.channels, stride=architecture.stride
         ),
+        members=tuple(members or ()),
         extra=dict(extra or {}),
     )
     contents = {
-        "model.onnx": onnx,
+        ONNX: onnx,
+        **{member.file: data for member, data in (members or {}).items()},
         "plan.json": (described.model_dump_json(indent=2) + "\n").encode(),
         "card.md": card.encode(),
     }
@@ -301,6 +324,14 @@ def _read(root: Path, name: str) -> bytes:
             expected=f"{MANIFEST}, {', '.join(FILES)}",
             remedy="export or download the bundle again",
         ) from error
+
+
+def _incomplete(root: Path, name: str) -> BundleIncomplete:
+    return BundleIncomplete(
+        f"a manifest of {root.name} without {name}",
+        expected="every file that its plan.json names",
+        remedy="export or download the bundle again",
+    )
 
 
 def _verified(root: Path, name: str, entry: _Entry) -> bytes:

@@ -13,6 +13,7 @@ from brainmets.domain.errors import OutOfMemory, WrongModelKind
 from brainmets.domain.progress import Progress, silent
 from brainmets.inference.engines import make_engine
 from brainmets.inference.footprint import measure_footprint
+from brainmets.inference.fusion import at_spacing, fused, on_grid_of
 from brainmets.inference.machine import free_memory, used_memory
 from brainmets.inference.windows import Tiling, plan_tiling, round_up
 
@@ -119,6 +120,16 @@ class Predictor:
             engine, bundle, precision=precision, threads=threads, depth=depth
         )
         self.footprint = bundle.footprint if depth is None else _footprint_at(bundle, depth)
+        self._members = [
+            Predictor(
+                bundle.single(member),
+                engine,
+                precision=precision,
+                threads=threads,
+                memory_bytes=memory_bytes,
+            )
+            for member in bundle.members
+        ]
 
     def estimate(self, shape: tuple[int, int, int]) -> Estimate:
         """Choose the windows for a prepared grid of `shape` and say what they take.
@@ -178,6 +189,41 @@ class Predictor:
             WrongModelKind: the case was prepared for another network.
             OutOfMemory: the smallest window needs more than the limit.
         """
+        return self.predict_with_disagreement(prepared, progress, estimate=estimate)[0]
+
+    def predict_with_disagreement(
+        self,
+        prepared: Prepared,
+        progress: Progress = silent,
+        *,
+        estimate: Estimate | None = None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Return the probability as `predict`, and how far a fused model's members disagree.
+
+        The disagreement is the standard deviation of their probabilities (X, Y, Z), 0…0.5; None
+        for a single network.
+
+        Raises:
+            WrongModelKind, OutOfMemory: as `predict`.
+        """
+        if not self._members:
+            return self._predict(prepared, progress, estimate=estimate), None
+        parts = 1 + len(self._members)
+
+        def part(number: int) -> Progress:
+            return lambda stage, done: progress(stage, (number + done) / parts)
+
+        answers = [self._predict(prepared, part(0), estimate=estimate)]
+        for number, member in enumerate(self._members, start=1):
+            spacing = member.bundle.plan.spacing_mm
+            seen = at_spacing(prepared, spacing)
+            answers.append(on_grid_of(prepared, member.predict(seen, part(number)), spacing))
+        shares = [member.weight for member in self.bundle.members]
+        return fused(answers, [1 - sum(shares), *shares])
+
+    def _predict(
+        self, prepared: Prepared, progress: Progress, *, estimate: Estimate | None
+    ) -> NDArray[np.float32]:
         channels, *shape = prepared.data.shape
         if channels != self.bundle.architecture.in_channels:
             raise WrongModelKind(

@@ -38,6 +38,12 @@ FARTHEST = 2.5
 """Standard deviations that a figure counts at most: none alone outvotes the others where something
 is as no made lesion is, such as a large and ragged tumour."""
 
+PLAIN_MM3 = 524.0
+"""Volume, a ball of 10 mm, from which a component can be too plain to be judged by its shape."""
+
+PLAIN_PEAK = 0.9
+"""The network's own probability from which it is."""
+
 AROUND = 2
 """Voxels around an unlikely component that sink with it."""
 
@@ -113,8 +119,9 @@ class Rejector(BaseModel):
 
         Within a component the order of voxels stays, and so does its outline: its voxels are
         those of at least `floor`, where before they were those of at least `grow`. A component
-        less likely than `floor` falls below it whole, with the voxels around it. Cost is linear
-        in voxels.
+        less likely than `floor` falls below it whole, with the voxels around it. What is plainly
+        there (`PLAIN_MM3`, `PLAIN_PEAK`) keeps at least the network's own peak: a regression that
+        was fitted to small candidates must not remove a tumour. Cost is linear in voxels.
         """
         grow, floor = np.float32(self.grow), np.float32(self.floor)
         components = find_components(probability.data >= grow, probability.data, kind)
@@ -123,6 +130,11 @@ class Rejector(BaseModel):
         np.minimum(data, below, out=data)
         features = component_features(components, probability.geometry, kind=kind)
         likelihoods = self.likelihood(features).astype(np.float32)
+        peaks = np.array([c.probabilities.max(initial=0) for c in components], dtype=np.float32)
+        voxel_mm3 = probability.geometry.voxel_volume_mm3
+        volumes = np.array([len(c.voxels) * voxel_mm3 for c in components])
+        plain = (volumes >= PLAIN_MM3) & (peaks >= PLAIN_PEAK)
+        likelihoods = np.where(plain, np.maximum(likelihoods, peaks), likelihoods)
         for component, likely in zip(components, likelihoods, strict=True):
             values, peak = component.probabilities, component.probabilities.max()
             if likely >= floor:

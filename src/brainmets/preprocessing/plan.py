@@ -34,6 +34,9 @@ Bounds = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 SAME_SPACING = 0.03
 """Within 3 % of the wanted spacing an axis is left alone: less change than interpolation blurs."""
 
+HEAD_MARGIN = 0.04
+"""Kept around the head of a slice without spacing, as a share of its box."""
+
 RAS_SIGNS = (1, 1, 1)
 SLICE_SIGNS = (-1, -1, 1)
 """Slices lie as they are displayed: columns to the patient's left, rows to the back."""
@@ -68,6 +71,12 @@ class Plan(BaseModel):
     )
     canvas: int = Field(
         default=256, gt=0, description="2-D: longest edge that slices without spacing are fitted to"
+    )
+    head: int | None = Field(
+        default=None,
+        gt=0,
+        description="2-D: pixels that the longest edge of the head's box is scaled to where slices "
+        "have no spacing, whatever the frame around it; none: the frame is fitted to the canvas",
     )
     margin_mm: float = Field(default=4.0, ge=0, description="kept around the head when cropping")
     highest: float = Field(default=4.0, gt=1, description="clipping, in multiples of brain")
@@ -160,17 +169,22 @@ class Plan(BaseModel):
     def _bounds(
         self, foregrounds: list[NDArray[np.bool_]], geometry: Geometry, case: Case
     ) -> Bounds:
-        """Box around the head in every image, with a margin; slices keep their frame."""
-        if case.kind == "slices":
-            i, j, k = geometry.shape
+        """Box around the head in every image, with a margin; slices keep their frame or slices."""
+        i, j, k = geometry.shape
+        if case.kind == "slices" and self.head is None:
             return (0, i), (0, j), (0, k)
         bounds: list[tuple[int, int]] = []
         for axis, spacing in enumerate(geometry.spacing_mm):
+            if case.kind == "slices" and axis == 2:
+                bounds.append((0, k))
+                continue
             others = tuple(a for a in range(3) if a != axis)
             # a plane belongs to the head when over 0.2 % of it is foreground: noise does not
             share = np.mean([f.mean(axis=others) for f in foregrounds], axis=0)
             planes = np.flatnonzero(share > 0.002)
             margin = int(np.ceil(self.margin_mm / spacing)) if self.dims == 3 or axis < 2 else 0
+            if case.kind == "slices" and planes.size:
+                margin = round(HEAD_MARGIN * (planes[-1] + 1 - planes[0]))
             low = max(int(planes[0]) - margin, 0) if planes.size else 0
             high = geometry.shape[axis]
             if planes.size:
@@ -186,7 +200,7 @@ class Plan(BaseModel):
             if self.dims == 2 and axis == 2:
                 target = spacing
             elif cropped.units == "px":
-                target = spacing * longest / self.canvas
+                target = spacing * longest / (self.head or self.canvas)
             else:
                 target = self.spacing_mm
             if abs(spacing / target - 1) <= SAME_SPACING:

@@ -71,10 +71,11 @@ def write_results(
     `mask.nii.gz` holds the lesion ids on the input's own grid, and in its header how they were
     found; slice images get `mask.png`, or
     `masks/<name>.png` each, of 0 and 255. `lesions.csv`, `report.json` and `overlay.png` are
-    always there; with `probability` also `probability.nii.gz` (or PNG, 255 for 1).
+    always there; with `probability` also `probability.nii.gz` (or PNG, 255 for 1), and of a fused
+    model `uncertainty.nii.gz`, the standard deviation of its members' probabilities.
 
     Returns:
-        Paths by kind: `mask`, `lesions`, `report`, `overlay`, `probability`.
+        Paths by kind: `mask`, `lesions`, `report`, `overlay`, `probability`, `uncertainty`.
 
     Raises:
         OutputExists: `out_dir` holds something else.
@@ -113,7 +114,11 @@ def _write_probability(report: Report, folder: Path) -> dict[str, str]:
     probability = report.prediction.probability
     if report.case.kind == "volume":
         write_volume(probability, folder / "probability.nii.gz")
-        return {"probability": "probability.nii.gz"}
+        written = {"probability": "probability.nii.gz"}
+        if report.prediction.uncertainty is not None:
+            write_volume(report.prediction.uncertainty, folder / "uncertainty.nii.gz")
+            written["uncertainty"] = "uncertainty.nii.gz"
+        return written
     name = _write_slices(
         report, probability.data, folder, one="probability.png", many="probabilities"
     )

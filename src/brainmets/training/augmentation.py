@@ -56,6 +56,8 @@ class AugmentationParameters:
     low_resolution: float
     """Factor of the lower resolution, 1 for none."""
     clahe_mix: float
+    window: tuple[float, float] | None = None
+    """Grey levels, brain = 1, that a picture's display window maps to black and white."""
 
 
 def draw_parameters(
@@ -74,8 +76,10 @@ def draw_parameters(
     low_resolution = 1.0
     if rng.random() < settings.low_resolution:
         low_resolution = float(rng.uniform(1.0, 2.5))
+    window = _window(settings, rng) if settings.window else None
     return AugmentationParameters(
         matrix=matrix,
+        window=window,
         elastic=elastic,
         ghost=ghost,
         ghost_axis=ghost_axis,
@@ -121,6 +125,7 @@ def augment(
         original = data[channel]
         seen = _with_ghost(original, parameters)
         image = seen * torch.exp(field) * parameters.contrast + parameters.brightness
+        image = _windowed(image, parameters)
         image = highest * (image / highest).clamp(0, 1) ** parameters.gamma
         image = _blur(image, parameters.low_resolution, dims)
         noise = torch.randn(image.shape, generator=generator) * parameters.noise
@@ -148,6 +153,23 @@ def _affine(
         matrix = matrix @ turn
     scale = 1 + settings.scaling * rng.uniform(-1, 1)
     return tuple(tuple(float(v) for v in row) for row in matrix / scale)
+
+
+def _window(settings: AugmentationSettings, rng: np.random.Generator) -> tuple[float, float] | None:
+    """Draw the black and white points of an 8-bit picture, brain = 1: from soft to hard."""
+    if rng.random() >= settings.window:
+        return None
+    return float(rng.uniform(-0.2, 0.5)), float(rng.uniform(1.3, 3.0))
+
+
+def _windowed(image: Tensor, parameters: AugmentationParameters) -> Tensor:
+    """Cut to the window, in 256 steps, and scale so that brain is 1 again."""
+    if parameters.window is None:
+        return image
+    black, white = parameters.window
+    shown = ((image - black) / (white - black)).clamp(0, 1)
+    shown = (shown * 255).round() / 255
+    return shown * (white - black) / (1 - black)
 
 
 def _elastic(

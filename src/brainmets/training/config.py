@@ -75,6 +75,12 @@ class AugmentationSettings(_Settings):
     noise: float = Field(default=0.12, ge=0, description="largest standard deviation, brain = 1")
     bias_field: float = Field(default=0.3, ge=0, description="largest relative amplitude")
     low_resolution: float = Field(default=0.15, ge=0, le=1, description="probability")
+    window: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="probability of a display window as of 8-bit pictures, from soft to hard",
+    )
     clahe_strength: float = Field(
         default=0.3, ge=0, le=1, description="largest share of the CLAHE channel mixed to plain"
     )

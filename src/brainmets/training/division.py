@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from brainmets.training.datasets import open_part
-from brainmets.training.samples import Part, slice_blocks, slice_names, volume_folders
+from brainmets.training.samples import Part, slice_groups, slice_names, volume_folders
 from brainmets.training.sources import DatasetSource, SliceSource, SyntheticSource
 
 if TYPE_CHECKING:
@@ -38,8 +38,10 @@ def _names(
     if isinstance(source, DatasetSource):
         return [case.case_id for case in open_part(source, plan, data_root, part).cases]
     if isinstance(source, SliceSource):
-        blocks = slice_blocks(root)
-        return [
-            str(block) for block in sorted({blocks[n] for n in slice_names(root, source, part)})
-        ]
+        groups = slice_groups(root, source)
+        return sorted({groups[n] for n in slice_names(root, source, part)}, key=_by_number)
     return [folder.name for folder in volume_folders(root, source, part)]
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    return (int(name) if name.isdigit() else 0, name)

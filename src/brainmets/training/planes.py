@@ -9,6 +9,8 @@ import numpy as np
 from brainmets.domain.case import Case
 from brainmets.domain.geometry import Geometry
 from brainmets.domain.volume import Volume
+from brainmets.preprocessing.plan import SAME_SPACING
+from brainmets.preprocessing.resampling import resample_axis, resample_centres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +24,9 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 FEWEST_PIXELS = 40
 """Lesion pixels from which a slice is worth cutting: less is the rim of a lesion seen elsewhere."""
 
+MOST_OF_A_PIXEL = 0.5
+"""Share of a resampled pixel from which it is lesion."""
+
 CANVAS = 256
 """Slices are centred on a square of at least this edge, as scanners export them."""
 
@@ -32,7 +37,7 @@ def plane_slices(
     """Cut up to `each` slices along each axis of a volume, evenly over those with a lesion.
 
     Args:
-        case: one volume with voxels of about equal edges.
+        case: one volume; slices of unequal pixel edges are resampled to square pixels.
         lesion: 0, 1 and IGNORE on its grid.
         each: slices per axis.
 
@@ -53,8 +58,13 @@ def _slice(
     case: Case, lesion: NDArray[np.uint8], axis: int, number: int
 ) -> tuple[Case, NDArray[np.uint8]]:
     (image,) = case.images.values()
-    data = _framed(np.take(image.data, number, axis=axis))
-    target = _framed(np.take(lesion, number, axis=axis))
+    edges = np.delete(case.geometry.spacing_mm, axis)
+    data = _framed(_square(np.take(image.data, number, axis=axis), edges))
+    flat = np.take(lesion, number, axis=axis)
+    target = np.zeros(_square(flat.astype(np.float32), edges).shape, dtype=lesion.dtype)
+    for value in np.unique(flat[flat > 0]):
+        target[_square((flat == value).astype(np.float32), edges) >= MOST_OF_A_PIXEL] = value
+    target = _framed(target)
     affine = np.diag([-1.0, -1.0, 1.0, 1.0])
     geometry = Geometry(shape=data.shape, affine=affine, units="px")
     flat = Case(
@@ -65,6 +75,16 @@ def _slice(
         kind="slices",
     )
     return flat, target
+
+
+def _square(plane: NDArray[np.float32], edges: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Resample a plane linearly to square pixels of the shorter edge."""
+    if edges.max() / edges.min() <= 1 + SAME_SPACING:
+        return plane
+    for axis in range(2):
+        centres = resample_centres(plane.shape[axis], float(edges[axis]), float(edges.min()))
+        plane = resample_axis(plane, axis, centres)
+    return plane
 
 
 def _framed(plane: NDArray[Scalar]) -> NDArray[Scalar]:

@@ -13,6 +13,7 @@ from brainmets.domain.errors import DatasetLayout
 from brainmets.domain.volume import Mask, Volume
 from brainmets.io import read_case, read_mask
 from brainmets.training.losses import FIRST_CLASS, IGNORE
+from brainmets.training.patients import faint_parts, patient_fold, patients_of
 from brainmets.training.planes import plane_slices
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ __all__ = [
     "read_slices",
     "read_volume_case",
     "read_volumes",
-    "slice_blocks",
+    "slice_groups",
     "slice_names",
     "synthetic_case",
     "volume_folders",
@@ -44,6 +45,9 @@ Part = Literal["train", "validation", "test"]
 LESION_COUNT_LIMIT = 64
 """Components per sample that crops can be centred on."""
 
+
+OTHER_BRIGHT = 1.15
+"""Brightness, relative to the slice's median tissue, from which something could be a lesion."""
 
 SLICES_OF_EACH = 8
 """Voxels of each lesion that a slice can be centred on, where slices are cut from a volume."""
@@ -80,40 +84,72 @@ def read_slices(root: Path, source: SliceSource, plan: Plan, part: Part) -> Iter
     """Read every slice of one part of a `t1c-slices` folder, prepared."""
     for name in slice_names(root, source, part):
         case, lesion = _read_slice(root, name)
+        if source.one_lesion_each:
+            lesion = ignore_other_bright(case, lesion)
         yield prepare_sample(case, lesion, plan, name=name)
 
 
 def slice_names(root: Path, source: SliceSource, part: Part) -> list[str]:
-    """List the slices of one part, split by block so that neighbours stay together.
+    """List the slices of one part, split by block or patient so that neighbours stay together.
+
+    Slices that repeat an image with another lesion's mask are left out: the first one's mask
+    holds the lesions of all (see `slice_masks`).
 
     Raises:
         DatasetLayout: `slices.csv` is missing.
     """
-    held = {*source.test_blocks, *source.validation_blocks}
-    blocks = slice_blocks(root)
-    wanted = {
-        "train": set(blocks.values()) - held,
-        "validation": set(source.validation_blocks),
-        "test": set(source.test_blocks),
-    }[part]
-    return [name for name, block in blocks.items() if block in wanted]
+    groups = slice_groups(root, source)
+    if source.fold is not None:
+        held = {
+            group for group in groups.values() if patient_fold(group, source.folds) == source.fold
+        }
+        wanted = {"train": set(groups.values()) - held, "validation": set[str](), "test": held}[
+            part
+        ]
+    else:
+        test = {str(block) for block in source.test_blocks}
+        validation = {str(block) for block in source.validation_blocks}
+        wanted = {
+            "train": set(groups.values()) - test - validation,
+            "validation": validation,
+            "test": test,
+        }[part]
+    firsts = {masks[0] for masks in slice_masks(root).values()}
+    return [name for name, group in groups.items() if group in wanted and name in firsts]
 
 
-def slice_blocks(root: Path) -> dict[str, int]:
-    """Return the block of every slice.
+def slice_groups(root: Path, source: SliceSource) -> dict[str, str]:
+    """Return what every slice is divided by: its patient, or its block of neighbours.
 
     Raises:
         DatasetLayout: `slices.csv` is missing.
     """
+    column = "block" if source.fold is None and source.test_blocks else None
+    rows = _slice_table(root)
+    column = column or ("patient" if "patient" in rows[0] else "block")
+    return {row["slice"]: row[column] for row in rows}
+
+
+def slice_masks(root: Path) -> dict[str, tuple[str, ...]]:
+    """Return for every image, by its first slice's name, the masks that were drawn on it."""
+    found: dict[str, list[str]] = {}
+    for row in _slice_table(root):
+        found.setdefault(row.get("image_md5") or row["slice"], []).append(row["slice"])
+    return {names[0]: tuple(names) for names in found.values()}
+
+
+def _slice_table(root: Path) -> list[dict[str, str]]:
     table = root / "slices.csv"
+    if not table.is_file():
+        table = root.parent / "slices.csv"
     if not table.is_file():
         raise DatasetLayout(
             f"no slices.csv in {root.name}",
-            expected="images/, masks/ and slices.csv with the columns slice and block",
+            expected="images/, masks/ and slices.csv with the columns slice and block or patient",
             remedy="point BRAINMETS_DATA to the folder that holds the data",
         )
     with table.open(encoding="utf-8", newline="") as file:
-        return {row["slice"]: int(row["block"]) for row in csv.DictReader(file)}
+        return list(csv.DictReader(file))
 
 
 def read_volumes(root: Path, source: VolumeSource, plan: Plan, part: Part) -> Iterator[Sample]:
@@ -139,6 +175,10 @@ def read_volume_case(folder: Path, source: VolumeSource) -> tuple[Case, NDArray[
     lesion[np.isin(labels, source.ignored_labels)] = IGNORE
     if folder.name in source.ignore_lesions_of:
         lesion[lesion > 0] = IGNORE
+    if source.parts is not None:
+        table = folder.parent.parent / source.parts
+        faint = faint_parts(lesion == 1, table, folder.name, source.least_contrast)
+        lesion[faint] = IGNORE
     return read_case(image), lesion
 
 
@@ -150,23 +190,50 @@ def held_out_cases(
         folders = volume_folders(root, source, part)
         for folder in folders[:: _stride(len(folders), limit)]:
             case, lesion = read_volume_case(folder, source)
-            yield replace(case, case_id=folder.name), lesion, folder.name
+            yield replace(case, case_id=folder.name), lesion, _patient(root, source, folder.name)
         return
     names = slice_names(root, source, part)
-    blocks = slice_blocks(root)
+    groups = slice_groups(root, source)
     for name in names[:: _stride(len(names), limit)]:
         case, lesion = _read_slice(root, name)
-        yield replace(case, case_id=name), lesion, str(blocks[name])
+        yield replace(case, case_id=name), lesion, groups[name]
 
 
 def _stride(count: int, limit: int) -> int:
     return max(1, -(-count // limit))
 
 
+def _patient(root: Path, source: VolumeSource, case: str) -> str:
+    if source.patients is None:
+        return case
+    return patients_of(root.parent / source.patients)[case]
+
+
 def _read_slice(root: Path, name: str) -> tuple[Case, NDArray[np.uint8]]:
     case = read_case(root / "images" / f"{name}.png")
-    mask = read_mask(root / "masks" / f"{name}.png")
-    return case, mask.foreground.astype(np.uint8)
+    drawn = [
+        read_mask(root / "masks" / f"{mask}.png").foreground for mask in slice_masks(root)[name]
+    ]
+    return case, np.logical_or.reduce(drawn).astype(np.uint8)
+
+
+def ignore_other_bright(case: Case, lesion: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Let what is bright outside a slice's one annotated lesion count neither way.
+
+    Other lesions of the slice are not annotated; taught as background they would be unlearnt.
+
+    Args:
+        case: the slice.
+        lesion: 0 and 1 (i, j, 1).
+    """
+    from scipy import ndimage
+
+    (image,) = case.images.values()
+    data = ndimage.gaussian_filter(image.data.astype(np.float32), (1.0, 1.0, 0.0))
+    tissue = data[data > np.percentile(data, 50)]
+    bright = data > OTHER_BRIGHT * np.median(tissue)
+    around = ndimage.binary_dilation(bright, np.ones((5, 5, 1)))
+    return np.where((lesion == 0) & around, np.uint8(IGNORE), lesion)
 
 
 def volume_folders(root: Path, source: VolumeSource, part: Part) -> list[Path]:
@@ -182,6 +249,14 @@ def volume_folders(root: Path, source: VolumeSource, part: Part) -> list[Path]:
             remedy="point BRAINMETS_DATA to the folder that holds the data",
         )
     folders = sorted(path for path in root.iterdir() if path.is_dir())
+    if source.fold is not None:
+        held = {
+            path.name
+            for path in folders
+            if patient_fold(_patient(root, source, path.name), source.folds) == source.fold
+        }
+        wanted = {"test": held, "validation": set[str]()}.get(part)
+        return [p for p in folders if (p.name not in held if wanted is None else p.name in wanted)]
     named = {"validation": source.validation_cases, "test": source.test_cases}
     if part != "train":
         return [path for path in folders if path.name in named[part]]

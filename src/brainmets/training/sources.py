@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from brainmets.synthesis import SynthesisConfig
 
@@ -22,13 +22,37 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class SliceSource(_Settings):
-    """Slice images with masks in the layout of `t1c-slices`, split by its `block` column."""
+class _PatientFolds(_Settings):
+    """Division into folds by patient: the same patient is in the same fold of every source."""
+
+    folds: int = Field(default=3, ge=2, description="parts that the patients are divided into")
+    fold: int | None = Field(
+        default=None,
+        ge=0,
+        description="fold held out for testing, by patient over all sources; none for as listed",
+    )
+
+    @model_validator(mode="after")
+    def _existing_fold(self) -> _PatientFolds:
+        if self.fold is not None and self.fold >= self.folds:
+            message = f"fold {self.fold} of {self.folds}; the last is {self.folds - 1}"
+            raise ValueError(message)
+        return self
+
+
+class SliceSource(_PatientFolds):
+    """Slice images with masks and a table `slices.csv`, divided by its block or patient column."""
 
     kind: Literal["slices"] = "slices"
     root: str = Field(description="folder below the data folder: images/, masks/, slices.csv")
-    test_blocks: tuple[int, ...] = Field(description="held out: never read in training")
-    validation_blocks: tuple[int, ...] = Field(description="choose checkpoints and thresholds")
+    test_blocks: tuple[int, ...] = Field(default=(), description="held out: never read in training")
+    validation_blocks: tuple[int, ...] = Field(
+        default=(), description="choose checkpoints and thresholds"
+    )
+    one_lesion_each: bool = Field(
+        default=False,
+        description="a mask holds one lesion of the slice; other bright places count neither way",
+    )
     weight: float = Field(default=1.0, gt=0, description="share of the batches, relative")
     about: str = Field(default="", description="what the data is and whose, for the model card")
 
@@ -51,7 +75,7 @@ class InsertionSettings(_Settings):
     )
 
 
-class VolumeSource(_Settings):
+class VolumeSource(_PatientFolds):
     """Real volumes with masks, a folder a case."""
 
     kind: Literal["volumes"] = "volumes"
@@ -65,6 +89,18 @@ class VolumeSource(_Settings):
     test_cases: tuple[str, ...] = Field(default=(), description="held out: never read in training")
     validation_cases: tuple[str, ...] = Field(
         default=(), description="choose checkpoints and thresholds"
+    )
+    patients: str | None = Field(
+        default=None,
+        description="table next to the root, with the columns exam and patient, that folds go by",
+    )
+    parts: str | None = Field(
+        default=None,
+        description="table next to the root, with the columns exam, component and "
+        "contrast_to_ring: the mask's connected parts",
+    )
+    least_contrast: float = Field(
+        default=1.15, gt=0, description="parts with less contrast to their ring count neither way"
     )
     ignore_lesions_of: tuple[str, ...] = Field(
         default=(), description="cases whose lesions count neither way, such as without enhancement"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from brainmets.io.datasets import open_dataset, patient_of
 from brainmets.training.datasets import usable_cases
 from brainmets.training.ranks import rank, wait_for_all
-from brainmets.training.samples import slice_blocks, volume_folders
+from brainmets.training.samples import slice_groups, volume_folders
 from brainmets.training.sources import DatasetSource, SliceSource, SyntheticSource
 from brainmets.workflows.splits import (
     Splits,
@@ -159,8 +159,7 @@ def _who(
     """Return the patient of every case, and how ill each scan is where masks say so."""
     root = data / source.root
     if isinstance(source, SliceSource):
-        blocks = {str(block) for block in slice_blocks(root).values()}
-        return {block: block for block in blocks}, {}
+        return {group: group for group in slice_groups(root, source).values()}, {}
     if not isinstance(source, DatasetSource):
         parts = ("train", "validation", "test")
         names = [f.name for part in parts for f in volume_folders(root, source, part)]

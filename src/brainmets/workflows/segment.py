@@ -182,7 +182,9 @@ class Segmenter:
             estimate = predictor.estimate(prepared.geometry.shape)
             if announce is not None:
                 announce(estimate)
-            probability = predictor.predict(prepared, progress, estimate=estimate)
+            probability, disagreement = predictor.predict_with_disagreement(
+                prepared, progress, estimate=estimate
+            )
         with stages.timed("measure"):
             progress("measure", 0.0)
             native = bundle.to_native(prepared, probability)
@@ -193,6 +195,7 @@ class Segmenter:
             case=case,
             prediction=Prediction(
                 probability=native,
+                uncertainty=None if disagreement is None else prepared.to_native(disagreement),
                 mask=mask,
                 lesions=lesions,
                 provenance=Provenance(
