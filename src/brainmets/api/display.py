@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["DisplayGrid", "count_levels", "load_probability", "pack_labels", "save_view"]
 
 Number = TypeVar("Number", bound=np.number)
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 MOST_VOXELS = 24_000_000
 """About 290³: 72 MB for image and probability together in the browser."""
@@ -82,6 +83,16 @@ class DisplayGrid:
         turned = native.transpose(self.axes)
         flipped = np.flip(turned, tuple(axis for axis, flip in enumerate(self.flips) if flip))
         return flipped[:: self.step, :: self.step, :: self.step]
+
+    def restore(
+        self, shown: NDArray[Scalar], native_shape: tuple[int, int, int]
+    ) -> NDArray[Scalar]:
+        """Bring an array from the display grid to the native grid, each voxel to its block."""
+        for axis in range(3):
+            size = native_shape[self.axes[axis]]
+            shown = np.repeat(shown, self.step, axis=axis).take(range(size), axis=axis)
+        flipped = np.flip(shown, tuple(axis for axis, flip in enumerate(self.flips) if flip))
+        return np.ascontiguousarray(flipped.transpose(np.argsort(self.axes)))
 
 
 def save_view(report: Report, folder: Path) -> ViewMeta:

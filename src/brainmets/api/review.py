@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import secrets
+import time
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from brainmets.api.display import DisplayGrid
+from brainmets.api.edits import DRAWN, apply_drawing, pack_drawing, unpack_drawing
 from brainmets.api.exporting import EXPORTS
 from brainmets.api.rethreshold import lesions_at, operating_point
 from brainmets.api.reviews import REVIEW, keep_review
@@ -17,6 +20,7 @@ from brainmets.api.schemas import LEFT_OUT, ReviewView
 from brainmets.api.staging import remove
 from brainmets.domain import RESEARCH_USE_ONLY, Lesion, Mask, Provenance
 from brainmets.domain.errors import OptionError
+from brainmets.inference.lesions import measure_lesions
 from brainmets.io import write_mask, write_slice_mask
 from brainmets.reporting.documents import mask_comment
 
@@ -28,13 +32,17 @@ if TYPE_CHECKING:
 __all__ = ["save_review"]
 
 
-def save_review(job_dir: Path, result: JobResult, request: ReviewRequest) -> ReviewView:
+def save_review(
+    job_dir: Path, result: JobResult, request: ReviewRequest, *, author: str = ""
+) -> ReviewView:
     """Write the corrected mask and lesion table beside the results, all of it or nothing.
 
-    The kept lesions keep their ids, so mask, table and what the reader saw agree.
+    The kept lesions keep their ids, so mask, table and what the reader saw agree. `author` is
+    who saves where the request names no one.
 
     Raises:
-        OptionError: a judged lesion does not exist at the operating point.
+        OptionError: a judged lesion does not exist at the operating point, or in the drawing.
+        BadRequest: the drawing does not fit the image.
     """
     point = operating_point(
         result,
@@ -42,11 +50,16 @@ def save_review(job_dir: Path, result: JobResult, request: ReviewRequest) -> Rev
         peak=request.peak,
         min_volume_mm3=request.min_volume_mm3,
     )
-    _, mask, lesions = lesions_at(job_dir / "view", point, result)
+    probability, mask, lesions = lesions_at(job_dir / "view", point, result)
+    if request.drawn is not None:
+        ids = unpack_drawing(request.drawn, result.view.shape)
+        mask = apply_drawing(ids, mask)
+        midline_x_mm = float(result.provenance.settings.get("midline_x_mm", 0.0))
+        lesions = measure_lesions(mask, probability, kind=result.kind, midline_x_mm=midline_x_mm)
     unknown = {*request.rejected, *request.readings} - {lesion.id for lesion in lesions}
     if unknown:
         raise OptionError(
-            f"{len(unknown)} judged lesions that are not there at this operating point",
+            f"{len(unknown)} judged lesions that do not exist",
             expected="ids of the lesions found",
             remedy="find the lesions again and choose among them",
         )
@@ -55,6 +68,9 @@ def save_review(job_dir: Path, result: JobResult, request: ReviewRequest) -> Rev
         rejected=tuple(sorted({*request.rejected, *left_out})),
         readings=request.readings,
         operating_point=point.model_dump(),
+        author=" ".join((request.author or author).split()),
+        saved=time.time(),
+        drawn=None if request.drawn is None else lesions,
     )
     kept = np.where(np.isin(mask.data, review.rejected), 0, mask.data).astype(mask.data.dtype)
     draft = job_dir / f"draft-review-{secrets.token_hex(4)}"
@@ -62,6 +78,10 @@ def save_review(job_dir: Path, result: JobResult, request: ReviewRequest) -> Rev
     try:
         _write_masks(Mask(data=kept, geometry=mask.geometry), result, review, draft)
         (draft / "lesions-reviewed.csv").write_text(_table(lesions, review), "utf-8")
+        if request.drawn is not None:
+            (draft / DRAWN).write_bytes(
+                pack_drawing(DisplayGrid.of(mask.geometry).apply(mask.data))
+            )
         (draft / REVIEW).write_text(review.model_dump_json(indent=1))
         keep_review(draft, job_dir)
     finally:

@@ -95,7 +95,12 @@ class SeriesView(_Schema):
 class SeriesChoice(_Schema):
     """The caller's answer to `needs_choice`."""
 
-    series: str = Field(max_length=128, pattern=r"^[0-9A-Za-z.\-_:]+$")
+    series: str = Field(
+        max_length=128,
+        pattern=r"^[0-9A-Za-z.\-_:]+$",
+        description="Its `uid` among the job's `series`, or its number.",
+        examples=["2"],
+    )
 
 
 class ProvenanceView(_Schema):
@@ -171,8 +176,10 @@ class LesionsView(_Schema):
 class AgainRequest(_Schema):
     """The same images with other settings."""
 
-    model: str | None = None
-    threshold: float | None = Field(default=None, ge=0.0, le=1.0)
+    model: str | None = Field(default=None, description="A name from /v1/models.")
+    threshold: float | None = Field(
+        default=None, ge=0.0, le=1.0, description="Probability from which a voxel is marked."
+    )
 
 
 Label = Literal["metastasis", "uncertain", "other", "not_a_lesion"]
@@ -192,7 +199,8 @@ class ReviewRequest(_Schema):
     """A reader's verdict on the lesions at the operating point they looked at.
 
     A lesion without a reading stands. `other` (a lesion, but no metastasis) and `not_a_lesion`
-    are left out of the corrected mask, as are those in `rejected`; all stay in the table.
+    are left out of the corrected mask, as are those in `rejected`; all stay in the table. With
+    `drawn` the lesions are those of the drawing, measured anew, under the ids they have in it.
     """
 
     rejected: tuple[int, ...] = Field(default=(), max_length=10_000)
@@ -205,6 +213,19 @@ class ReviewRequest(_Schema):
     threshold: float | None = Field(default=None, gt=0, le=1)
     peak: float | None = Field(default=None, gt=0, le=1)
     min_volume_mm3: float | None = Field(default=None, ge=0, le=1e9)
+    drawn: str | None = Field(
+        default=None,
+        max_length=16_000_000,
+        description="Lesion ids on the display grid where the reader changed outlines: uint16,"
+        " x fastest, gzip, base64.",
+    )
+    author: str = Field(
+        default="",
+        max_length=100,
+        pattern=NO_NUL,
+        description="Who reads; by default the name of the key.",
+        examples=["Dr Example"],
+    )
 
 
 class ReviewView(_Schema):
@@ -213,6 +234,13 @@ class ReviewView(_Schema):
     rejected: tuple[int, ...]
     readings: dict[int, Reading] = {}
     operating_point: dict[str, float]
+    author: str = ""
+    saved: float | None = Field(default=None, description="Seconds since 1970, UTC.")
+    drawn: tuple[Lesion, ...] | None = Field(
+        default=None,
+        description="All lesions where the reader changed outlines; none: as found at the"
+        " operating point. `view/drawn.u16` holds their ids.",
+    )
 
 
 ExportName = Literal[

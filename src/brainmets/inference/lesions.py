@@ -13,10 +13,10 @@ from brainmets.inference.diameters import Ruler
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from brainmets.domain import CaseKind, Side, Volume
+    from brainmets.domain import CaseKind, Geometry, Side, Volume
     from brainmets.inference.operating_point import OperatingPoint
 
-__all__ = ["MIDLINE_MM", "Component", "find_components", "find_lesions"]
+__all__ = ["MIDLINE_MM", "Component", "find_components", "find_lesions", "measure_lesions"]
 
 MIDLINE_MM = 3.0
 """A centroid this near the head's mid-sagittal plane is called midline."""
@@ -53,7 +53,7 @@ def find_lesions(
             files have their origin at a corner of the grid: give the head's own middle.
     """
     geometry = probability.geometry
-    ruler = Ruler(geometry, slice_axis=2 if kind == "slices" else geometry.slice_axis)
+    ruler = _ruler(geometry, kind)
     candidates = probability.data >= np.float32(point.threshold)
     components = find_components(candidates, probability.data, kind)
     kept = [
@@ -71,12 +71,39 @@ def find_lesions(
     for number, index in enumerate(order, start=1):
         labels[tuple(kept[index].voxels.T)] = number
         lesion = _measure(number, kept[index], ruler, middles[index], centroids[index])
-        if kind == "slices":
-            lesion = replace(lesion, diameter_3d_mm=lesion.diameter_in_plane_mm)
-        else:
-            lesion = replace(lesion, side=_side(lesion.centroid_ras_mm[0] - midline_x_mm))
-        lesions.append(lesion)
+        lesions.append(_placed(lesion, kind, midline_x_mm))
     return Mask(data=labels, geometry=geometry), tuple(lesions)
+
+
+def measure_lesions(
+    mask: Mask, probability: Volume, *, kind: CaseKind = "volume", midline_x_mm: float = 0.0
+) -> tuple[Lesion, ...]:
+    """Measure lesions that are drawn already, each as the id it has in `mask`, by rising id.
+
+    As `find_lesions` measures what it finds, whether or not a lesion's voxels touch.
+    """
+    geometry = mask.geometry
+    ruler = _ruler(geometry, kind)
+    voxels = np.argwhere(mask.data)
+    ids = mask.data[tuple(voxels.T)]
+    lesions: list[Lesion] = []
+    for number in np.unique(ids).tolist():
+        mine = voxels[ids == number]
+        component = Component(mine, probability.data[tuple(mine.T)])
+        middle = mine.mean(axis=0)
+        lesion = _measure(number, component, ruler, middle, geometry.to_ras_mm(middle))
+        lesions.append(_placed(lesion, kind, midline_x_mm))
+    return tuple(lesions)
+
+
+def _ruler(geometry: Geometry, kind: CaseKind) -> Ruler:
+    return Ruler(geometry, slice_axis=2 if kind == "slices" else geometry.slice_axis)
+
+
+def _placed(lesion: Lesion, kind: CaseKind, midline_x_mm: float) -> Lesion:
+    if kind == "slices":
+        return replace(lesion, diameter_3d_mm=lesion.diameter_in_plane_mm)
+    return replace(lesion, side=_side(lesion.centroid_ras_mm[0] - midline_x_mm))
 
 
 def find_components(

@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
+from brainmets.api.edits import DRAWN
 from brainmets.api.exports import Exports, offered
+from brainmets.api.limits import LOCAL_OWNER
 from brainmets.api.reviews import REVIEW, latest_review
 from brainmets.api.routes.answers import OF_BODIES, bytes_answer, json_answer, refusals
-from brainmets.api.routes.dependencies import OwnJob, ServiceSettings  # noqa: TC001 - FastAPI reads it
+from brainmets.api.routes.dependencies import (  # noqa: TC001 - FastAPI reads it
+    Caller,
+    OwnJob,
+    ServiceSettings,
+)
 from brainmets.api.routes.examples import FOUND_AGAIN, REVIEWED
 from brainmets.api.schemas import (
     ExportName,
@@ -103,15 +109,28 @@ def get_file(job: OwnJob, name: str, settings: ServiceSettings) -> Response:
 )
 def get_view(
     job: OwnJob,
-    part: Literal["image.u16", "probability.u8", "labels.u8"],
+    part: Literal["image.u16", "probability.u8", "labels.u8", "drawn.u16"],
     settings: ServiceSettings,
 ) -> Response:
-    """Return a display copy's voxels, x fastest, as `result.view` describes them."""
+    """Return a display copy's voxels, x fastest, as `result.view` describes them.
+
+    `drawn.u16` are the lesion ids of the saved review, where the reader changed outlines.
+    """
     _lesions_of(job)
+    folder, kept = settings.jobs_dir / job.id, "private, max-age=3600"
+    path = folder / "view" / f"{part}.gz"
+    if part == "drawn.u16":
+        path, kept = (latest_review(folder) or folder) / DRAWN, "no-store"
+        if not path.is_file():
+            raise UnknownJob(
+                "no drawing in the saved review",
+                expected="a review whose `drawn` lists lesions",
+                remedy="ask for view/labels.u8 instead",
+            )
     return FileResponse(
-        settings.jobs_dir / job.id / "view" / f"{part}.gz",
+        path,
         media_type="application/octet-stream",
-        headers={"Content-Encoding": "gzip", "Cache-Control": "private, max-age=3600"},
+        headers={"Content-Encoding": "gzip", "Cache-Control": kept},
     )
 
 
@@ -169,13 +188,16 @@ async def export(
     responses=json_answer(REVIEWED)
     | refusals(*OF_RESULTS, errors.OptionError, errors.DiskFull, *OF_BODIES),
 )
-def save_review(job: OwnJob, request: ReviewRequest, settings: ServiceSettings) -> JobView:
-    """Save which lesions stand; the corrected mask and table join the job's files."""
+def save_review(
+    job: OwnJob, request: ReviewRequest, settings: ServiceSettings, caller: Caller
+) -> JobView:
+    """Save which lesions stand, and how they were drawn; mask and table join the job's files."""
     from brainmets.api.review import save_review as save
 
     result = _lesions_of(job)
     room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)
-    save(settings.jobs_dir / job.id, result, request)
+    author = "" if caller == LOCAL_OWNER else caller
+    save(settings.jobs_dir / job.id, result, request, author=author)
     return with_files(job, settings)
 
 
@@ -202,7 +224,8 @@ def _refuse_unfinished(job: StoredJob) -> JobResult:
 
 def _files(job_dir: Path) -> list[Path]:
     folders = [folder for folder in (job_dir / "out", latest_review(job_dir)) if folder is not None]
-    return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in files if path.name != DRAWN)
 
 
 def _review(job_dir: Path) -> ReviewView | None:
