@@ -67,17 +67,36 @@ def recipe() -> str:
     return "\n".join(parts)
 
 
+KEYS = (
+    "The commands ask `brainmets serve` on this computer; `uvicorn app.main:app` answers at port"
+    ' 8000. Where the service asks for a key, add `-H "Authorization: Bearer $KEY"`.\n'
+)
+
+
 def http_api() -> str:
     """The page on every route of the service."""
     from brainmets.api.app import create_app
+    from brainmets.api.routes.documentation import body_fields, curl_example
 
     schema = create_app().openapi()
-    parts = ["# The API\n", MADE]
+    parts = ["# The API\n", MADE, KEYS]
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
             parts.append(f"## {method.upper()} {path}\n")
             text = operation.get("description") or operation.get("summary", "")
             parts.append(_plain(text) + "\n")
+            command = curl_example(method, path, operation, schema)
+            parts.append(f"```text\n{command}\n```\n")
+            fields = [
+                f"| `{name}` | {_cell(kind)} | {_cell(meaning)} |"
+                for name, kind, meaning in body_fields(operation, schema)
+            ]
+            fields += [
+                f"| `{one['name']}` | in the {one['in']} | {_cell(one.get('description', ''))} |"
+                for one in operation.get("parameters", ())
+            ]
+            if fields:
+                parts.append("| field | | |\n|---|---|---|\n" + "\n".join(fields) + "\n")
             rows = [
                 f"| {code} | {_cell(answer.get('description', ''))} |"
                 for code, answer in operation["responses"].items()

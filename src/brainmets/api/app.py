@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -129,13 +129,21 @@ async def _explain(_request: Request, error: Exception) -> JSONResponse:
 async def _explain_validation(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
     fields = sorted({".".join(str(part) for part in item["loc"][1:]) for item in error.errors()})
+    choices = sorted(
+        {error["ctx"]["expected"] for error in error.errors() if _names_choices(error)}
+    )
     return _problem(
         BadRequest(
             f"unusable values in {', '.join(filter(None, fields)) or 'the request'}",
-            expected="the form that /openapi.json documents",
-            remedy="correct the request",
+            expected="; ".join(choices) or "the form that /openapi.json documents",
+            remedy="correct the request, as /docs shows it",
         )
     )
+
+
+def _names_choices(error: dict[str, Any]) -> bool:
+    """Say whether the schema itself lists what it would have taken."""
+    return error["type"] in {"literal_error", "enum"} and "expected" in error.get("ctx", {})
 
 
 async def _explain_http(_request: Request, error: Exception) -> JSONResponse:

@@ -45,7 +45,13 @@ _CHOICES: dict[str, Any] = {
         "description": "A name from /v1/models.",
         "example": "attention-unet-3d",
     },
-    "threshold": {"type": "number", "minimum": 0, "maximum": 1, "example": 0.4},
+    "threshold": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1,
+        "description": "Probability from which a voxel is marked; by default the model's own.",
+        "example": 0.4,
+    },
     "series": {
         "type": "string",
         "maxLength": 128,

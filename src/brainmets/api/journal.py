@@ -9,14 +9,21 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["speak"]
+    from fastapi import FastAPI
+    from starlette.types import Message, Receive, Scope, Send
+
+__all__ = ["RequestLog", "speak"]
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+_UNLISTED = frozenset({"docs", "openapi.json"})
+"""Routes of ours that the schema does not list."""
 
 _ID = re.compile(r"[0-9a-f]{16}|")
 
@@ -34,7 +41,50 @@ def speak(level: str, paths: Iterable[str]) -> None:
         logger.addHandler(handler)
     access = logging.getLogger("uvicorn.access")
     if not any(isinstance(present, _Discreet) for present in access.filters):
-        access.addFilter(_Discreet(frozenset(word for path in paths for word in path.split("/"))))
+        access.addFilter(_Discreet(_words_of(paths)))
+
+
+class RequestLog:
+    """Logs each request as uvicorn would, where the server around it logs none."""
+
+    def __init__(self, app: FastAPI) -> None:
+        """Watch `app`."""
+        self._app = app
+        self._log = logging.getLogger("brainmets.requests")
+        self._words: frozenset[str] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.monotonic(), 500
+
+        async def noting_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting_send)
+        finally:
+            if self._words is None:
+                self._words = _words_of(self._app.openapi()["paths"])
+            path = _shown(scope["path"].removeprefix(scope.get("root_path", "")), self._words)
+            method = scope["method"] if scope["method"].isalpha() else "…"
+            took = time.monotonic() - started
+            self._log.info("%s %s %d %.3f s", method, path, status, took)
+
+
+def _words_of(paths: Iterable[str]) -> frozenset[str]:
+    return _UNLISTED | {word for path in paths for word in path.split("/")}
+
+
+def _shown(path: str, words: frozenset[str]) -> str:
+    """Leave of a path the words of our own routes and the ids that we gave."""
+    parts = path.partition("?")[0].split("/")
+    return "/".join(part if part in words or _ID.fullmatch(part) else "…" for part in parts)
 
 
 class _Discreet(logging.Filter):
@@ -47,15 +97,9 @@ class _Discreet(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
             record.args = tuple(
-                self._shown(argument)
+                _shown(argument, self._words)
                 if isinstance(argument, str) and argument.startswith("/")
                 else argument
                 for argument in record.args
             )
         return True
-
-    def _shown(self, path: str) -> str:
-        parts = path.partition("?")[0].split("/")
-        return "/".join(
-            part if part in self._words or _ID.fullmatch(part) else "…" for part in parts
-        )

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from brainmets.api.sessions import COOKIE
 from brainmets.ui.connection import browser_access
 from brainmets.ui.frame import headline
 from brainmets.ui.ledger import ledger
@@ -23,7 +22,6 @@ def show_history(client: Client, examine: StreamlitPage) -> None:
     """List the caller's jobs, newest first; opening one leads to the page `examine`."""
     client.jobs(limit=1)  # no service, or no key for it: said before the list is drawn
     st.html(headline("Past results", "Kept on this machine only."))
-    signed_in = COOKIE in st.context.cookies
-    opened = ledger(browser_access() | {"signed_in": signed_in}, key="ledger").opened
+    opened = ledger(browser_access(), key="ledger").opened
     if opened is not None:
         st.switch_page(examine, query_params={"job": opened} if opened else {})

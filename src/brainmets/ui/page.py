@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from brainmets.api.sessions import COOKIE
 from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.domain.errors import BrainmetsError, ServiceUnreachable, Unauthorised, UnknownJob
+from brainmets.ui.addresses import FOLLOWUP, PAST
 from brainmets.ui.connection import make_client
 from brainmets.ui.followup_page import show_followups
 from brainmets.ui.history import show_history
-from brainmets.ui.signin import sign_in
+from brainmets.ui.signin import offer_sign_out, sign_in
 from brainmets.ui.start import show_start
 from brainmets.ui.texts import explain
 from brainmets.ui.work import show_job
@@ -57,9 +59,12 @@ def main() -> None:
     st.set_page_config(page_title="brainmets", page_icon="🧠", layout="wide")
     st.html(_STYLE + f'<div class="research" role="note">{RESEARCH_USE_ONLY}</div>')
     examine = st.Page(_examine, title="Examine", default=True)
-    past = st.Page(partial(_past, examine), title="Past results", url_path="past")
-    follow = st.Page(_follow, title="Follow-up", url_path="followup")
-    st.navigation([examine, follow, past], position="top").run()
+    past = st.Page(partial(_past, examine), title="Past results", url_path=PAST)
+    follow = st.Page(_follow, title="Follow-up", url_path=FOLLOWUP)
+    page = st.navigation([examine, follow, past], position="top")
+    if COOKIE in st.context.cookies:
+        offer_sign_out()
+    page.run()
 
 
 def _examine() -> None:

@@ -30,7 +30,8 @@ def show_result(client: Client, job: JobView, result: JobResult) -> None:
         horizontal=True, vertical_alignment="center", gap="xsmall", key="result-head"
     ):
         st.html(headline(job.label, f"{result.provenance.model} · {when(job.created)}{took}"))
-        with st.popover("Compare models"):
+        # another key once it has been used: a popover that is open stays open
+        with st.popover("Compare models", key=f"compare-with-{st.query_params.get('with', '')}"):
             _choose_other(client, job, result, other)
         if st.button("Examine another", key="another"):
             st.query_params.clear()

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from brainmets.api.client import Client
 from brainmets.api.settings import Settings
 from brainmets.domain.errors import BrainmetsError, OptionError
+from brainmets.ui.addresses import API_PATH, not_found, service_routes
+from brainmets.ui.warming import visit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -24,12 +26,11 @@ __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "PAGE", "page_config", "serve"]
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8501
-API_PATH = "/api"
 DEMO_VARIABLE = "BRAINMETS_DEMO"
 """Read by `brainmets.ui.start`, which cannot be imported here: the server starts without it."""
 
 PAGE = Path(__file__).parent / "page.py"
-DEMO_PATIENCE_S = 600.0
+PATIENCE_S = 600.0
 
 
 def serve(
@@ -41,7 +42,8 @@ def serve(
 ) -> None:
     """Serve until interrupted.
 
-    The service's routes lie under `/api`. With `demo` the sample is segmented at once, and the
+    The service answers at its documented addresses and under `/api`. The address is printed once
+    the page is loaded and answers at once. With `demo` the sample is segmented at once, and the
     page opens on its result.
 
     Port 0 takes any free one.
@@ -59,14 +61,16 @@ def serve(
             remedy="leave --host out, or configure keys first",
         )
     port = _free_port(host, port)
-    near = "127.0.0.1" if local or host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
-    os.environ["BRAINMETS_API_URL"] = f"http://{near}:{port}{API_PATH}"
+    near = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    os.environ["BRAINMETS_API_URL"] = f"http://{_bracketed(near)}:{port}{API_PATH}"
     os.environ["BRAINMETS_BROWSER_API"] = API_PATH
     app = _page_and_service(settings)
     if demo:
         os.environ[DEMO_VARIABLE] = "1"
-        threading.Thread(target=_open_demo, args=(host, port), daemon=True).start()
-    app.run(config=page_config() | {"server.address": host, "server.port": port})
+    first = threading.Thread(target=_open, args=(near, host, port, demo), daemon=True)
+    first.start()
+    ours = {"server.address": host, "server.port": port, "logger.hideWelcomeMessage": True}
+    app.run(config=page_config() | ours)
 
 
 def page_config() -> dict[str, Any]:
@@ -104,9 +108,9 @@ def _free_port(host: str, port: int) -> int:
 
 def _page_and_service(settings: Settings) -> Any:
     import streamlit as st
-    from starlette.routing import Mount
 
     from brainmets.api.app import create_app
+    from brainmets.api.journal import RequestLog
     from brainmets.ui.offline import stay_offline
 
     stay_offline()
@@ -117,28 +121,57 @@ def _page_and_service(settings: Settings) -> Any:
         async with service.router.lifespan_context(service):  # a mount's own is never run
             yield
 
-    return st.App(PAGE, lifespan=lifespan, routes=[Mount(API_PATH, app=service)])
+    routes = service_routes(RequestLog(service))
+    return st.App(PAGE, lifespan=lifespan, routes=routes, middleware=[not_found()])
 
 
-def _open_demo(host: str, port: int) -> None:
-    """Segment the sample as soon as the service answers, and say where to look."""
-    address = f"http://{host}:{port}"
-    deadline = time.monotonic() + DEMO_PATIENCE_S
-    with Client(os.environ["BRAINMETS_API_URL"]) as client:
-        while time.monotonic() < deadline:
-            try:
-                job = client.submit_sample()
-            except BrainmetsError:
-                time.sleep(0.3)
-                continue
-            if _has_desktop():
-                webbrowser.open(address)
-            try:
-                client.wait(job.id)
-                sys.stderr.write(f"\n  The sample is segmented: open {address}\n\n")
-            except BrainmetsError as error:
-                sys.stderr.write(f"\n  {error}\n\n")
+def _open(near: str, host: str, port: int, demo: bool) -> None:  # noqa: FBT001
+    """Wait until the service answers, load the page, and say where it is; start the demo."""
+    own, address = f"http://{_bracketed(near)}:{port}", f"http://{_bracketed(host)}:{port}"
+    deadline = time.monotonic() + PATIENCE_S
+    while not _answers(own):
+        if time.monotonic() > deadline:
             return
+        time.sleep(0.05)
+    job = _submit_demo() if demo else None
+    visit(own)
+    sys.stderr.write(f"\n  brainmets is ready: open {address}\n")
+    sys.stderr.write(f"  API: {address}/docs · stop with Ctrl+C\n\n")
+    if job is not None:
+        _show_demo(address, job)
+
+
+def _answers(address: str) -> bool:
+    with Client(address) as client:
+        try:
+            client.health()
+        except BrainmetsError:
+            return False
+        return True
+
+
+def _submit_demo() -> str | None:
+    with Client(os.environ["BRAINMETS_API_URL"]) as client:
+        try:
+            return client.submit_sample().id
+        except BrainmetsError as error:
+            sys.stderr.write(f"\n  {error}\n\n")
+            return None
+
+
+def _show_demo(address: str, job_id: str) -> None:
+    if _has_desktop():
+        webbrowser.open(address)
+    with Client(os.environ["BRAINMETS_API_URL"]) as client:
+        try:
+            client.wait(job_id)
+            sys.stderr.write(f"  The sample is segmented: open {address}\n\n")
+        except BrainmetsError as error:
+            sys.stderr.write(f"\n  {error}\n\n")
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _has_desktop() -> bool:

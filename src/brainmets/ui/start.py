@@ -57,7 +57,9 @@ def show_start(client: Client) -> None:
         "**No image at hand?** A synthetic head with lesions of known size shows how it all works."
     )
     if act.button("Open the sample", width="stretch", key="sample"):
-        _go(client.submit_sample().id)
+        with act, st.spinner("Opening the sample…"):
+            job = client.submit_sample()
+        _go(job.id)
 
 
 def intake_data(models: tuple[ModelView, ...], upload: str | None) -> dict[str, Any]:

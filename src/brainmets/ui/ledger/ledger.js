@@ -24,7 +24,6 @@ class Ledger {
     this.count.setAttribute("role", "status");
     const bar = element("div", "bar");
     bar.append(this.search, this.count);
-    if (data.signed_in) bar.append(button("Sign out", () => this.#signOut(), { className: "out" }));
     this.message = element("div");
     this.list = element("div");
     this.root.replaceChildren(bar, this.message, this.list);
@@ -126,11 +125,6 @@ class Ledger {
     } catch (error) {
       this.message.replaceChildren(problemBox(error));
     }
-  }
-
-  async #signOut() {
-    await this.service.send("/v1/session", { method: "DELETE" });
-    window.location.assign("./");
   }
 
   close() {

@@ -1,5 +1,13 @@
 // Signing in: the key goes to the service once, for a cookie that no script can read.
 
+const UNAUTHORISED = 401;
+const WRONG_KEY = {
+  code: "E_UNAUTHORISED",
+  found: "this key is not known here",
+  expected: "the whole key as it was given to you, without blanks",
+  remedy: "copy it again, or ask whoever runs this service for a new one",
+};
+
 class SignIn {
   constructor(root, data, done) {
     this.service = new Service({ base: data.base, token: "" });
@@ -34,9 +42,22 @@ class SignIn {
       });
       this.done();
     } catch (error) {
-      this.message.replaceChildren(problemBox(error));
+      this.message.replaceChildren(problemBox(error.status === UNAUTHORISED ? WRONG_KEY : error));
       this.send.disabled = false;
       this.key.select();
     }
+  }
+}
+
+// Signing out, on every page of whoever is signed in.
+class SignOut {
+  constructor(root, data, done) {
+    const service = new Service({ base: data.base, token: "" });
+    root.classList.add("out");
+    root.replaceChildren(button("Sign out", async () => {
+      await service.send("/v1/session", { method: "DELETE" }).catch(() => {}); // ended by itself
+      done();
+    }));
+    root.dataset.ready = "out";
   }
 }

@@ -15,6 +15,7 @@ __all__ = ["SCRIPTS", "workbench"]
 
 SCRIPTS = (
     "scan.js",
+    "diameters.js",
     "candidates.js",
     "readings.js",
     "place.js",

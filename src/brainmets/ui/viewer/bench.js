@@ -11,12 +11,16 @@ class Bench {
     this.at = [0, 0, 0];
     this.centre = [0, 0, 0];
     this.look = {
-      window: [0, TOP_LEVEL], opacity: 0.28, outline: true, cross: true, map: false,
+      window: [0, TOP_LEVEL], opacity: 0.28, outline: true, cross: true, map: false, lines: true,
       mirrored: false, zoom: 1, differ: false,
     };
     this.readings = new Readings(() => this.#judged());
     this.resizing = new ResizeObserver(() => this.redraw());
     root.addEventListener("keydown", (event) => this.keys?.press(event, this.main));
+    this.unclaimed = (event) => { // keys that no control on the page has claimed are the viewer's
+      if (event.target === document.body) this.keys?.press(event, this.main);
+    };
+    document.addEventListener("keydown", this.unclaimed, true); // before Streamlit's own shortcuts
   }
 
   async open(data) {
@@ -228,8 +232,10 @@ class Bench {
       this.panes.forEach((pane) => (pane.plane = view));
       this.planeButtons.forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.plane === view)));
     } else {
+      const focused = this.panes.some((pane) => pane.root.contains(this.root.getRootNode().activeElement));
       this.frame.classList.toggle("alone", alone);
       this.panes.forEach((pane) => pane.root.classList.toggle("main", pane.plane === view));
+      if (focused) this.panes.find((pane) => pane.plane === view).canvas?.focus({ preventScroll: true });
     }
     this.#remember();
     requestAnimationFrame(() => this.redraw());
@@ -265,11 +271,26 @@ class Bench {
     }
   }
 
+  // To the slice that the diameters are measured in; before the service has measured, to the middle.
   goTo(lesion) {
     const voxel = this.scan.toVoxel(lesion.centroid_ras_mm);
+    const slice = sliceOf(this.scan, lesion);
+    if (slice) voxel[slice.axis] = slice.position;
     this.select(lesion.id);
-    this.moveTo(lesion.id === null ? voxel : this.scan.nearestOf(lesion.id, voxel));
+    this.moveTo(lesion.id === null ? voxel : this.scan.nearestOf(lesion.id, voxel, slice?.axis));
     this.centre = [...this.at];
+  }
+
+  get diameters() {
+    if (this.lined?.lesion !== this.lesion || this.lined?.labels !== this.scan.labels) {
+      const { lesion, scan: { labels } } = this;
+      this.lined = { lesion, labels, lines: lesion ? diameterLines(this.scan, lesion) : null };
+    }
+    return this.lined.lines;
+  }
+
+  get lesion() {
+    return this.lesions.find(({ id }) => id === this.selected) ?? null;
   }
 
   select(id) {
@@ -341,6 +362,7 @@ class Bench {
   }
 
   close() {
+    document.removeEventListener("keydown", this.unclaimed, true);
     this.resizing.disconnect();
     cancelAnimationFrame(this.drawing);
     this.sensitivity?.close();

@@ -12,7 +12,7 @@ const SHORTCUTS = [
   ["Look", [
     ["right drag · shift+drag", "window and level"], ["w", "next window preset"],
     ["+ − 0 · ctrl+wheel", "zoom, fit"], ["ctrl+drag", "move the enlarged picture"],
-    ["o x p n", "outline, crosshair, confidence map, neurological"],
+    ["o x l p n", "outline, crosshair, diameters, confidence map, neurological"],
     ["c", "3-D: cut the head open at the crosshair"], ["?", "this list"],
   ]],
 ];
@@ -55,7 +55,7 @@ class Keys {
       ArrowUp: () => bench.scroll(plane, 1), ArrowDown: () => bench.scroll(plane, -1),
       PageUp: () => bench.scroll(plane, 10), PageDown: () => bench.scroll(plane, -10),
       ArrowRight: () => bench.step(1), ArrowLeft: () => bench.step(-1),
-      o: () => bench.flip("outline"), x: () => bench.flip("cross"), p: () => bench.flip("map"),
+      o: () => bench.flip("outline"), x: () => bench.flip("cross"), l: () => bench.flip("lines"), p: () => bench.flip("map"),
       d: () => bench.flip("differ"), n: () => bench.flip("mirrored"), w: () => bench.looks.nextPreset(),
       "+": () => bench.zoomBy(1.25), "=": () => bench.zoomBy(1.25), "-": () => bench.zoomBy(0.8), 0: () => bench.zoomBy(0),
       m: () => bench.promote(plane), c: () => bench.space?.toggleCut(), "?": () => this.show(),

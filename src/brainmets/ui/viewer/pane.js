@@ -135,6 +135,7 @@ class Pane {
     context.drawImage(this.picture, left, top, slice.columns * x, slice.rows * y);
     if (this.overlay && bench.look.outline) this.#outline(context, slice);
     if (bench.look.cross) this.#cross(context, box);
+    this.#diameters(context);
     this.#letters(context, box);
     const number = scan.nativeNumber(this.through, position);
     const last = scan.meta.native_shape[scan.meta.native_axes[this.through]];
@@ -211,6 +212,30 @@ class Pane {
       context.lineTo(x2, y2);
     }
     context.stroke();
+  }
+
+  #diameters(context) {
+    const { bench, canvas } = this;
+    const lines = bench.look.lines && !this.other ? bench.diameters : null;
+    delete canvas.dataset.diameters;
+    if (lines?.axis !== this.through || lines.position !== bench.at[this.through]) return;
+    const { left, top, x, y } = this.frame;
+    const size = { columns: this.picture.width, rows: this.picture.height };
+    const place = (voxel) => {
+      const [u, v] = this.screenVoxel(voxel, size);
+      return [left + (u + 0.5) * x, top + (v + 0.5) * y];
+    };
+    canvas.dataset.diameters = [lines.longest, lines.perpendicular].map(({ mm }) => NUMBER.format(mm)).join(" × ");
+    for (const [width, colour] of [[3, "rgb(0 0 0 / 0.55)"], [1.2, "#fff"]]) {
+      context.lineWidth = width;
+      context.strokeStyle = colour;
+      context.beginPath();
+      for (const { ends: [from, to] } of [lines.longest, lines.perpendicular]) {
+        context.moveTo(...place(from));
+        context.lineTo(...place(to));
+      }
+      context.stroke();
+    }
   }
 
   #letters(context, box) {

@@ -123,7 +123,7 @@ class Render {
     c.addEventListener("pointerup", (event) => {
       if (this.held?.moved < CLICK_PX) this.#pick(event);
       this.held = null;
-      this.draw();
+      this.#soon();
     });
     c.addEventListener("wheel", (event) => {
       event.preventDefault();
@@ -149,7 +149,7 @@ class Render {
     else if (event.key === "+" || event.key === "=") this.zoomBy(1.15);
     else if (event.key === "-") this.zoomBy(1 / 1.15);
     else {
-      this.bench.keys.press(event, "axial");
+      this.bench.keys.press(event, "render");
       return;
     }
     event.preventDefault();
@@ -159,18 +159,18 @@ class Render {
   turn(yaw, pitch, settle = false) {
     this.yaw -= yaw;
     this.pitch = Math.max(-1.5, Math.min(1.5, this.pitch + pitch));
-    this.draw(!settle);
+    this.#soon(!settle);
   }
 
   zoomBy(factor) {
     this.zoom = Math.max(0.6, Math.min(8, this.zoom * factor));
-    this.draw(true);
+    this.#soon(true);
   }
 
   toggleCut() {
     this.solid = !this.solid;
     this.mode.setAttribute("aria-pressed", String(this.solid));
-    this.draw();
+    this.#soon();
   }
 
   // The camera's axes in the head's: to the right, up, and toward the viewer.
@@ -186,7 +186,14 @@ class Render {
     return { right, up, toward };
   }
 
-  draw(moving = Boolean(this.held)) {
+  // What happens elsewhere shows here once it rests: a frame may take a second without a graphics card.
+  draw() {
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.#soon(), REST_MS);
+  }
+
+  #soon(moving = Boolean(this.held)) {
+    clearTimeout(this.resting);
     if (this.waiting) cancelAnimationFrame(this.waiting);
     clearTimeout(this.settling);
     this.waiting = requestAnimationFrame(() => {
@@ -225,7 +232,7 @@ class Render {
     gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4)); // waits for the picture
     const took = performance.now() - began;
     this.quality = Math.max(COARSEST, Math.min(1, this.quality * Math.sqrt(FRAME_MS / Math.max(took, 4))));
-    this.settling = setTimeout(() => this.draw(false), 180);
+    this.settling = setTimeout(() => this.#soon(false), REST_MS);
   }
 
   #inBox(voxel) {
@@ -266,6 +273,7 @@ class Render {
   close() {
     clearTimeout(this.settling);
     clearTimeout(this.making);
+    clearTimeout(this.resting);
     if (this.waiting) cancelAnimationFrame(this.waiting);
     this.gl.getExtension("WEBGL_lose_context")?.loseContext();
   }

@@ -83,8 +83,9 @@ class Scan {
     return this.held;
   }
 
-  // The voxel of a lesion nearest to `voxel`: the middle of a bent lesion lies outside it.
-  nearestOf(id, voxel) {
+  // The voxel of a lesion nearest to `voxel`: the middle of a bent lesion lies outside it. With an
+  // axis, one in the same slice across it where there is any.
+  nearestOf(id, voxel, across = -1) {
     const mark = this.wrapped ? ((id - 1) % 255) + 1 : id;
     const here = this.inside(voxel);
     if (this.labels[this.index(here)] === mark) return here;
@@ -92,7 +93,8 @@ class Scan {
     let best = here, least = Infinity;
     for (let at = this.labels.indexOf(mark); at >= 0; at = this.labels.indexOf(mark, at + 1)) {
       const one = [at % nx, Math.floor(at / nx) % ny, Math.floor(at / (nx * ny))];
-      const away = one.reduce((sum, v, axis) => sum + ((v - voxel[axis]) * this.spacing[axis]) ** 2, 0);
+      const far = this.spacing.map((mm, axis) => (one[axis] - voxel[axis]) * (axis === across ? 1e3 : mm));
+      const away = far.reduce((sum, mm) => sum + mm ** 2, 0);
       if (away < least) [best, least] = [one, away];
     }
     return best;

@@ -20,7 +20,10 @@ class Sensitivity {
     this.status.setAttribute("role", "status");
     const ends = element("div", "ends");
     ends.append(element("span", "", "fewer false alarms"), this.shown, element("span", "", "finds more"));
-    this.root.append(element("legend", "", "Sensitivity"), this.input, ends, this.reset, this.status);
+    // Whatever comes and goes stays in the layout: Chromium ends a drag when a fieldset's child does.
+    const body = element("div", "body");
+    body.append(this.input, ends, this.reset, this.status);
+    this.root.append(element("legend", "", "Sensitivity"), body);
     this.#tell(bench.point);
   }
 
@@ -47,7 +50,8 @@ class Sensitivity {
   #tell(point) {
     this.input.value = 1 - point.peak;
     this.shown.textContent = told(point.peak);
-    this.reset.hidden = ["threshold", "peak", "min_volume_mm3"].every((name) => (point[name] ?? 0) === (this.own[name] ?? 0));
+    const own = ["threshold", "peak", "min_volume_mm3"].every((name) => (point[name] ?? 0) === (this.own[name] ?? 0));
+    this.reset.classList.toggle("absent", own);
   }
 
   #preview(point, review) {
