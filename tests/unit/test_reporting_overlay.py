@@ -13,6 +13,7 @@ from brainmets.domain import (
     CaseKind,
     Geometry,
     HeadPhantom,
+    Mask,
     PhantomLesion,
     Prediction,
     Provenance,
@@ -22,7 +23,7 @@ from brainmets.domain import (
 )
 from brainmets.inference import OperatingPoint, find_lesions
 from brainmets.reporting import draw_overlay
-from brainmets.reporting.views import AXES, EDGES, Head, Plane, colour_of
+from brainmets.reporting.views import AXES, EDGES, Head, Plane, colour_of, key_slices
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -179,3 +180,29 @@ def test_long_names_many_lesions_and_warnings_fit() -> None:
     )
     long = report(lesions=many, warnings=("x" * 400, "second", "third", "fourth"))
     assert draw_overlay(long).width == 1440
+
+
+@pytest.mark.parametrize("slices", [1, 2, 3, 5, 8, 11, 12, 13, 20, 36, 70, 176])
+@pytest.mark.parametrize("lesions", ["none", "bottom", "top", "all", "random"])
+def test_key_slices_run_down_the_head_and_never_past_it(slices: int, lesions: str) -> None:
+    """36 slices of 4.4 mm ended at the top again: negative indices."""
+    ids = np.zeros((8, 8, slices), dtype=np.uint8)
+    places = {
+        "none": [],
+        "bottom": [0],
+        "top": [slices - 1],
+        "all": list(range(slices)),
+        "random": list(np.random.default_rng(slices).integers(0, slices, 4)),
+    }[lesions]
+    ids[3, 3, places] = 1
+    grey = np.random.default_rng(0).random((8, 8, slices)).astype(np.float32) + 1
+    geometry = Geometry(shape=grey.shape, affine=np.diag([1.0, 1.0, 4.4, 1.0]))
+    head = Head(Volume(data=grey, geometry=geometry), Mask(data=ids, geometry=geometry))
+    for count in (1, 6, 12, 40):
+        chosen = key_slices(head, count)
+        assert len(chosen) <= count
+        assert chosen
+        assert all(0 <= k < slices for k in chosen)
+        assert all(above > below for above, below in itertools.pairwise(chosen))
+        if slices >= 2 * count:  # over the whole head
+            assert chosen[0] - chosen[-1] >= (slices / 2 if count > 1 else 0)

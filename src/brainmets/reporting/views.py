@@ -7,6 +7,7 @@ of axial and at the left of sagittal planes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -177,12 +178,13 @@ def key_slices(head: Head, count: int) -> list[int]:
     low, high = low + ends, high - ends
     count = min(count, high - low)
     step = (high - low) / count
+    edges = [high - round(number * step) for number in range(count + 1)]
     burden = np.count_nonzero(head.ids, axis=(0, 1))
     chosen: list[int] = []
-    for number in range(count):
-        top = high - number * step
-        last = int(min(top, chosen[-1] - step / 2 if chosen else top))
-        first = min(int(top - step), last - 1)
+    for end, first in pairwise(edges):
+        last = end
+        if chosen:  # not right below the slice before
+            last = max(min(end, int(chosen[-1] - step / 2)), first + 1)
         part = burden[first:last]
         chosen.append(first + (int(np.argmax(part)) if part.any() else len(part) // 2))
     return chosen
