@@ -12,7 +12,7 @@ from brainmets.domain.errors import Dimensions, SingularAffine
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["AXIS_CODES", "Geometry", "Units"]
+__all__ = ["AXIS_CODES", "Frames", "Geometry", "Units"]
 
 Units = Literal["mm", "px"]
 
@@ -21,6 +21,26 @@ AXIS_CODES = (("L", "R"), ("P", "A"), ("I", "S"))
 
 SINGULAR_BELOW_MM3 = 1e-6
 """A voxel of less volume than a 10 µm cube comes from a broken header, not from a scanner."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frames:
+    """What a NIfTI header says of where its grid lies, field by field, to be written unchanged.
+
+    Readers differ in which of the two matrices they believe. A result that carries both, with
+    their codes, lies where its image lies in every one of them.
+    """
+
+    qform_code: int
+    sform_code: int
+    pixdim: tuple[float, ...]
+    """Handedness and the three voxel sizes."""
+    quaternion: tuple[float, ...]
+    """b, c, d and the offset."""
+    srows: tuple[float, ...]
+    """The sform's three rows."""
+    units: int
+    """xyzt_units."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,6 +59,8 @@ class Geometry:
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
     units: Units = "mm"
+    frames: Frames | None = None
+    """The header the grid was read from; grids made from this one have none."""
 
     def __post_init__(self) -> None:
         """Check, copy and freeze."""

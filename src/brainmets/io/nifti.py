@@ -38,6 +38,7 @@ class NiftiImage:
     data: NDArray[np.generic]
     geometry: Geometry
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
 def holds_nifti(entry: Entry) -> bool:
@@ -79,6 +80,7 @@ def read_nifti(entry: Entry, limits: Limits, *, min_slices: int) -> NiftiImage:
         data=_scaled(stored, header, entry.name).reshape(header.geometry.shape, order="F"),
         geometry=header.geometry,
         sha256=digest.hexdigest(),
+        notes=header.notes,
     )
 
 

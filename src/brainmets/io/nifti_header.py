@@ -1,15 +1,10 @@
-"""The NIfTI-1 and NIfTI-2 header, parsed and judged before a single voxel is read.
-
-Field offsets and the quaternion convention follow nifti1.h and nifti2.h (NIfTI Data Format
-Working Group, nifti.nimh.nih.gov).
-"""
+"""The NIfTI-1 and NIfTI-2 header, read by nibabel and judged before a single voxel is read."""
 
 from __future__ import annotations
 
 import math
-import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +17,7 @@ from brainmets.domain.errors import (
     TooLarge,
     VoxelType,
 )
-from brainmets.domain.geometry import Geometry
+from brainmets.domain.geometry import Frames, Geometry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,16 +31,22 @@ HEADER_BYTES = {1: 348, 2: 540}
 
 EXTENSION_FLAG_BYTES = 4
 
-VOXEL_TYPES = {
-    2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8",
-    256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
-}  # fmt: skip
-"""NIfTI datatype code to NumPy type, the real scalar types only."""
+VOXEL_TYPES = frozenset({2, 4, 8, 16, 64, 256, 512, 768, 1024, 1280})
+"""NIfTI datatype codes of the real scalar types."""
 
 REFUSED_TYPES = {
     1: "single bits", 32: "complex numbers", 128: "RGB colours", 1536: "128-bit floats",
     1792: "complex numbers", 2048: "complex numbers", 2304: "RGBA colours",
 }  # fmt: skip
+
+MILLIMETRES = {1: 1000.0, 3: 0.001}
+"""What a metre and a micrometre are, by the code of `xyzt_units`."""
+
+SAME_SIZE = 0.05
+"""Voxel sizes of sform and pixdim may differ by this share: what is measured follows from them."""
+
+APART_MM = 0.1
+"""Corners of sform and qform farther apart than this are told: readers pick either."""
 
 BAD_HEADER = {
     "expected": "a NIfTI-1 or NIfTI-2 file",
@@ -62,6 +63,7 @@ class NiftiHeader:
     offset: int
     slope: float
     intercept: float
+    notes: tuple[str, ...] = ()
 
     @property
     def voxel_bytes(self) -> int:
@@ -75,10 +77,11 @@ def header_bytes(start: bytes, name: str) -> int:
     Raises:
         NotNifti: the first four bytes are no NIfTI header size.
     """
-    for order in "<>":
-        size = struct.unpack_from(f"{order}i", start)[0] if len(start) >= 8 else 0
-        if size in HEADER_BYTES.values():
-            return int(size)
+    if len(start) >= 8:
+        for order in ("little", "big"):
+            size = int.from_bytes(start[:4], order)
+            if size in HEADER_BYTES.values():
+                return size
     raise NotNifti(f"{name} does not begin with a NIfTI header", **BAD_HEADER)
 
 
@@ -90,94 +93,65 @@ def parse_header(raw: bytes, name: str, limits: Limits, *, min_slices: int) -> N
         Dimensions, TooFewSlices: not one 3-D image.
         VoxelType: complex, RGB or otherwise unusable voxels.
         TooLarge: more voxels than `limits` allow.
-        NoOrientation: neither sform nor qform is set, or they mirror each other.
-        SingularAffine, Spacing: the matrix is not that of a head.
+        NoOrientation: neither sform nor qform is set, they mirror each other, or a qform has
+            negative voxel sizes.
+        SingularAffine, Spacing: the matrix is not that of a head, or sform and pixdim disagree
+            on the size of a voxel.
     """
-    fields = _Fields(raw, name)
-    shape = _shape(fields.dims, name, min_slices)
+    fields = _opened(raw, name)
+    shape = _shape(tuple(int(n) for n in fields["dim"]), name, min_slices)
     dtype = _dtype(fields, name)
     _check_size(shape, dtype, name, limits)
-    affine = _affine(fields, name)
-    geometry = Geometry(shape=shape, affine=affine)
-    _check_spacing(geometry, name, limits)
-    slope, intercept = fields.scaling
+    affine, notes = _placed(fields, shape, name, limits)
+    slope, intercept = float(fields["scl_slope"]), float(fields["scl_inter"])
     if slope == 0 or not math.isfinite(slope):
         slope, intercept = 1.0, 0.0
     return NiftiHeader(
-        geometry=geometry,
+        geometry=Geometry(shape=shape, affine=affine, frames=_frames(fields)),
         dtype=dtype,
-        offset=_offset(fields, name, limits),
+        offset=_offset(fields, len(fields.binaryblock), name, limits),
         slope=slope,
         intercept=intercept if math.isfinite(intercept) else 0.0,
+        notes=notes,
     )
 
 
-class _Fields:
-    """The header's fields by name, byte order and version resolved."""
+def _opened(raw: bytes, name: str) -> Any:
+    """Return nibabel's header; not repaired, since what is wrong is refused."""
+    from nibabel.nifti1 import Nifti1Header
+    from nibabel.nifti2 import Nifti2Header
 
-    def __init__(self, raw: bytes, name: str) -> None:
-        size = header_bytes(raw[:8], name)
-        self.version = 1 if size == HEADER_BYTES[1] else 2
-        self.order = "<" if struct.unpack_from("<i", raw)[0] == size else ">"
-        self._raw = raw
-        if len(raw) < size:
-            raise NotNifti(f"{name} is shorter than its header", **BAD_HEADER)
-        magic = raw[344:348] if self.version == 1 else raw[4:8]
-        if magic[:3] in {b"ni1", b"ni2"}:
-            raise NotNifti(
-                f"{name} is the header of a .hdr/.img pair",
-                expected="a single NIfTI file",
-                remedy="convert the pair to .nii.gz, for instance with nibabel or fslmaths",
-            )
-        if magic[:3] not in {b"n+1", b"n+2"}:
-            raise NotNifti(
-                f"{name} has an Analyze 7.5 header, which says nothing of orientation",
-                **BAD_HEADER,
-            )
+    size = header_bytes(raw[:8], name)
+    if len(raw) < size:
+        raise NotNifti(f"{name} is shorter than its header", **BAD_HEADER)
+    magic = raw[344:348] if size == HEADER_BYTES[1] else raw[4:8]
+    if magic[:3] in {b"ni1", b"ni2"}:
+        raise NotNifti(
+            f"{name} is the header of a .hdr/.img pair",
+            expected="a single NIfTI file",
+            remedy="convert the pair to .nii.gz, for instance with nibabel or fslmaths",
+        )
+    if magic[:3] not in {b"n+1", b"n+2"}:
+        raise NotNifti(
+            f"{name} has an Analyze 7.5 header, which says nothing of orientation",
+            **BAD_HEADER,
+        )
+    kind = Nifti1Header if size == HEADER_BYTES[1] else Nifti2Header
+    order = "<" if int.from_bytes(raw[:4], "little") == size else ">"
+    return kind(raw[:size], endianness=order, check=False)
 
-    def _get(self, code: str, at_1: int, at_2: int) -> tuple[float, ...]:
-        at = at_1 if self.version == 1 else at_2
-        return struct.unpack_from(self.order + code, self._raw, at)
 
-    def _reals(self, count: int, at_1: int, at_2: int) -> tuple[float, ...]:
-        return self._get(f"{count}{'f' if self.version == 1 else 'd'}", at_1, at_2)
-
-    @property
-    def dims(self) -> tuple[int, ...]:
-        code = "8h" if self.version == 1 else "8q"
-        return tuple(int(n) for n in self._get(code, 40, 16))
-
-    @property
-    def datatype(self) -> int:
-        return int(self._get("h", 70, 12)[0])
-
-    @property
-    def pixdim(self) -> tuple[float, ...]:
-        return self._reals(8, 76, 104)
-
-    @property
-    def offset(self) -> float:
-        return self._get("f" if self.version == 1 else "q", 108, 168)[0]
-
-    @property
-    def scaling(self) -> tuple[float, float]:
-        slope, intercept = self._reals(2, 112, 176)
-        return slope, intercept
-
-    @property
-    def codes(self) -> tuple[int, int]:
-        """qform_code, sform_code."""
-        qform, sform = self._get("2h" if self.version == 1 else "2i", 252, 344)
-        return int(qform), int(sform)
-
-    @property
-    def quaternion(self) -> tuple[float, ...]:
-        """b, c, d and the offset x, y, z."""
-        return self._reals(6, 256, 352)
-
-    @property
-    def srows(self) -> NDArray[np.float64]:
-        return np.array(self._reals(12, 280, 400), dtype=np.float64).reshape(3, 4)
+def _frames(fields: Any) -> Frames:
+    names = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
+    rows = [value for name in ("srow_x", "srow_y", "srow_z") for value in fields[name]]
+    return Frames(
+        qform_code=int(fields["qform_code"]),
+        sform_code=int(fields["sform_code"]),
+        pixdim=tuple(float(value) for value in fields["pixdim"][:4]),
+        quaternion=tuple(float(fields[name]) for name in names),
+        srows=tuple(float(value) for value in rows),
+        units=int(fields["xyzt_units"]),
+    )
 
 
 def _shape(dims: tuple[int, ...], name: str, min_slices: int) -> tuple[int, int, int]:
@@ -210,15 +184,15 @@ def _shape(dims: tuple[int, ...], name: str, min_slices: int) -> tuple[int, int,
     return padded[0], padded[1], padded[2]
 
 
-def _dtype(fields: _Fields, name: str) -> np.dtype[np.generic]:
-    code = fields.datatype
+def _dtype(fields: Any, name: str) -> np.dtype[np.generic]:
+    code = int(fields["datatype"])
     if code not in VOXEL_TYPES:
         raise VoxelType(
             f"{name} holds {REFUSED_TYPES.get(code, f'voxels of unknown type {code}')}",
             expected="real, grey-valued voxels",
             remedy="export the magnitude image",
         )
-    return np.dtype(fields.order + VOXEL_TYPES[code])
+    return np.dtype(fields.get_data_dtype())
 
 
 def _check_size(
@@ -234,9 +208,9 @@ def _check_size(
         )
 
 
-def _offset(fields: _Fields, name: str, limits: Limits) -> int:
-    least = HEADER_BYTES[fields.version] + EXTENSION_FLAG_BYTES
-    offset = fields.offset
+def _offset(fields: Any, size: int, name: str, limits: Limits) -> int:
+    least = size + EXTENSION_FLAG_BYTES
+    offset = float(fields["vox_offset"])
     if offset == 0:  # some writers leave it out; the standard's least value is meant
         return least
     if not (math.isfinite(offset) and least <= offset <= limits.max_header_bytes):
@@ -244,62 +218,135 @@ def _offset(fields: _Fields, name: str, limits: Limits) -> int:
     return int(offset)
 
 
-def _affine(fields: _Fields, name: str) -> NDArray[np.float64]:
-    qform_code, sform_code = fields.codes
-    affine = np.eye(4)
-    if sform_code > 0:
-        affine[:3] = fields.srows
-        if qform_code > 0 and fields.pixdim[0] != 0 and np.isfinite(affine).all():
-            _check_same_hand(affine, _qform(fields), name)
-        return affine
-    if qform_code > 0:
-        return _qform(fields)
-    raise NoOrientation(
-        f"{name} has neither sform nor qform",
-        expected="a header that says where left and right are",
-        remedy="convert the image again from DICOM; orientation cannot be guessed safely",
-    )
+def _placed(
+    fields: Any, shape: tuple[int, int, int], name: str, limits: Limits
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Return the matrix in millimetres, and what a user should know of how it was chosen."""
+    qform, sform = _qform(fields, name), _sform(fields)
+    if sform is None and qform is None:
+        raise NoOrientation(
+            f"{name} has neither sform nor qform",
+            expected="a header that says where left and right are",
+            remedy="convert the image again from DICOM; orientation cannot be guessed safely",
+        )
+    notes: list[str] = []
+    if sform is not None:
+        _check_size_of_voxels(sform, fields, name)
+        if qform is not None:
+            notes += _compared(sform, qform, shape, name)
+        elif int(fields["qform_code"]) > 0 and min(fields["pixdim"][1:4]) < 0:
+            notes.append(
+                "The image's qform has a negative voxel size, which readers take differently; "
+                "places follow its sform."
+            )
+    affine = np.array(sform if sform is not None else qform)
+    scale, note = _unit(affine, fields, limits)
+    affine[:3] *= scale
+    _check_spacing(affine, name, limits)
+    return affine, (*notes, *note)
 
 
-def _check_same_hand(sform: NDArray[np.float64], qform: NDArray[np.float64], name: str) -> None:
-    """Refuse a header whose two orientations are mirror images: readers would pick either."""
+def _sform(fields: Any) -> NDArray[np.float64] | None:
+    if int(fields["sform_code"]) <= 0:
+        return None
+    return np.asarray(fields.get_sform(), dtype=np.float64)
+
+
+def _qform(fields: Any, name: str) -> NDArray[np.float64] | None:
+    """Return nibabel's qform; None where none is set, or where an sform makes up for a bad one."""
+    if int(fields["qform_code"]) <= 0:
+        return None
+    beside_sform = int(fields["sform_code"]) > 0
+    repaired = fields.copy()
+    hand, *sizes = (float(value) for value in fields["pixdim"][:4])
+    repaired["pixdim"][0] = -1.0 if hand < 0 else 1.0
+    if min(sizes) < 0 and not beside_sform:
+        raise NoOrientation(
+            f"{name} has a qform with a negative voxel size",
+            expected="positive voxel sizes, or an sform",
+            remedy="convert the image again from DICOM; readers disagree on its left and right",
+        )
+    if not np.isfinite([*sizes, *_frames(fields).quaternion]).all() or min(sizes) <= 0:
+        return None if beside_sform else np.full((4, 4), np.nan)
+    parts = np.array([float(fields[f"quatern_{axis}"]) for axis in "bcd"])
+    length = float(np.linalg.norm(parts))
+    if length > 1:  # rounding left no room for the fourth part
+        for axis, part in zip("bcd", parts / length, strict=True):
+            repaired[f"quatern_{axis}"] = part * (1 - 1e-7)
+    qform = np.asarray(repaired.get_qform(), dtype=np.float64)
+    if beside_sform and hand == 0:
+        return None  # without a handedness it cannot contradict the sform
+    return qform
+
+
+def _check_size_of_voxels(sform: NDArray[np.float64], fields: Any, name: str) -> None:
+    """Refuse an sform that makes voxels larger or smaller than pixdim says they are."""
+    sizes = np.abs(np.asarray(fields["pixdim"][1:4], dtype=np.float64))
+    found = np.linalg.norm(sform[:3, :3], axis=0)
+    if not np.isfinite([*sizes, *found]).all() or sizes.min() == 0 or found.min() == 0:
+        return  # one of them says nothing; the matrix is judged by itself
+    if np.abs(found / sizes - 1).max() > SAME_SIZE:
+        shown = " and ".join(
+            " × ".join(f"{value:.4g}" for value in values) for values in (found, sizes)
+        )
+        raise Spacing(
+            f"{name} has voxels of {shown} in its sform and its pixdim",
+            expected="one voxel size, since volumes and diameters follow from it",
+            remedy="give the image on its own grid, or correct the header",
+        )
+
+
+def _compared(
+    sform: NDArray[np.float64], qform: NDArray[np.float64], shape: tuple[int, int, int], name: str
+) -> list[str]:
+    """Refuse two orientations that mirror each other; say so where they differ otherwise."""
+    if not (np.isfinite(sform).all() and np.isfinite(qform).all()):
+        return []
     if np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0:
         raise NoOrientation(
             f"{name} has an sform and a qform that mirror each other",
             expected="one orientation",
             remedy="convert the image again from DICOM; left and right cannot be told apart",
         )
-
-
-def _qform(fields: _Fields) -> NDArray[np.float64]:
-    b, c, d, x, y, z = fields.quaternion
-    rest = 1.0 - (b * b + c * c + d * d)
-    if rest < 1e-7:  # nifti1_io: rounding left no room for a, so renormalise
-        norm = math.sqrt(b * b + c * c + d * d) or 1.0
-        a, b, c, d = 0.0, b / norm, c / norm, d / norm
-    else:
-        a = math.sqrt(rest)
-    rotation = np.array(
-        [
-            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
-            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
-            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
-        ]
+    corners = np.array(np.meshgrid(*((0, n - 1) for n in shape))).reshape(3, -1)
+    homogeneous = np.vstack((corners, np.ones((1, corners.shape[1]))))
+    apart = float(np.linalg.norm(((sform - qform) @ homogeneous)[:3], axis=0).max())
+    if apart <= APART_MM:
+        return []
+    told = (
+        f"sform and qform of the image place its corners up to {apart:.1f} mm apart. Places follow "
+        "the sform; readers that follow the qform show image and mask together, but elsewhere."
     )
-    hand = -1.0 if fields.pixdim[0] < 0 else 1.0
-    affine = np.eye(4)
-    affine[:3, :3] = rotation * np.array(
-        [fields.pixdim[1], fields.pixdim[2], fields.pixdim[3] * hand]
-    )
-    affine[:3, 3] = x, y, z
-    return affine
+    return [told]
 
 
-def _check_spacing(geometry: Geometry, name: str, limits: Limits) -> None:
-    spacing = geometry.spacing_mm
-    if min(spacing) < limits.min_spacing_mm or max(spacing) > limits.max_spacing_mm:
+def _unit(
+    affine: NDArray[np.float64], fields: Any, limits: Limits
+) -> tuple[float, tuple[str, ...]]:
+    """Return what turns the header's unit into millimetres."""
+    scale = MILLIMETRES.get(int(fields["xyzt_units"]) & 7, 1.0)
+    if scale == 1.0:
+        return 1.0, ()
+    unit = "metres" if scale > 1 else "micrometres"
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(sizes).all() or _fits(sizes * scale, limits):
+        return scale, (f"The header of the image is in {unit}; it was read as such.",)
+    if _fits(sizes, limits):
+        return 1.0, (f"The header of the image says {unit}; its sizes are read as millimetres.",)
+    return scale, ()
+
+
+def _fits(sizes: NDArray[np.float64], limits: Limits) -> bool:
+    return bool(limits.min_spacing_mm <= sizes.min() and sizes.max() <= limits.max_spacing_mm)
+
+
+def _check_spacing(affine: NDArray[np.float64], name: str, limits: Limits) -> None:
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(spacing).all() or spacing.min() == 0:
+        return  # no matrix at all, which `Geometry` says better
+    if not _fits(spacing, limits):
         raise Spacing(
             f"{name} has voxels of {' × '.join(f'{mm:.4g}' for mm in spacing)} mm",
             expected=f"{limits.min_spacing_mm:g} to {limits.max_spacing_mm:g} mm",
-            remedy="correct the header; the spacing must be in millimetres",
+            remedy="correct the header: its voxel sizes, or their unit in xyzt_units",
         )

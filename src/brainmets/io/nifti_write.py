@@ -13,7 +13,7 @@ import secrets
 import struct
 import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from brainmets.domain.geometry import Geometry
+    from brainmets.domain.geometry import Frames, Geometry
     from brainmets.domain.volume import Mask, Volume
 
 __all__ = ["Encoding", "write_atomically", "write_mask", "write_volume"]
@@ -37,14 +37,11 @@ __all__ = ["Encoding", "write_atomically", "write_mask", "write_volume"]
 Encoding = Literal["float32", "uint8"]
 """How a probability is stored: as it is, or in 256 steps of 1/255 with the scale in the header."""
 
-HEADER_BYTES = 348
 VOXEL_OFFSET = 352
 EXTENSION_COMMENT = 6
 """Code of an extension that holds plain text."""
 
-DATATYPES = {"uint8": (2, 8), "uint16": (512, 16), "uint32": (768, 32), "float32": (16, 32)}
 SCANNER_ANATOMICAL = 1
-UNITS_MM_S = 2 | 8
 ORTHOGONAL_WITHIN = 1e-4
 """Cosine between two axes below which a quaternion can hold them."""
 
@@ -84,6 +81,7 @@ def write_mask(mask: Mask, path: Path, *, comment: str = "") -> Path:
         slope=1.0,
         level=LEVEL_LABELS,
         extension=_extension(comment),
+        intent="label",
     )
 
 
@@ -116,6 +114,7 @@ def _write(
     slope: float,
     level: int,
     extension: bytes = b"",
+    intent: str = "",
 ) -> Path:
     if not path.name.endswith((".nii", ".nii.gz")):
         raise OptionError(
@@ -124,7 +123,7 @@ def _write(
             remedy="choose another name",
         )
     voxels = data.astype(data.dtype.newbyteorder("<"), copy=False).tobytes(order="F")
-    content = _header(data.dtype.name, geometry, slope, extension) + voxels
+    content = _header(data.dtype, geometry, slope, extension, intent) + voxels
     if path.name.endswith(".gz"):
         content = _gzipped(content, level)
     temporary = path.with_name(f".brainmets-{secrets.token_hex(8)}-{_suffix(path)}")
@@ -206,41 +205,47 @@ def _extension(comment: str) -> bytes:
     return struct.pack("<2i", size, EXTENSION_COMMENT) + text.ljust(size - 8, b"\0")
 
 
-def _header(dtype: str, geometry: Geometry, slope: float, extension: bytes = b"") -> bytes:
-    code, bits = DATATYPES[dtype]
-    affine = geometry.affine
-    spacing = geometry.spacing_mm
-    rotation = affine[:3, :3] / np.array(spacing)
-    orthogonal = bool(np.abs(rotation.T @ rotation - np.eye(3)).max() < ORTHOGONAL_WITHIN)
-    hand = -1.0 if np.linalg.det(rotation) < 0 else 1.0
-    header = bytearray(VOXEL_OFFSET)
-    struct.pack_into("<i", header, 0, HEADER_BYTES)
-    struct.pack_into("<B", header, 38, ord("r"))  # "regular", which old readers look for
-    struct.pack_into("<8h", header, 40, 3, *geometry.shape, 1, 1, 1, 1)
-    struct.pack_into("<2h", header, 70, code, bits)
-    struct.pack_into("<8f", header, 76, hand, *spacing, 0, 0, 0, 0)
-    struct.pack_into("<3f", header, 108, VOXEL_OFFSET + len(extension), slope, 0.0)
-    struct.pack_into("<B", header, 123, UNITS_MM_S)
-    struct.pack_into("<80s", header, 148, RESEARCH_USE_ONLY.encode("ascii"))
-    struct.pack_into("<2h", header, 252, SCANNER_ANATOMICAL * orthogonal, SCANNER_ANATOMICAL)
-    if orthogonal:
-        proper = rotation * np.array([1.0, 1.0, hand])
-        struct.pack_into("<6f", header, 256, *_quaternion(proper), *affine[:3, 3])
-    struct.pack_into("<12f", header, 280, *affine[:3].ravel())
-    struct.pack_into("<4s", header, 344, b"n+1\0")
-    header[HEADER_BYTES] = bool(extension)
-    return bytes(header) + extension
+def _header(
+    dtype: np.dtype[np.generic],
+    geometry: Geometry,
+    slope: float,
+    extension: bytes = b"",
+    intent: str = "",
+) -> bytes:
+    """Return a NIfTI-1 header that places the grid as its image's header does."""
+    from nibabel.nifti1 import Nifti1Header
+
+    header: Any = Nifti1Header(endianness="<")
+    header["regular"] = b"r"  # which old readers look for
+    header["descrip"] = RESEARCH_USE_ONLY.encode("ascii")
+    header.set_data_dtype(dtype)
+    header.set_data_shape(geometry.shape)
+    header["vox_offset"] = VOXEL_OFFSET + len(extension)
+    header["scl_slope"], header["scl_inter"] = slope, 0.0
+    if intent:
+        header.set_intent(intent)
+    if geometry.frames is not None:
+        _copy_frames(header, geometry.frames)
+    else:
+        header.set_xyzt_units("mm", "sec")
+        header.set_sform(geometry.affine, SCANNER_ANATOMICAL)
+        header.set_qform(geometry.affine, SCANNER_ANATOMICAL * _is_orthogonal(geometry))
+    return header.binaryblock + bytes([bool(extension), 0, 0, 0]) + extension
 
 
-def _quaternion(rotation: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return b, c, d of the unit quaternion with a ≥ 0 (Shepperd 1978: the largest part first)."""
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation.tolist()
-    candidates = (
-        (xx + yy + zz, (1 + xx + yy + zz, zy - yz, xz - zx, yx - xy)),
-        (xx, (zy - yz, 1 + xx - yy - zz, yx + xy, xz + zx)),
-        (yy, (xz - zx, yx + xy, 1 - xx + yy - zz, zy + yz)),
-        (zz, (yx - xy, xz + zx, zy + yz, 1 - xx - yy + zz)),
-    )
-    parts = max(candidates)[1]
-    norm = math.copysign(math.hypot(*parts), parts[0] if parts[0] != 0 else 1.0)
-    return parts[1] / norm, parts[2] / norm, parts[3] / norm
+def _copy_frames(header: Any, frames: Frames) -> None:
+    """Write both matrices and their codes as they were read."""
+    header["qform_code"], header["sform_code"] = frames.qform_code, frames.sform_code
+    header["pixdim"][:4] = frames.pixdim
+    names = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
+    for name, value in zip(names, frames.quaternion, strict=True):
+        header[name] = value
+    for row, name in enumerate(("srow_x", "srow_y", "srow_z")):
+        header[name] = frames.srows[4 * row : 4 * row + 4]
+    header["xyzt_units"] = frames.units
+
+
+def _is_orthogonal(geometry: Geometry) -> bool:
+    """Whether a quaternion can hold the grid's axes."""
+    rotation = geometry.affine[:3, :3] / np.array(geometry.spacing_mm)
+    return bool(np.abs(rotation.T @ rotation - np.eye(3)).max() < ORTHOGONAL_WITHIN)

@@ -271,7 +271,7 @@ def _read_nifti(entry: Entry, sequence: Sequence, limits: Limits, min_slices: in
         kind="volume",
         sha256=image.sha256,
         case_id=safe_stem(entry.name, f"case-{image.sha256[:12]}"),
-        notes=_doubt(guess_from_name(entry.name), sequence, "file name"),
+        notes=(*image.notes, *_doubt(guess_from_name(entry.name), sequence, "file name")),
     )
 
 
