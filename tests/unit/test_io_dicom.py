@@ -165,7 +165,7 @@ def test_a_frame_may_not_be_larger_inside_than_outside(
     def decoded(*_: object) -> None:
         pytest.fail("the frame reached a decoder, which would allocate what it declares")
 
-    monkeypatch.setattr("pydicom.pixels.decoders.base.get_decoder", decoded)
+    monkeypatch.setattr("brainmets.io.dicom_pixels.decoder_of", decoded)
     large = head((64, 64, 20))
     for path in write_dicom(tmp_path / "s", large, syntax=syntax):
         data = pydicom.dcmread(path)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pydicom.encaps import get_frame
 
-from brainmets.io.encoded_size import encoded_size
+from brainmets.io.encoded_size import encoded_size, is_complete
 from tests.unit.io_files import JPEG_2000, JPEG_LS, RLE, head, write_dicom
 
 if TYPE_CHECKING:
@@ -47,3 +47,19 @@ def test_frames_of_dicom(tmp_path: Path, syntax: str, size: tuple[int, int] | No
 )
 def test_garbage_declares_nothing(frame: bytes) -> None:
     assert encoded_size(frame) is None
+
+
+@pytest.mark.parametrize(
+    ("frame", "complete"),
+    [
+        (b"\xff\xd8..\xff\xda....\xff\xd9", True),
+        (b"\xff\xd8..\xff\xda....\xff\xd9\0", True),
+        (b"\xff\xd8..\xff\xda....\xff\xda..\xff\xd9", True),
+        (b"\xff\xd8..\xff\xda....", False),
+        (b"\xff\xd8..\xff\xda....\xff", False),
+        (b"\xff\xd8 thumbnail \xff\xd9 \xff\xda....", False),
+        (b"\xff\x4f\xff\x51 JPEG 2000 reports it itself", True),
+    ],
+)
+def test_the_end_of_a_frame(frame: bytes, complete: bool) -> None:
+    assert is_complete(frame) == complete

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from brainmets.domain.errors import DicomPixels, NonFinite, VoxelType
-from brainmets.io.encoded_size import encoded_size
+from brainmets.io.dicom_decoders import decoder_of
+from brainmets.io.encoded_size import encoded_size, is_complete
 from brainmets.io.guard import guarded
 
 if TYPE_CHECKING:
@@ -25,12 +26,6 @@ TAGS = [
     "BitsStored", "HighBit", "PixelRepresentation", "NumberOfFrames", "PixelData",
     "PlanarConfiguration", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
 ]  # fmt: skip
-
-PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls", "pillow")
-"""Decoders in order of preference; pydicom's own are for RLE, where Rust's would panic aloud.
-
-Never GDCM: mutated files made it hang or take 5 GB.
-"""
 
 INVERTED = "MONOCHROME1"
 
@@ -107,7 +102,6 @@ class _File:
     def _decoded(self, index: int) -> NDArray[np.integer]:
         from pydicom import dcmread
         from pydicom.encaps import get_frame
-        from pydicom.pixels.decoders.base import get_decoder
 
         if self._data is None:
             self._data = dcmread(BytesIO(self.content), force=True, specific_tags=TAGS)
@@ -124,8 +118,9 @@ class _File:
         declared = encoded_size(encoded)
         if declared is not None and declared != (self.frame.rows, self.frame.columns):
             raise self.fault
-        decoder = get_decoder(syntax)
-        plugin = next(name for name in PLUGINS if name in decoder.available_plugins)
+        if not is_complete(encoded):
+            raise self.fault
+        decoder, plugin = decoder_of(syntax)
         pixels, _ = decoder.as_array(self._data, index=index, raw=True, decoding_plugin=plugin)
         return pixels
 

@@ -1,12 +1,14 @@
-"""The picture size a compressed frame declares inside itself, read without decoding it.
+"""What a compressed frame declares inside itself, read without decoding it: its size and its end.
 
 A decoder allocates what the code stream says, whatever the DICOM header says; comparing the two
-first keeps a 200-byte frame from asking for gigabytes.
+first keeps a 200-byte frame from asking for gigabytes. JPEG decoders fill what is cut off with
+grey and do not report it, and CharLS 2.4.3 may never return from a JPEG-LS frame without an end:
+so the end is looked for too.
 """
 
 from __future__ import annotations
 
-__all__ = ["encoded_size"]
+__all__ = ["encoded_size", "is_complete"]
 
 JPEG_START = b"\xff\xd8"
 J2K_START = b"\xff\x4f\xff\x51"
@@ -20,6 +22,10 @@ FRAME_HEADERS = (
 )
 """Start-of-frame markers of JPEG (ITU-T T.81) and JPEG-LS (T.87)."""
 
+START_OF_SCAN = b"\xff\xda"
+JPEG_END = b"\xff\xd9"
+"""Cannot occur inside a scan: there a byte 0 (JPEG) or below 128 (JPEG-LS) follows each 255."""
+
 MARKERS_WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD9))
 
 
@@ -31,6 +37,13 @@ def encoded_size(frame: bytes) -> tuple[int, int] | None:
     if frame.startswith(J2K_START):
         return _j2k(frame)
     return _jpeg(frame) if frame.startswith(JPEG_START) else None
+
+
+def is_complete(frame: bytes) -> bool:
+    """Return False for a JPEG or JPEG-LS frame without an end after its last scan."""
+    if not frame.startswith(JPEG_START):
+        return True  # other decoders report what is cut off
+    return frame.rfind(JPEG_END) > frame.rfind(START_OF_SCAN)
 
 
 def _j2k(frame: bytes) -> tuple[int, int] | None:
