@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["SHIPPED_ROOT"]
+__all__ = ["ANATOMY_NAME", "SHIPPED_ROOT"]
 
 SHIPPED_ROOT = Path(__file__).parent
 """Folder that holds one sub-folder per shipped model."""
+
+ANATOMY_NAME = "anatomy"
+"""The sub-folder of the network that labels a head's structures; all others find lesions."""

@@ -9,6 +9,7 @@ import typer
 from brainmets import __version__
 from brainmets.cli import (
     benchmark,
+    brain,
     compare,
     doctor,
     evaluate,
@@ -64,6 +65,7 @@ def brainmets(
 _COMMANDS = (
     segment.segment,
     segment.series,
+    brain.brain,
     segment.sample,
     export.export,
     export.report,

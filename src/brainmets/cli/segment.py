@@ -69,6 +69,16 @@ def segment(
     probability: Annotated[
         bool, typer.Option("--probability", help="Write the probability map too.")
     ] = False,
+    brain_mask: Annotated[
+        bool, typer.Option("--brain-mask", help="Write the brain mask too (brain.nii.gz).")
+    ] = False,
+    no_anatomy: Annotated[
+        bool,
+        typer.Option(
+            "--no-anatomy",
+            help="Keep what lies outside the brain, and name no places.",
+        ),
+    ] = False,
     series: Annotated[
         str | None,
         typer.Option(help="Which DICOM series: number or UID.", show_default=False),
@@ -124,7 +134,7 @@ def segment(
     \b
     Writes into --out, on the input's own grid:
       mask.nii.gz    0 background, 1 the largest lesion, 2 the next (slices: mask.png)
-      lesions.csv    volume, diameters, centre, side and confidence of each lesion
+      lesions.csv    volume, diameters, centre, place and confidence of each lesion
       report.json    the same, with everything needed to compute it again
       overlay.png    the lesions outlined, to look at first
 
@@ -152,6 +162,8 @@ def segment(
         threshold=threshold,
         peak=peak,
         probability=probability,
+        anatomy=not no_anatomy,
+        brain_mask=brain_mask,
         series=series,
         sequence=parse_sequence(sequence),
         images=parse_images(image or ()) or None,
@@ -325,15 +337,15 @@ def _print_result(result: SegmentResult, *, as_json: bool) -> None:
     console.print(f"{_lesions(len(lesions))} found by {report.prediction.provenance.model}")
     if lesions:
         table = Table(box=None, pad_edge=False)
-        for title in ("", f"volume {unit}³", f"in plane {unit}", f"3-D {unit}", "side", "peak"):
-            table.add_column(title, justify="left" if title == "side" else "right")
+        for title in ("", f"volume {unit}³", f"in plane {unit}", f"3-D {unit}", "place", "peak"):
+            table.add_column(title, justify="left" if title == "place" else "right")
         for lesion in lesions[:20]:
             table.add_row(
                 str(lesion.id),
                 f"{lesion.volume_mm3:.0f}",
                 f"{lesion.diameter_in_plane_mm:.1f} x {lesion.perpendicular_mm:.1f}",
                 f"{lesion.diameter_3d_mm:.1f}",
-                lesion.side,
+                lesion.place or lesion.side,
                 f"{lesion.peak_probability:.2f}",
             )
         console.print(table)

@@ -34,3 +34,6 @@ class Lesion:
     side: Side
     peak_probability: float
     mean_probability: float
+    place: str = ""
+    """Side and structure, as "right cerebellar hemisphere" or "left frontal lobe (approximate)";
+    empty where the anatomy is not known."""

@@ -64,10 +64,12 @@ class Prediction:
 class Report:
     """A prediction together with the case it is about: all that a writer needs.
 
-    `warnings` are sentences for the user about how far to trust the result.
+    `warnings` are sentences for the user about how far to trust the result; `brain` is the brain
+    mask on the input's own grid, where it was asked for.
     """
 
     case: Case
     prediction: Prediction
     warnings: tuple[str, ...] = ()
     notice: str = RESEARCH_USE_ONLY
+    brain: Mask | None = None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from brainmets.bundles import SHIPPED_ROOT
+from brainmets.bundles import ANATOMY_NAME, SHIPPED_ROOT
 from brainmets.domain.errors import BundleIncomplete, BundleTampered, OptionError, UnknownModel
 from brainmets.inference.footprint import Footprint, measure_footprint
 from brainmets.inference.fusion import Member  # noqa: TC001 - pydantic field
@@ -157,32 +157,22 @@ class Bundle:
             BundleTampered: a file differs from the manifest.
         """
         root = _find(name_or_path)
-        raw = _read(root, MANIFEST)
-        try:
-            manifest = _Manifest.model_validate_json(raw)
-        except ValidationError as error:
-            raise _malformed(root, MANIFEST, error) from error
-        contents: dict[str, bytes] = {}
-        for name in FILES:
-            if name not in manifest.files:
-                raise _incomplete(root, name)
-            contents[name] = _verified(root, name, manifest.files[name])
+        name, sha256, contents = read_verified(root)
         try:
             described = _Contents.model_validate_json(contents["plan.json"])
         except ValidationError as error:
-            raise _malformed(root, "plan.json", error) from error
+            raise malformed(root, "plan.json", error) from error
         for member in described.members:
-            if member.file not in manifest.files:
+            if member.file not in contents:
                 raise _incomplete(root, member.file)
-            _verified(root, member.file, manifest.files[member.file])
         return cls(
-            name=manifest.name,
+            name=name,
             root=root,
             plan=described.plan,
             architecture=described.architecture,
             operating_point=described.operating_point,
             footprint=described.footprint,
-            sha256=hashlib.sha256(raw).hexdigest(),
+            sha256=sha256,
             card=contents["card.md"].decode("utf-8"),
             extra=described.extra,
             points=described.points,
@@ -234,12 +224,6 @@ def write_bundle(
             expected="lower-case letters, digits, '.', '_' and '-'",
             remedy="choose a name such as attention-unet-3d",
         )
-    if root.exists() and any(root.iterdir()) and not (root / MANIFEST).is_file():
-        raise OptionError(
-            f"a folder {root.name} that is not a bundle",
-            expected="no folder, an empty one or a bundle to replace",
-            remedy="choose another folder",
-        )
     described = _Contents(
         plan=plan,
         architecture=architecture,
@@ -258,6 +242,42 @@ def write_bundle(
         "plan.json": (described.model_dump_json(indent=2) + "\n").encode(),
         "card.md": card.encode(),
     }
+    write_files(root, name=name, contents=contents)
+    return Bundle.load(root)
+
+
+def read_verified(root: Path) -> tuple[str, str, dict[str, bytes]]:
+    """Return a bundle's name, the sha256 of its manifest, and its files checked against it.
+
+    Raises:
+        BundleIncomplete, BundleTampered: as `Bundle.load`.
+    """
+    raw = _read(root, MANIFEST)
+    try:
+        manifest = _Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        raise malformed(root, MANIFEST, error) from error
+    contents: dict[str, bytes] = {}
+    for name in FILES:
+        if name not in manifest.files:
+            raise _incomplete(root, name)
+    for name, entry in manifest.files.items():
+        contents[name] = _verified(root, name, entry)
+    return manifest.name, hashlib.sha256(raw).hexdigest(), contents
+
+
+def write_files(root: Path, *, name: str, contents: dict[str, bytes]) -> None:
+    """Write a bundle's files and their manifest into `root`, all or nothing.
+
+    Raises:
+        OptionError: `root` holds something that is no bundle.
+    """
+    if root.exists() and any(root.iterdir()) and not (root / MANIFEST).is_file():
+        raise OptionError(
+            f"a folder {root.name} that is not a bundle",
+            expected="no folder, an empty one or a bundle to replace",
+            remedy="choose another folder",
+        )
     manifest = _Manifest(
         name=name,
         files={
@@ -284,7 +304,6 @@ def write_bundle(
             raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return Bundle.load(root)
 
 
 def _named_roots() -> dict[str, Path]:
@@ -295,7 +314,7 @@ def _named_roots() -> dict[str, Path]:
         if not parent.is_dir():
             continue
         for root in sorted(parent.iterdir()):
-            if (root / MANIFEST).is_file():
+            if (root / MANIFEST).is_file() and root.name != ANATOMY_NAME:
                 named.setdefault(root.name, root)
     return named
 
@@ -346,7 +365,8 @@ def _verified(root: Path, name: str, entry: _Entry) -> bytes:
     return data
 
 
-def _malformed(root: Path, name: str, error: ValidationError) -> BundleIncomplete:
+def malformed(root: Path, name: str, error: ValidationError) -> BundleIncomplete:
+    """Say which field of a bundle's file is not as it must be."""
     first = cast("dict[str, object]", error.errors(include_url=False, include_input=False)[0])
     place = ".".join(str(part) for part in cast("tuple[object, ...]", first["loc"])) or "the file"
     return BundleIncomplete(

@@ -151,7 +151,8 @@ def _region(number: int, lesion: Lesion, finding: Finding, source: DicomSeriesSo
         ReferencedFrameOfReferenceUID=source.frame_of_reference_uid,
         ROIName=f"Lesion {lesion.id}",
         ROIDescription=(
-            f"{lesion.side}, longest diameter {lesion.diameter_in_plane_mm:.1f} mm, peak"
+            f"{lesion.place or lesion.side}, longest diameter"
+            f" {lesion.diameter_in_plane_mm:.1f} mm, peak"
             f" probability {lesion.peak_probability:.2f}. {RESEARCH_USE_ONLY}"
         ),
         ROIVolume=f"{voxels * source.geometry.voxel_volume_mm3 / 1000:.6g}",

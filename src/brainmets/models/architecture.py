@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Architecture", "ArchitectureName"]
+__all__ = ["AnatomyArchitecture", "Architecture", "ArchitectureName"]
 
 ArchitectureName = Literal["attention-unet", "unet-plus-plus"]
 
@@ -66,3 +66,32 @@ class Architecture(BaseModel):
         reach = sum(4 * 2**level for level in range(levels - 1)) + 2 * 2 ** (levels - 1)
         reach += sum(2 * 2 ** (level + 1) for level in range(levels - 1))
         return -(-reach // self.stride) * self.stride
+
+
+class AnatomyArchitecture(BaseModel):
+    """The network that labels the structures of a head; one channel in, a logit a class out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["anatomy-unet"] = "anatomy-unet"
+    dims: Literal[3] = 3
+    in_channels: Literal[1] = 1
+    classes: int = Field(gt=1, description="structures told apart, background among them")
+    widths: tuple[int, ...] = Field(min_length=2, description="channels of each level")
+
+    @property
+    def stride(self) -> int:
+        """Edge lengths of the input must be multiples of this."""
+        return 2 ** len(self.widths)
+
+    @property
+    def depths(self) -> int:
+        """It answers at one depth alone."""
+        return 1
+
+    def output_at(self, depth: int | None = None) -> str:
+        """Name of its only ONNX output."""
+        if depth not in {None, 1}:
+            message = f"depth {depth} of a network with 1"
+            raise ValueError(message)
+        return LOGITS

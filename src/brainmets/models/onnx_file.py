@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import onnx
     from torch import Tensor, nn
 
-    from brainmets.models.architecture import Architecture
+    from brainmets.models.architecture import AnatomyArchitecture, Architecture
 
 __all__ = ["read_state", "write_onnx"]
 
@@ -32,7 +32,7 @@ HALF = ".half"
 """Ending of the name of a constant kept in half precision."""
 
 
-def write_onnx(network: nn.Module, architecture: Architecture) -> bytes:
+def write_onnx(network: nn.Module, architecture: Architecture | AnatomyArchitecture) -> bytes:
     """Return a network in evaluation mode as ONNX, every size but the channels left open.
 
     Convolution weights are kept in half precision behind a Cast back to float32: half the bytes,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from brainmets.models.anatomy_unet import AnatomyUNet
+from brainmets.models.architecture import AnatomyArchitecture
 from brainmets.models.attention_unet import AttentionUNet
 from brainmets.models.blocks import initialise
 from brainmets.models.unet_plus_plus import UNetPlusPlus
@@ -26,12 +28,14 @@ LESION_PRIOR = 0.01
 """Share of lesion voxels that a new network assumes."""
 
 
-def build(architecture: Architecture, *, classes: int = 0) -> nn.Module:
+def build(architecture: Architecture | AnatomyArchitecture, *, classes: int = 0) -> nn.Module:
     """Return the network, freshly initialised; logits out, no sigmoid inside.
 
     `classes` of what surrounds lesions are told apart in training only, by a head that a
     finished network no longer has.
     """
+    if isinstance(architecture, AnatomyArchitecture):
+        return AnatomyUNet(architecture.classes, architecture.widths)
     network = NETWORKS[architecture.name](architecture, classes=classes)
     initialise(network, prior=LESION_PRIOR)
     return network

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from brainmets.domain.case import Case, CaseKind
 
-__all__ = ["ClaheSettings", "Plan", "Prepared"]
+__all__ = ["ClaheSettings", "Plan", "Prepared", "closest_ras", "turn"]
 
 Bounds = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
@@ -136,7 +136,7 @@ class Plan(BaseModel):
         images: list[NDArray[np.float32]] = []
         foregrounds: list[NDArray[np.bool_]] = []
         for name in self.sequences:
-            image, foreground = _separate(_turn(case.images[name].data, axes, flips), case.kind)
+            image, foreground = _separate(turn(case.images[name].data, axes, flips), case.kind)
             images.append(image)
             foregrounds.append(foreground)
         bounds = self._bounds(foregrounds, oriented, case)
@@ -313,7 +313,7 @@ class Prepared:
                 expected="one grid",
                 remedy="resample the mask to its image first",
             )
-        turned = _turn(volume.data, self.axes, self.flips)
+        turned = turn(volume.data, self.axes, self.flips)
         part = turned[tuple(slice(low, high) for low, high in self.bounds)]
         for axis, (low, high) in enumerate(self.bounds):
             part = resample_axis(part, axis, resample_centres(high - low, *self._spacings(axis)))
@@ -334,6 +334,11 @@ def _separate(
     return np.concatenate(images, axis=2), np.concatenate(foregrounds, axis=2)
 
 
+def closest_ras(geometry: Geometry) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+    """Return the axis order and flips that bring a grid nearest to RAS axes, for `turn`."""
+    return _permutation(geometry, RAS_SIGNS)
+
+
 def _permutation(
     geometry: Geometry, signs: tuple[int, int, int]
 ) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
@@ -344,9 +349,10 @@ def _permutation(
     return (order[0], order[1], order[2]), (flips[0], flips[1], flips[2])
 
 
-def _turn(
+def turn(
     data: NDArray[np.float32], axes: tuple[int, int, int], flips: tuple[bool, bool, bool]
 ) -> NDArray[np.float32]:
+    """Reorder the axes of an array, then reverse the flagged new ones."""
     turned = np.flip(data.transpose(axes), tuple(a for a in range(3) if flips[a]))
     return np.ascontiguousarray(turned)
 

@@ -97,7 +97,9 @@ def slice_pairs(head: Head, most: int) -> list[CasePicture]:
 
 
 def place_of(lesion: Lesion, head: Head | None) -> str:
-    """Say where a lesion lies: its side, and the third of the imaged head from back and below."""
+    """Say where a lesion is: side and structure, or side and thirds of the imaged head."""
+    if lesion.place:
+        return lesion.place
     words = [] if lesion.side == "unknown" else [lesion.side]
     if head is not None and not head.is_slices:
         at = head.geometry.to_voxel(lesion.centroid_ras_mm)

@@ -17,8 +17,10 @@ __all__ = ["by_volume", "facts_of", "text_of"]
 
 NOTE_MM = (
     "In plane: the longest diameter in one acquired slice × the longest at right angles to it in"
-    " that slice (RANO-BM). 3-D: the longest in space. Place: side, and the third of the imaged"
-    " head from back to front and from below. Confidence: its highest and mean"
+    " that slice (RANO-BM). 3-D: the longest in space. Place: side and structure as the"
+    " anatomy network tells them; lobes approximately, from the place in the cerebrum's box (within"
+    " 10 mm of a border the next lobe is as likely). Without that network: side, and the third of"
+    " the imaged head from back to front and from below. Confidence: its highest and mean"
     " probability."
 )
 NOTE_SLICES = (

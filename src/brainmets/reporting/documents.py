@@ -38,6 +38,7 @@ LESION_COLUMNS = (
     "centroid_y_ras_mm",
     "centroid_z_ras_mm",
     "side",
+    "place",
     "slice_index",
     "slice_name",
     "voxels",

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "BRAIN",
     "CORRECTIONS",
     "EXPORT_FOLDER",
     "EXPORT_NAMES",
@@ -20,11 +21,13 @@ __all__ = [
 ]
 
 REPORT = "report.json"
+BRAIN = "brain.nii.gz"
 REVIEW, REVIEWED_TABLE = "review.json", "lesions-reviewed.csv"
 
 OWNED = frozenset(
     {
         REPORT,
+        BRAIN,
         "lesions.csv",
         "overlay.png",
         "mask.nii.gz",

@@ -178,8 +178,8 @@ def _caption(lesion: Lesion, report: Report, head: Head) -> str:
         _size(lesion.volume_mm3, unit, head),
         f"{lesion.diameter_in_plane_mm:.0f} x {lesion.perpendicular_mm:.0f} {unit}",
     ]
-    if lesion.side != "unknown":
-        parts.append(lesion.side)
+    if lesion.place or lesion.side != "unknown":
+        parts.append(lesion.place or lesion.side)
     return "  ".join([*parts, f"p {lesion.peak_probability:.2f}"])
 
 

@@ -16,7 +16,7 @@ from brainmets.reporting.documents import (
     report_document,
     report_json,
 )
-from brainmets.reporting.names import CORRECTIONS, REPORT, outdated
+from brainmets.reporting.names import BRAIN, CORRECTIONS, REPORT, outdated
 from brainmets.reporting.overlay import draw_overlay
 from brainmets.reporting.staging import check_output, staged
 
@@ -72,10 +72,12 @@ def write_results(
     found; slice images get `mask.png`, or
     `masks/<name>.png` each, of 0 and 255. `lesions.csv`, `report.json` and `overlay.png` are
     always there; with `probability` also `probability.nii.gz` (or PNG, 255 for 1), and of a fused
-    model `uncertainty.nii.gz`, the standard deviation of its members' probabilities.
+    model `uncertainty.nii.gz`, the standard deviation of its members' probabilities;
+    `brain.nii.gz` where the report holds the brain mask.
 
     Returns:
-        Paths by kind: `mask`, `lesions`, `report`, `overlay`, `probability`, `uncertainty`.
+        Paths by kind: `mask`, `lesions`, `report`, `overlay`, `probability`, `uncertainty`,
+        `brain`.
 
     Raises:
         OutputExists: `out_dir` holds something else.
@@ -98,6 +100,9 @@ def write_results(
 
 def _write_maps(report: Report, folder: Path, *, probability: bool) -> dict[str, str]:
     names = _write_mask(report, folder)
+    if report.brain is not None:
+        write_mask(report.brain, folder / BRAIN)
+        names["brain"] = BRAIN
     return names | (_write_probability(report, folder) if probability else {})
 
 

@@ -173,6 +173,7 @@ def _numbered_slices(
 
 
 def _lesion(row: dict[str, Any]) -> Lesion:
+    row = {"place": "", **row}  # results of before November 2026 have no place
     known = {field.name: row[field.name] for field in fields(Lesion)}
     for name in ("centroid_ras_mm", "centroid_voxel"):
         known[name] = tuple(float(value) for value in known[name])
@@ -190,6 +191,7 @@ def _reviewed(path: Path, grid: Geometry) -> list[tuple[str, Lesion]]:
             "centroid_ras_mm": centre,
             "centroid_voxel": grid.to_voxel(centre).tolist(),
             "side": row["side"],
+            "place": row.get("place", ""),
             **{name: int(row[name]) for name in ("id", "voxels", "slice_index")},
         }
         for field in fields(Lesion):

@@ -14,10 +14,19 @@ from brainmets import __version__
 from brainmets.domain import Prediction, Progress, Provenance, Report, silent
 from brainmets.domain.errors import UnknownModel
 from brainmets.inference import Bundle, Predictor, find_lesions, list_bundles
+from brainmets.inference.anatomy import AnatomyNetwork
+from brainmets.inference.anatomy_bundle import AnatomyBundle
 from brainmets.inference.engines import PACKAGES
 from brainmets.inference.machine import peak_memory
 from brainmets.io import read_case
 from brainmets.reporting import check_results_folder, write_results
+from brainmets.workflows.anatomy import (
+    anatomy_settings,
+    confine_to_brain,
+    discarded_warnings,
+    main_sequence,
+    name_places,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
 
     from brainmets.domain import Case, Sequence
     from brainmets.inference import Estimate, OperatingPoint, Precision
+    from brainmets.inference.anatomy import Anatomy
     from brainmets.preprocessing import Prepared
 
 __all__ = [
@@ -64,8 +74,9 @@ class SegmentOptions:
     `point` names one of the model's operating points (sensitive, balanced, specific).
     `threshold` alone means plain thresholding instead of the model's operating point. `images`
     gives further sequences on the same grid; if it names `sequence` too, that image is taken
-    instead of the input path. `memory_bytes` limits what the process may hold. `depth` prunes a
-    U-Net++ to its outer nested levels.
+    instead of the input path. `anatomy` leaves out what lies outside the brain and names places;
+    `brain_mask` writes the brain mask. `memory_bytes` limits what the process may hold. `depth`
+    prunes a U-Net++ to its outer nested levels.
     """
 
     model: str | None = None
@@ -75,6 +86,8 @@ class SegmentOptions:
     threshold: float | None = None
     peak: float | None = None
     probability: bool = False
+    anatomy: bool = True
+    brain_mask: bool = False
     series: str | None = None
     sequence: Sequence = "t1c"
     images: Mapping[Sequence, Path] | None = None
@@ -111,6 +124,7 @@ class Segmenter:
         """
         self.options = options or SegmentOptions()
         self._predictors: dict[str, Predictor] = {}
+        self._anatomy: AnatomyNetwork | None = None
         if self.options.model is not None:
             self._point(self._predictor(self.options.model).bundle)
 
@@ -176,6 +190,8 @@ class Segmenter:
         stages = stages or _Stages()
         bundle = predictor.bundle
         point = self._point(bundle)
+        with stages.timed("anatomy"):
+            anatomy = self._locate(case)
         with stages.timed("prepare"):
             prepared = bundle.plan.apply(case, progress)
         with stages.timed("segment"):
@@ -189,7 +205,13 @@ class Segmenter:
             progress("measure", 0.0)
             native = bundle.to_native(prepared, probability)
             midline_x_mm = _midline_x_mm(prepared)
+            discarded = 0
+            if anatomy is not None:
+                confined = confine_to_brain(native, anatomy, point)
+                native, discarded = confined.probability, confined.discarded
             mask, lesions = find_lesions(native, point, kind=case.kind, midline_x_mm=midline_x_mm)
+            if anatomy is not None:
+                lesions = name_places(lesions, mask, anatomy)
             progress("measure", 1.0)
         return Report(
             case=case,
@@ -212,11 +234,30 @@ class Segmenter:
                         "sequence": ",".join(sorted(case.images)),
                         "midline_x_mm": midline_x_mm,
                         **({} if self.options.depth is None else {"depth": self.options.depth}),
+                        **anatomy_settings(anatomy, discarded),
                     },
                 ),
             ),
-            warnings=(*_warnings(case, bundle, len(lesions)), *_window_warnings(estimate)),
+            warnings=(
+                *_warnings(case, bundle, len(lesions)),
+                *_window_warnings(estimate),
+                *discarded_warnings(discarded),
+            ),
+            brain=anatomy.brain_on(case.geometry) if anatomy and self.options.brain_mask else None,
         )
+
+    def _locate(self, case: Case) -> Anatomy | None:
+        """Return the head's anatomy, where it is asked for and the input has one."""
+        wanted = self.options.anatomy and case.kind == "volume" and case.geometry.units == "mm"
+        if not wanted or not AnatomyBundle.is_there():
+            return None
+        if self._anatomy is None:
+            self._anatomy = AnatomyNetwork(
+                engine=self.options.engine,
+                precision=self.options.precision,
+                threads=self.options.threads,
+            )
+        return self._anatomy.locate(case.images[main_sequence(case)])
 
     def _predictor(self, name: str) -> Predictor:
         if name not in self._predictors:

@@ -8,13 +8,14 @@ from brainmets.domain.errors import EngineMissing, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from brainmets.inference.bundle import Bundle
+    from brainmets.models.architecture import AnatomyArchitecture, Architecture
 
-__all__ = ["ENGINES", "PACKAGES", "Engine", "EngineName", "Precision", "make_engine"]
+__all__ = ["ENGINES", "PACKAGES", "Engine", "EngineName", "NetworkFile", "Precision", "make_engine"]
 
 EngineName = Literal["openvino", "onnxruntime", "pytorch"]
 Precision = Literal["auto", "float32"]
@@ -33,6 +34,25 @@ PACKAGES: Mapping[EngineName, str] = {
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
 
+class NetworkFile(Protocol):
+    """A verified bundle, as far as an engine needs it."""
+
+    @property
+    def name(self) -> str:
+        """What the bundle is called."""
+        ...
+
+    @property
+    def onnx_path(self) -> Path:
+        """The network with its whole state."""
+        ...
+
+    @property
+    def architecture(self) -> Architecture | AnatomyArchitecture:
+        """How PyTorch builds it."""
+        ...
+
+
 class Engine(Protocol):
     """A network ready to run; all engines agree to 1e-3 in probability at float32.
 
@@ -48,7 +68,7 @@ class Engine(Protocol):
     def run(
         self, x: NDArray[np.float32], tick: Callable[[], None] | None = None
     ) -> NDArray[np.float32]:
-        """Map (B, C, *S) to logits (B, 1, *S), S multiples of the network's stride.
+        """Map (B, C, *S) to logits (B, classes, *S), S multiples of the network's stride.
 
         `tick` is called a few times a second where the engine can; what it raises ends the
         run.
@@ -62,7 +82,7 @@ class Engine(Protocol):
 
 def make_engine(
     name: str,
-    bundle: Bundle,
+    bundle: NetworkFile,
     *,
     precision: Precision = "auto",
     threads: int | None = None,

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from brainmets.inference.bundle import Bundle
-    from brainmets.inference.engines import EngineName
+    from brainmets.inference.engines import EngineName, NetworkFile
 
 __all__ = ["OnnxRuntimeEngine"]
 
@@ -32,7 +31,7 @@ class OnnxRuntimeEngine:
     workspace: float = 1.35
 
     def __init__(
-        self, bundle: Bundle, *, threads: int | None = None, depth: int | None = None
+        self, bundle: NetworkFile, *, threads: int | None = None, depth: int | None = None
     ) -> None:
         """Load the network."""
         options = ort.SessionOptions()
@@ -53,7 +52,7 @@ class OnnxRuntimeEngine:
     def run(
         self, x: NDArray[np.float32], tick: Callable[[], None] | None = None
     ) -> NDArray[np.float32]:
-        """Map (B, C, *S) to logits (B, 1, *S)."""
+        """Map (B, C, *S) to logits (B, classes, *S)."""
         if tick is not None:
             tick()
         outputs = self._session.run([self._output], {self._input: np.ascontiguousarray(x)})

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     import openvino as ov
     from numpy.typing import NDArray
 
-    from brainmets.inference.bundle import Bundle
-    from brainmets.inference.engines import EngineName, Precision
-    from brainmets.models import Architecture
+    from brainmets.inference.engines import EngineName, NetworkFile, Precision
+    from brainmets.models.architecture import AnatomyArchitecture, Architecture
 
 __all__ = ["OpenVinoEngine", "has_bfloat16", "keeps_encoder", "read_network"]
 
@@ -43,7 +42,7 @@ class OpenVinoEngine:
 
     def __init__(
         self,
-        bundle: Bundle,
+        bundle: NetworkFile,
         *,
         precision: Precision = "auto",
         threads: int | None = None,
@@ -70,7 +69,7 @@ class OpenVinoEngine:
     def run(
         self, x: NDArray[np.float32], tick: Callable[[], None] | None = None
     ) -> NDArray[np.float32]:
-        """Map (B, C, *S) to logits (B, 1, *S)."""
+        """Map (B, C, *S) to logits (B, classes, *S)."""
         request = self._request(x.shape)
         request.start_async({0: np.ascontiguousarray(x)}, share_inputs=True)
         try:
@@ -135,7 +134,7 @@ def _network_of(onnx: bytes, *, output: str, float32_encoder: bool) -> Callable[
     return read
 
 
-def keeps_encoder(architecture: Architecture) -> bool:
+def keeps_encoder(architecture: Architecture | AnatomyArchitecture) -> bool:
     """Say whether a network's encoder must stay in float32 for its masks to stay the same."""
     return architecture.dims == 2
 

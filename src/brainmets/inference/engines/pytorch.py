@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from brainmets.inference.bundle import Bundle
-    from brainmets.inference.engines import EngineName
+    from brainmets.inference.engines import EngineName, NetworkFile
 
 __all__ = ["PyTorchEngine", "trained_network"]
 
 
-def trained_network(bundle: Bundle) -> nn.Module:
+def trained_network(bundle: NetworkFile) -> nn.Module:
     """Build a bundle's network with its trained state, to run it or to train it on.
 
     Raises:
@@ -52,7 +51,7 @@ class PyTorchEngine:
     workspace: float = 2.5
 
     def __init__(
-        self, bundle: Bundle, *, threads: int | None = None, depth: int | None = None
+        self, bundle: NetworkFile, *, threads: int | None = None, depth: int | None = None
     ) -> None:
         """Build the network and fill in its weights."""
         if threads:
@@ -69,7 +68,7 @@ class PyTorchEngine:
     def run(
         self, x: NDArray[np.float32], tick: Callable[[], None] | None = None
     ) -> NDArray[np.float32]:
-        """Map (B, C, *S) to logits (B, 1, *S)."""
+        """Map (B, C, *S) to logits (B, classes, *S)."""
         if tick is not None:
             tick()
         with torch.inference_mode():

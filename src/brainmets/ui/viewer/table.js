@@ -191,8 +191,9 @@ function dice({ labels, others }) {
   return either ? (2 * both) / either : 1;
 }
 
-// "left anterior superior": the side, and thirds of the head's extent. No atlas stands behind it.
+// Side and structure where the service knows the anatomy; else the side, and thirds of the head.
 function placeWords(scan, lesion) {
+  if (lesion.place) return lesion.place;
   const voxel = scan.toVoxel(lesion.centroid_ras_mm);
   const third = (axis, low, high) => {
     const [first, last] = scan.box[axis];

@@ -1,0 +1,188 @@
+"""Brain mask and structures of a head, from the anatomy network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from brainmets.domain import Mask
+from brainmets.domain.structures import BRAIN_STRUCTURES, Structure
+from brainmets.inference.anatomy_bundle import AnatomyBundle
+from brainmets.inference.engines import make_engine
+from brainmets.preprocessing.anatomy_input import prepare_anatomy
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from brainmets.domain import Geometry, Volume
+    from brainmets.inference.engines import Engine, Precision
+    from brainmets.preprocessing.anatomy_input import AnatomyInput
+
+__all__ = ["Anatomy", "AnatomyNetwork", "close_brain"]
+
+CLOSED_MM = 4.0
+"""Sulci and fissures up to twice this wide belong to the brain mask."""
+
+LEAST_ML = 300.0
+"""A brain of fewer millilitres is not one, or hardly any of it is in the picture."""
+
+STRIPPED_SHARE = 0.2
+"""Share of the head outside brain and fluid below which its skull has been removed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """What the anatomy network says of a head, on its own grid of about 2 mm.
+
+    `structures` holds a `Structure` a voxel, `brain` the brain with its ventricles and narrow
+    sulci, `brain_share` the probability that a voxel is brain, `certainty` how sure the network
+    is of its choice, `image` what it has seen (0…1).
+    """
+
+    structures: NDArray[np.uint8]
+    brain: NDArray[np.bool_]
+    brain_share: NDArray[np.float32]
+    certainty: NDArray[np.float32]
+    image: NDArray[np.float32]
+    foreground: NDArray[np.bool_]
+    geometry: Geometry
+    model_sha256: str
+
+    @property
+    def brain_ml(self) -> float:
+        """Volume of the brain mask."""
+        return float(np.count_nonzero(self.brain)) * self.geometry.voxel_volume_mm3 / 1000
+
+    @property
+    def has_brain(self) -> bool:
+        """Whether there is enough brain for the mask to be of use."""
+        return self.brain_ml >= LEAST_ML
+
+    @cached_property
+    def is_stripped(self) -> bool:
+        """Whether skull and scalp have been removed: nothing bright lies far from the brain."""
+        head = np.count_nonzero(self.foreground)
+        far = self.foreground & (self._distance_mm > 8.0)
+        return bool(np.count_nonzero(far) < STRIPPED_SHARE * head) if head else False
+
+    @cached_property
+    def _distance_mm(self) -> NDArray[np.float32]:
+        """Distance of every voxel to the brain."""
+        if not self.brain.any():
+            return np.full(self.brain.shape, np.inf, dtype=np.float32)
+        away = ndimage.distance_transform_edt(~self.brain, sampling=self.geometry.spacing_mm)
+        return np.asarray(away, dtype=np.float32)
+
+    def distance_mm(self, ras_mm: ArrayLike) -> NDArray[np.float32]:
+        """Return how far places (n, 3) in RAS mm lie outside the brain; 0 in it."""
+        return self._distance_mm[self._voxels(ras_mm)]
+
+    def structure_at(self, ras_mm: ArrayLike) -> NDArray[np.uint8]:
+        """Return the `Structure` at places (n, 3) in RAS mm."""
+        return self.structures[self._voxels(ras_mm)]
+
+    def _voxels(self, ras_mm: ArrayLike) -> tuple[NDArray[np.int64], ...]:
+        at = np.rint(self.geometry.to_voxel(np.reshape(ras_mm, (-1, 3)))).astype(np.int64)
+        return tuple(at.clip(0, np.array(self.geometry.shape) - 1).T)
+
+    def brain_on(self, grid: Geometry) -> Mask:
+        """Return the brain mask on an image's own grid."""
+        soft = np.where(self.brain & (self.brain_share < 0.5), np.float32(1), self.brain_share)
+        soft = np.where(ndimage.binary_dilation(self.brain), soft, np.float32(0))
+        return Mask(data=(self._sampled(soft, grid) >= 0.5).astype(np.uint8), geometry=grid)
+
+    def structures_on(self, grid: Geometry) -> Mask:
+        """Return the structures on an image's own grid, as numbers of `Structure`."""
+        best = np.zeros(grid.shape, dtype=np.float32)
+        chosen = np.zeros(grid.shape, dtype=np.uint8)
+        for structure in Structure:
+            if structure == Structure.BACKGROUND:
+                continue
+            there = (self.structures == structure).astype(np.float32)
+            if not there.any():
+                continue
+            share = self._sampled(there, grid)
+            better = share > np.maximum(best, 1 / 3)
+            chosen[better] = structure
+            np.maximum(best, share, out=best)
+        return Mask(data=chosen, geometry=grid)
+
+    def _sampled(self, data: NDArray[np.float32], grid: Geometry) -> NDArray[np.float32]:
+        """Sample a map on the network's grid at the voxels of an image's grid, 0 outside."""
+        to_own = np.linalg.inv(self.geometry.affine) @ grid.affine
+        sampled = np.zeros(grid.shape, dtype=np.float32)
+        ndimage.affine_transform(
+            data,
+            to_own[:3, :3],
+            to_own[:3, 3],  # pyright: ignore[reportArgumentType] - one offset an axis
+            output=sampled,
+            order=1,
+        )
+        return sampled
+
+
+class AnatomyNetwork:
+    """The anatomy network, loaded once and kept warm."""
+
+    def __init__(
+        self,
+        bundle: AnatomyBundle | None = None,
+        engine: str = "openvino",
+        *,
+        precision: Precision = "auto",
+        threads: int | None = None,
+    ) -> None:
+        """Load the shipped network, or another.
+
+        Raises:
+            ModelError: the network or the engine cannot be used.
+            OptionError: there is no such engine or precision.
+        """
+        self.bundle = bundle or AnatomyBundle.load()
+        self.engine: Engine = make_engine(engine, self.bundle, precision=precision, threads=threads)
+
+    def locate(self, volume: Volume) -> Anatomy:
+        """Label the structures of the head in `volume`, whatever its contrast and axes."""
+        prepared = prepare_anatomy(volume, stride=self.bundle.architecture.stride)
+        return self.label(prepared)
+
+    def label(self, prepared: AnatomyInput) -> Anatomy:
+        """Label a prepared head."""
+        logits = self.engine.run(np.ascontiguousarray(prepared.image)[None, None])[0]
+        self.engine.forget()  # heads differ in size: the next one compiles anew anyhow
+        structures = logits.argmax(axis=0).astype(np.uint8)
+        logits -= logits.max(axis=0)
+        np.exp(logits, out=logits)
+        total = logits.sum(axis=0)
+        share = logits[list(BRAIN_STRUCTURES)].sum(axis=0) / total
+        brain = close_brain(share >= 0.5, prepared.geometry.spacing_mm)
+        return Anatomy(
+            structures=structures,
+            brain=brain,
+            brain_share=share,
+            certainty=np.float32(1) / total,
+            image=prepared.image,
+            foreground=prepared.foreground,
+            geometry=prepared.geometry,
+            model_sha256=self.bundle.sha256,
+        )
+
+
+def close_brain(
+    tissue: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> NDArray[np.bool_]:
+    """Return the largest piece of brain tissue with narrow sulci and holes filled."""
+    import cc3d
+
+    if not tissue.any():
+        return tissue
+    largest = np.asarray(cc3d.largest_k(tissue, k=1, connectivity=6)) > 0
+    steps = max(1, round(CLOSED_MM / float(np.mean(spacing_mm))))
+    padded = np.pad(largest, steps)
+    closed = ndimage.binary_closing(padded, iterations=steps)
+    inner = tuple(slice(steps, -steps) for _ in range(3))
+    return np.asarray(ndimage.binary_fill_holes(closed[inner]), dtype=np.bool_)
