@@ -163,7 +163,7 @@ def test_the_same_head_gives_the_same_input_in_any_axis_order(
     affine = np.diag((2.5, 2.2, 3.1, 1.0))
     affine[:3, 3] = (-70, -80, -60)
     grid = Geometry(shape=data.shape, affine=affine)
-    straight = prepare_anatomy(Volume(data=data, geometry=grid), stride=16)
+    straight = prepare_anatomy(Volume(data=data, geometry=grid), stride=16, spacing_mm=2.0)
     turned = np.flip(data.transpose(axes), [a for a in range(3) if flips[a]])
     other = prepare_anatomy(
         Volume(data=np.ascontiguousarray(turned), geometry=grid.permuted(axes, flips)), stride=16
@@ -178,7 +178,7 @@ def test_the_input_covers_the_top_of_a_long_head() -> None:
     data[5:35, 5:35, 4:126] = 100.0
     data[10:20, 10:30, 108:112] = 300.0
     grid = Geometry(shape=data.shape, affine=np.diag((4.0, 4.0, 3.0, 1.0)))
-    prepared = prepare_anatomy(Volume(data=data, geometry=grid), stride=16)
+    prepared = prepare_anatomy(Volume(data=data, geometry=grid), stride=16, spacing_mm=2.0)
     assert prepared.image.shape[2] * 2 <= 200 + 2 * 16
     middle = np.argwhere(prepared.image > 0.9).mean(axis=0)
     np.testing.assert_allclose(prepared.geometry.to_ras_mm(middle), (58, 78, 328.5), atol=0.5)

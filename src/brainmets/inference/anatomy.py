@@ -36,7 +36,7 @@ STRIPPED_SHARE = 0.2
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """What the anatomy network says of a head, on its own grid of about 2 mm.
+    """What the anatomy network says of a head, on the network's own grid.
 
     `structures` holds a `Structure` a voxel, `brain` the brain with its ventricles and narrow
     sulci, `brain_share` the probability that a voxel is brain, `certainty` how sure the network
@@ -147,7 +147,9 @@ class AnatomyNetwork:
 
     def locate(self, volume: Volume) -> Anatomy:
         """Label the structures of the head in `volume`, whatever its contrast and axes."""
-        prepared = prepare_anatomy(volume, stride=self.bundle.architecture.stride)
+        prepared = prepare_anatomy(
+            volume, stride=self.bundle.architecture.stride, spacing_mm=self.bundle.spacing_mm
+        )
         return self.label(prepared)
 
     def label(self, prepared: AnatomyInput) -> Anatomy:

@@ -1,4 +1,4 @@
-"""What the anatomy network reads: a head on RAS axes at about 2 mm, scaled to 0…1."""
+"""What the anatomy network reads: a head on RAS axes in large voxels, scaled to 0…1."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
     from brainmets.domain.volume import Volume
 
-__all__ = ["SPACING_MM", "AnatomyInput", "normalise_head", "prepare_anatomy"]
-
-SPACING_MM = 2.0
-"""Edge length of the network's voxels."""
+__all__ = ["AnatomyInput", "normalise_head", "prepare_anatomy"]
 
 HIGHEST_MM = 200.0
 """Length below the top of the head that is looked at: the brain ends above it."""
@@ -45,28 +42,29 @@ class AnatomyInput:
     geometry: Geometry
 
 
-def prepare_anatomy(volume: Volume, *, stride: int) -> AnatomyInput:
+def prepare_anatomy(volume: Volume, *, stride: int, spacing_mm: float) -> AnatomyInput:
     """Turn, resample, crop to the head and scale; the same head gives the same in any axis order.
 
     Args:
         volume: an image on its own grid.
         stride: what the network's edges must be multiples of.
+        spacing_mm: edge length of the network's voxels.
     """
     axes, flips = closest_ras(volume.geometry)
     oriented = volume.geometry.permuted(axes, flips)
     image = level_background(turn(volume.data, axes, flips))
     affine = np.array(oriented.affine)
     for axis, spacing in enumerate(oriented.spacing_mm):
-        centres = resample_centres(image.shape[axis], spacing, SPACING_MM)
+        centres = resample_centres(image.shape[axis], spacing, spacing_mm)
         image = resample_axis(image, axis, centres)
         affine[:3, 3] += affine[:3, axis] * centres[0]
         if len(centres) > 1:
             affine[:3, axis] *= centres[1] - centres[0]
         else:
-            affine[:3, axis] *= SPACING_MM / spacing
+            affine[:3, axis] *= spacing_mm / spacing
     foreground = find_foreground(image)
     lows, highs = _head_box(foreground)
-    lows[2] = max(lows[2], highs[2] - round(HIGHEST_MM / SPACING_MM))
+    lows[2] = max(lows[2], highs[2] - round(HIGHEST_MM / spacing_mm))
     sizes = [-(-(high - low) // stride) * stride for low, high in zip(lows, highs, strict=True)]
     # what is added lies beside the head on both sides
     starts = [

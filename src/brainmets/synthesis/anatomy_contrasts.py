@@ -64,18 +64,19 @@ _PATCHY = (
 
 
 def draw_brightness(
-    rng: np.random.Generator, contrast: str | None = None
+    rng: np.random.Generator, contrast: str | None = None, *, free: float = 0.25
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Draw mean and spread of each tissue's `VARIANTS`, at `tissue * VARIANTS + variant`.
 
     Args:
         rng: source of chance.
-        contrast: one of `CONTRASTS`; by default drawn, and in two of five anything at all.
+        contrast: one of `CONTRASTS`; by default drawn.
+        free: how often, without a contrast, each tissue is of any brightness at all.
     """
     count = max(Tissue) + 1
     means = np.zeros((count, VARIANTS))
-    free = contrast is None and rng.random() < 0.4
-    if free:
+    at_random = contrast is None and rng.random() < free
+    if at_random:
         means[:] = rng.uniform(0, 1, (count, 1))
         means[Tissue.AIR] = 0
     else:
@@ -98,7 +99,7 @@ def draw_brightness(
         )
         keep = tissue is Tissue.BONE and rng.random() < 0.7
         means[tissue] = means[tissue] if keep else kinds
-        if free:
+        if at_random:
             means[tissue] = rng.uniform(0, 1, VARIANTS)
     means[Tissue.EYE] += rng.normal(0, 0.05, VARIANTS)
     for tissue in (Tissue.WHITE, Tissue.GREY):

@@ -21,11 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AnatomySample", "draw_sample", "structures_of"]
 
-GRID = (80, 96, 80)
-"""Voxels of a training picture."""
-
-SPACING_MM = 2.0
-"""Edge length of its voxels."""
+FIELD_MM = (160.0, 192.0, 160.0)
+"""Field of view of a training picture."""
 
 _SIDES = {
     2: 0, 3: 0, 10: 0, 11: 0, 12: 0, 13: 0, 17: 0, 18: 0, 26: 0, 28: 0, 4: 0, 5: 0, 7: 0, 8: 0,
@@ -78,7 +75,7 @@ def _structure_table() -> NDArray[np.uint8]:
 
 
 class AnatomySample(NamedTuple):
-    """A picture (X, Y, Z), not yet scaled, and the structure of each voxel, at `SPACING_MM`."""
+    """A picture (X, Y, Z), not yet scaled, and the structure of each voxel, of the same grid."""
 
     image: NDArray[np.float32]
     structures: NDArray[np.uint8]
@@ -88,14 +85,18 @@ def draw_sample(
     labels: NDArray[np.uint16],
     rng: np.random.Generator,
     *,
-    grid: tuple[int, int, int] = GRID,
+    spacing_mm: float,
+    free: float = 0.25,
+    field_mm: tuple[float, float, float] = FIELD_MM,
 ) -> AnatomySample:
-    """Draw one training picture from a label map (RAS axes, 1 mm)."""
-    base, matrix, mirrored = _deformed_places(labels, rng, grid)
+    """Draw one training picture, of voxels `spacing_mm` wide, from a label map (RAS axes, 1 mm)."""
+    x, y, z = (round(length / spacing_mm) for length in field_mm)
+    grid = (x, y, z)
+    base, matrix, mirrored = _deformed_places(labels, rng, grid, spacing_mm)
     offsets = [np.array(o) for o in np.ndindex(2, 2, 2)]
     chosen = rng.integers(0, 8, size=grid, dtype=np.uint8)
-    variant = _patches(grid, rng)
-    means, spreads = draw_brightness(rng)
+    variant = _patches(grid, rng, spacing_mm)
+    means, spreads = draw_brightness(rng, free=free)
     tissue_table = np.zeros(HIGHEST_LABEL + 1, dtype=np.uint8)
     for label, tissue in FREESURFER_TISSUES.items():
         tissue_table[label] = tissue
@@ -116,16 +117,19 @@ def draw_sample(
         swap = np.array([MIRRORED_STRUCTURES[s] for s in Structure], dtype=np.uint8)
         structures = swap[structures]
     image += spread * _texture(grid, rng)
-    _add_lesions(image, structures, rng)
+    _add_lesions(image, structures, rng, spacing_mm)
     if rng.random() < 0.55:
-        structures = _strip(image, structures, rng)
-    image = _acquire(image, structures, rng)
+        structures = _strip(image, structures, rng, spacing_mm)
+    image = _acquire(image, structures, rng, spacing_mm)
     image, structures = _crop(image, structures, rng)
     return AnatomySample(image, structures)
 
 
 def _deformed_places(
-    labels: NDArray[np.uint16], rng: np.random.Generator, grid: tuple[int, int, int]
+    labels: NDArray[np.uint16],
+    rng: np.random.Generator,
+    grid: tuple[int, int, int],
+    spacing_mm: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], bool]:
     """Return label-map coordinates (3, X, Y, Z), the affine part, and whether it mirrors."""
     angles = rng.normal(0, np.deg2rad(9), 3).clip(-0.5, 0.5)
@@ -142,7 +146,7 @@ def _deformed_places(
     shear = np.eye(3) + np.triu(rng.normal(0, 0.03, (3, 3)), 1)
     mirrored = bool(rng.random() < 0.5)
     mirror = np.diag([-1.0 if mirrored else 1.0, 1.0, 1.0])
-    matrix = turn @ shear @ scale @ mirror * SPACING_MM
+    matrix = turn @ shear @ scale @ mirror * spacing_mm
     brain = np.array(ndimage.center_of_mass((labels > 0) & (labels < 100) & (labels != 24)))
     shift = rng.normal(0, (6, 10, 10)) - np.array((0, 0, rng.choice((0, 8, 16))))
     places = [np.arange(n, dtype=np.float32) - (n - 1) / 2 for n in grid]
@@ -152,9 +156,9 @@ def _deformed_places(
         m = matrix[row].astype(np.float32)
         base[row] = m[0] * grids[0] + m[1] * grids[1] + m[2] * grids[2]
         base[row] += np.float32(brain[row] + shift[row])
-        for spacing, most in ((12, 3.0), (5, 1.0)):
+        for knots_mm, most in ((24, 3.0), (10, 1.0)):
             size = rng.uniform(0, most)
-            base[row] += _smooth_field(grid, spacing, rng) * np.float32(size)
+            base[row] += _smooth_field(grid, knots_mm / spacing_mm, rng) * np.float32(size)
     return base, matrix, mirrored
 
 
@@ -188,10 +192,12 @@ def _smooth_field(
     return field
 
 
-def _patches(grid: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.uint8]:
+def _patches(
+    grid: tuple[int, int, int], rng: np.random.Generator, spacing_mm: float
+) -> NDArray[np.uint8]:
     """Divide space into irregular patches, each of one of `VARIANTS` kinds."""
-    field = _smooth_field(grid, rng.uniform(2, 9), rng)
-    field += 0.5 * _smooth_field(grid, rng.uniform(1.5, 4), rng)
+    field = _smooth_field(grid, rng.uniform(4, 18) / spacing_mm, rng)
+    field += 0.5 * _smooth_field(grid, rng.uniform(3, 8) / spacing_mm, rng)
     return np.digitize(field, np.array((-0.55, 0.0, 0.55), dtype=np.float32)).astype(np.uint8)
 
 
@@ -203,7 +209,10 @@ def _texture(grid: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np
 
 
 def _add_lesions(
-    image: NDArray[np.float32], structures: NDArray[np.uint8], rng: np.random.Generator
+    image: NDArray[np.float32],
+    structures: NDArray[np.uint8],
+    rng: np.random.Generator,
+    spacing_mm: float,
 ) -> None:
     """Paint up to six bodies of any brightness into the brain; the structures stay."""
     if rng.random() < 0.45:
@@ -213,7 +222,7 @@ def _add_lesions(
         return
     for _ in range(rng.integers(1, 7)):
         centre = np.unravel_index(rng.choice(brain), structures.shape)
-        radius = np.exp(rng.uniform(np.log(1), np.log(14)))
+        radius = np.exp(rng.uniform(np.log(2), np.log(28))) / spacing_mm
         box = tuple(slice(max(0, int(c - 2 * radius - 2)), int(c + 2 * radius + 3)) for c in centre)
         shape = image[box].shape
         steps = [np.arange(b.start, b.start + n) for b, n in zip(box, shape, strict=True)]
@@ -234,14 +243,20 @@ def _add_lesions(
 
 
 def _strip(
-    image: NDArray[np.float32], structures: NDArray[np.uint8], rng: np.random.Generator
+    image: NDArray[np.float32],
+    structures: NDArray[np.uint8],
+    rng: np.random.Generator,
+    spacing_mm: float,
 ) -> NDArray[np.uint8]:
     """Remove the skull as a tool would have: to the brain, or the fluid around it, unevenly."""
     brain = (structures >= 3) & (structures <= 14)
-    margin = rng.choice((0.0, 1.0, 2.0, 4.0)) + 0.7 * _smooth_field(image.shape, 6, rng)
-    filled = np.asarray(ndimage.binary_closing(brain, iterations=2), dtype=np.bool_)
-    distance = np.asarray(ndimage.distance_transform_edt(~filled))
-    kept = distance <= margin.clip(0)
+    margin_mm = rng.choice((0.0, 2.0, 4.0, 8.0)) + 1.4 * _smooth_field(
+        image.shape, 12 / spacing_mm, rng
+    )
+    steps = max(1, round(4 / spacing_mm))
+    filled = np.asarray(ndimage.binary_closing(brain, iterations=steps), dtype=np.bool_)
+    distance_mm = np.asarray(ndimage.distance_transform_edt(~filled)) * spacing_mm
+    kept = distance_mm <= margin_mm.clip(0)
     if rng.random() < 0.5:
         kept &= structures >= 2
         kept |= brain
@@ -250,13 +265,21 @@ def _strip(
 
 
 def _acquire(
-    image: NDArray[np.float32], structures: NDArray[np.uint8], rng: np.random.Generator
+    image: NDArray[np.float32],
+    structures: NDArray[np.uint8],
+    rng: np.random.Generator,
+    spacing_mm: float,
 ) -> NDArray[np.float32]:
     """Add what a scanner adds: blur, bias field, noise, gamma, thick slices."""
     if rng.random() < 0.6:
-        image = np.asarray(ndimage.gaussian_filter(image, rng.uniform(0.2, 0.8, 3), truncate=2.5))
+        image = np.asarray(
+            ndimage.gaussian_filter(image, rng.uniform(0.4, 1.6, 3) / spacing_mm, truncate=2.5)
+        )
     if rng.random() < 0.8:
-        image *= np.exp(rng.uniform(0, 0.35) * _smooth_field(image.shape, rng.uniform(20, 60), rng))
+        image *= np.exp(
+            rng.uniform(0, 0.35)
+            * _smooth_field(image.shape, rng.uniform(40, 120) / spacing_mm, rng)
+        )
     np.maximum(image, 0, out=image)
     if rng.random() < 0.7:
         image **= np.float32(np.exp(rng.normal(0, 0.25)))
@@ -268,7 +291,7 @@ def _acquire(
         image += noise * rng.standard_normal(image.shape, dtype=np.float32) * (image > 0.02)
     if rng.random() < 0.35:
         axis = int(rng.choice(3, p=(0.2, 0.2, 0.6)))
-        image = _thick_slices(image, axis, rng.uniform(1.2, 3.4), rng)
+        image = _thick_slices(image, axis, rng.uniform(2.4, 6.8) / spacing_mm, rng)
     if rng.random() < 0.15:  # some tools give stripped heads another background
         image = np.where(structures == Structure.BACKGROUND, rng.uniform(-0.3, 0.1), image)
     return image.astype(np.float32)
@@ -278,6 +301,7 @@ def _thick_slices(
     image: NDArray[np.float32], axis: int, thickness: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Average over slices `thickness` voxels apart and interpolate back."""
+    thickness = max(thickness, 1.0)
     n = image.shape[axis]
     blurred = ndimage.gaussian_filter1d(image, 0.4 * thickness, axis=axis, truncate=2)
     kept = np.arange(rng.uniform(0, thickness), n, thickness).round().astype(int).clip(0, n - 1)

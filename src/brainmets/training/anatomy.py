@@ -20,7 +20,7 @@ from brainmets.inference.anatomy_bundle import AnatomyBundle, write_anatomy_bund
 from brainmets.models.anatomy_unet import BLOCK, AnatomyUNet, blocks_of
 from brainmets.models.architecture import AnatomyArchitecture
 from brainmets.models.onnx_file import write_onnx
-from brainmets.preprocessing.anatomy_input import SPACING_MM, normalise_head
+from brainmets.preprocessing.anatomy_input import normalise_head
 from brainmets.synthesis.anatomy_samples import AnatomySample, draw_sample
 
 if TYPE_CHECKING:
@@ -36,17 +36,8 @@ CHECKPOINT_S = 120.0
 
 WARM_STEPS, LOGGED_STEPS, FEWEST_HEADS = 40, 20, 8
 
-SEEN = 3
+SEEN = 4
 """Voxels of each block of eight that a step's loss looks at."""
-
-PARTS = ((48, 64, 48), (64, 80, 64), (80, 96, 80))
-"""Voxels of the part of a head that a step sees, and …"""
-
-PART_SHARES = (0.5, 0.3, 0.2)
-"""… how often: small parts are cheap, whole heads tell the sides."""
-
-WHOLE_FROM = 0.75
-"""Share of the training after which every step sees the whole head."""
 
 MIRROR = np.array([MIRRORED_STRUCTURES[s] for s in Structure], dtype=np.uint8)
 
@@ -58,6 +49,8 @@ class AnatomyRecipe(BaseModel):
 
     label_maps: tuple[str, ...] = Field(description="files to synthesise from")
     widths: tuple[int, ...] = Field(default=(16, 32, 64, 128), description="channels per level")
+    spacing_mm: float = Field(default=4.0, gt=0, description="edge length of its voxels")
+    free: float = Field(default=0.25, ge=0, le=1, description="share of heads of any contrast")
     learning_rate: float = Field(default=2e-3, gt=0)
     steps: int = Field(default=1200, gt=0, description="one picture each")
     minutes: float | None = Field(default=None, description="ends earlier, schedule and all")
@@ -88,7 +81,9 @@ def make_samples(recipe: AnatomyRecipe, root: Path, store: Path, *, first: int =
         path = store / f"{number:05d}.npy"
         if not path.exists():
             rng = np.random.default_rng((recipe.seed, number))
-            sample = draw_sample(maps[number % len(maps)], rng)
+            sample = draw_sample(
+                maps[number % len(maps)], rng, spacing_mm=recipe.spacing_mm, free=recipe.free
+            )
             part = path.with_suffix(".part")
             image = np.round(normalise_head(sample.image) * 255).astype(np.uint8)
             with part.open("wb") as file:
@@ -112,7 +107,7 @@ def vary(sample: AnatomySample, rng: np.random.Generator) -> AnatomySample:
         knots = np.linspace(0, 1, int(rng.integers(3, 8)))
         bend = np.cumsum(rng.uniform(0.1, 1, knots.size))
         bend = (bend - bend[0]) / (bend[-1] - bend[0])
-        if rng.random() < 0.35:
+        if rng.random() < 0.1:
             bend[1:] = rng.uniform(0, 1, knots.size - 1)
             bend /= bend.max() + 1e-6
         image = np.interp(image, knots, bend).astype(np.float32)
@@ -122,17 +117,6 @@ def vary(sample: AnatomySample, rng: np.random.Generator) -> AnatomySample:
     if rng.random() < 0.3:
         image = image * np.float32(rng.uniform(0.6, 1.4))
     return AnatomySample(np.clip(image, 0, 1), structures)
-
-
-def _part(sample: AnatomySample, rng: np.random.Generator) -> AnatomySample:
-    """Cut a part out of a head, or take all of it."""
-    part = PARTS[int(rng.choice(len(PARTS), p=PART_SHARES))]
-    starts = [
-        int(rng.integers(0, max(n - m, 0) + 1))
-        for n, m in zip(sample.image.shape, part, strict=True)
-    ]
-    box = tuple(slice(s, s + m) for s, m in zip(starts, part, strict=True))
-    return AnatomySample(sample.image[box], sample.structures[box])
 
 
 def anatomy_loss(folded: Tensor, structures: Tensor, classes: int) -> Tensor:
@@ -251,7 +235,7 @@ def train_anatomy(recipe: AnatomyRecipe, store: Path, out: Path) -> None:
             time.sleep(2)
             continue
         sample = vary(load_sample(paths[rng.integers(len(paths))]), rng)
-        losses.append(training.learn(sample if training.done >= WHOLE_FROM else _part(sample, rng)))
+        losses.append(training.learn(sample))
         if training.step % LOGGED_STEPS == 0:
             _log(out / "log.jsonl", training, losses[-LOGGED_STEPS:], heads=len(paths))
         if time.monotonic() - saved > CHECKPOINT_S:
@@ -269,7 +253,7 @@ def export_anatomy(recipe: AnatomyRecipe, out: Path, bundle: Path, card: str) ->
         bundle,
         onnx=write_onnx(training.averaged.eval(), architecture),
         architecture=architecture,
-        spacing_mm=SPACING_MM,
+        spacing_mm=recipe.spacing_mm,
         card=card,
         extra={"steps": training.step, "recipe": recipe.model_dump(mode="json")},
     )
