@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -57,7 +57,7 @@ class _Manifest(BaseModel):
 
     version: int = 1
     name: str = Field(pattern=f"^{NAME.pattern}$")
-    files: dict[str, _Entry]
+    files: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")], _Entry]
 
 
 class _Contents(BaseModel):

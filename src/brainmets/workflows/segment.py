@@ -190,8 +190,7 @@ class Segmenter:
         stages = stages or _Stages()
         bundle = predictor.bundle
         point = self._point(bundle)
-        with stages.timed("anatomy"):
-            anatomy = self._locate(case)
+        anatomy = self._locate(case, stages)
         with stages.timed("prepare"):
             prepared = bundle.plan.apply(case, progress)
         with stages.timed("segment"):
@@ -246,18 +245,19 @@ class Segmenter:
             brain=anatomy.brain_on(case.geometry) if anatomy and self.options.brain_mask else None,
         )
 
-    def _locate(self, case: Case) -> Anatomy | None:
+    def _locate(self, case: Case, stages: _Stages) -> Anatomy | None:
         """Return the head's anatomy, where it is asked for and the input has one."""
         wanted = self.options.anatomy and case.kind == "volume" and case.geometry.units == "mm"
         if not wanted or not AnatomyBundle.is_there():
             return None
-        if self._anatomy is None:
-            self._anatomy = AnatomyNetwork(
-                engine=self.options.engine,
-                precision=self.options.precision,
-                threads=self.options.threads,
-            )
-        return self._anatomy.locate(case.images[main_sequence(case)])
+        with stages.timed("anatomy"):
+            if self._anatomy is None:
+                self._anatomy = AnatomyNetwork(
+                    engine=self.options.engine,
+                    precision=self.options.precision,
+                    threads=self.options.threads,
+                )
+            return self._anatomy.locate(case.images[main_sequence(case)])
 
     def _predictor(self, name: str) -> Predictor:
         if name not in self._predictors:
