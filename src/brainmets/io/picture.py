@@ -1,4 +1,4 @@
-"""Decoding one PNG, JPEG or TIFF into its pages, with Pillow alone.
+"""Decoding one PNG, JPEG or TIFF into its pages, with Pillow, or imagecodecs for deep pixels.
 
 The declared size is checked before pixels are decoded. WebP-compressed TIFF, which Pillow's
 libtiff cannot read, is unpacked strip by strip with Pillow's own WebP decoder.
@@ -13,6 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from brainmets.domain.errors import Bomb, BrokenImage, NonFinite, TooLarge
+from brainmets.io.deep_pixels import (
+    BITS,
+    FORMAT,
+    ORIENTATION,
+    SAMPLES,
+    deep_pixels,
+    without_transparency,
+)
 from brainmets.io.guard import guarded
 
 if TYPE_CHECKING:
@@ -49,15 +57,15 @@ def declared_size(entry: Entry, limits: Limits) -> tuple[int, int, int]:
 def pages(content: bytes, name: str, limits: Limits) -> Iterator[NDArray[Any]]:
     """Yield each page as it is meant to be seen: (row, column) grey or (row, column, 3).
 
-    EXIF orientation is applied and what is transparent becomes black. Only TIFF has further
-    pages; 16-bit colour is read as 8-bit.
+    EXIF orientation is applied, what is transparent becomes black, and white is the highest value.
+    Only TIFF has further pages.
 
     Raises:
-        BrokenImage: the image cannot be decoded.
+        BrokenImage: the image cannot be decoded, or its pixels are of a kind that is not read.
         TooLarge, Bomb: a page declares more pixels than `limits` allow.
         NonFinite: a float TIFF holds NaN or infinity.
     """
-    fault = _fault(name)
+    fault = _fault(name, content)
     with guarded(fault):
         image = _opened(content)
     with image:
@@ -66,7 +74,9 @@ def pages(content: bytes, name: str, limits: Limits) -> Iterator[NDArray[Any]]:
                 if not _turn_to(image, number):
                     return
                 _check_size(image, len(content), name, limits)
-                page = _pixels(image, content)
+                page = deep_pixels(image, content, number)
+                if page is None:
+                    page = _pixels(image, content)
             if page.dtype.kind == "f" and not np.isfinite(page).all():
                 raise NonFinite(
                     f"{name} has pixels that are NaN or infinite",
@@ -76,12 +86,40 @@ def pages(content: bytes, name: str, limits: Limits) -> Iterator[NDArray[Any]]:
             yield page
 
 
-def _fault(name: str) -> BrokenImage:
+def _fault(name: str, content: bytes = b"") -> BrokenImage:
+    kind = _unread_kind(content)
+    if kind:
+        return BrokenImage(
+            f"{name} has {kind}",
+            expected="8 or 16-bit pixels, grey or colour, or 32-bit grey",
+            remedy="save the image again, for instance as a 16-bit grey PNG, or give the volume",
+        )
     return BrokenImage(
         f"{name} cannot be decoded as an image",
         expected="a complete PNG, JPEG or TIFF",
         remedy="save the image again, for instance as PNG",
     )
+
+
+def _unread_kind(content: bytes) -> str:
+    """Name the pixels of a complete TIFF header that Pillow does not know; else nothing."""
+    from PIL import TiffImagePlugin
+
+    if content[:4] not in {b"II*\0", b"MM\0*"}:
+        return ""
+    try:
+        tags: Any = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
+        stream = BytesIO(content)
+        stream.seek(tags.next)
+        tags.load(stream)
+        bits, samples = max(tags.get(BITS, (1,))), int(tags.get(SAMPLES, 1))
+        kind = {1: "whole-number", 2: "signed", 3: "float"}.get(max(tags.get(FORMAT, (1,))), "")
+    except Exception:  # noqa: BLE001 - a broken header, whatever its fault, names no kind
+        return ""
+    known = bits in {1, 2, 4, 8, 16} or (bits in {12, 32} and samples == 1)
+    if known and not (kind == "float" and bits != 32) and not (kind == "signed" and samples > 1):
+        return ""
+    return f"{bits}-bit {kind} pixels" + (f" in {samples} channels" if samples > 1 else "")
 
 
 def _opened(content: bytes) -> Image:
@@ -118,7 +156,9 @@ def _check_size(image: Image, stored: int, name: str, limits: Limits) -> None:
             remedy="give the original slice",
         )
     tiles: list[Any] = getattr(image, "tile", [])
-    if tiles and max(tile[1][3] for tile in tiles) != image.height:
+    tags: Any = getattr(image, "tag_v2", {})
+    rows = image.width if tags.get(ORIENTATION, 1) >= 5 else image.height  # lying on its side
+    if tiles and max(tile[1][3] for tile in tiles) != rows:
         raise _fault(name)  # strips that leave rows out, which Pillow would show as black
 
 
@@ -126,6 +166,8 @@ def _pixels(image: Image, content: bytes) -> NDArray[Any]:
     from PIL import ImageOps
 
     picture = ImageOps.exif_transpose(_unpacked_webp(image, content) or image)
+    if picture.mode.startswith("I") and "transparency" in picture.info:
+        return without_transparency(np.asarray(picture), int(picture.info["transparency"]))
     if picture.mode in ALPHA_MODES or "transparency" in picture.info:
         picture = _over_black(picture)
     elif picture.mode in COLOUR_MODES:

@@ -174,8 +174,10 @@ def _is_coloured(planes: list[NDArray[Any]]) -> bool:
         if plane.ndim == 3:
             highest = plane.max(axis=-1)
             spread = highest - plane.min(axis=-1)
-            bright += int(np.count_nonzero(highest > GREY_WITHIN))
-            coloured += int(np.count_nonzero(spread > GREY_WITHIN))
+            # of 255; deeper pixels may use a small part of their range
+            within = GREY_WITHIN * (1 if plane.dtype == np.uint8 else float(highest.max()) / 255)
+            bright += int(np.count_nonzero(highest > within))
+            coloured += int(np.count_nonzero(spread > within))
     return coloured > COLOURED_BEYOND * bright
 
 
