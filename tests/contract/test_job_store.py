@@ -21,6 +21,7 @@ from brainmets.domain.errors import (
     StoreUnavailable,
     UnknownJob,
 )
+from tests.patience import comes_true
 from tests.unit.postgres import postgres_binaries, postgres_server
 
 if TYPE_CHECKING:
@@ -31,14 +32,13 @@ if TYPE_CHECKING:
     from tests.unit.postgres import PostgresServer
 
 PROBLEM = problem_of(NotNifti("a text", expected="NIfTI", remedy="export it again"))
-LEASE_S = 60.0
 _number = itertools.count()
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    if postgres_binaries() is None or importlib.util.find_spec("psycopg") is None:
-        pytest.skip("no PostgreSQL here: apt-get install postgresql, pip install psycopg[binary]")
+    if postgres_binaries() is None or importlib.util.find_spec("procrastinate") is None:
+        pytest.skip("no PostgreSQL here: apt-get install postgresql, pip install '.[postgres]'")
     with postgres_server() as server:
         yield server
 
@@ -79,8 +79,8 @@ def submit(store: JobStore, name: str, *, owner: str = "anna", most: int = 1000)
     )
 
 
-def claim(store: JobStore, server: str = "one", lease_s: float = LEASE_S) -> StoredJob:
-    job = store.claim(server, lease_s=lease_s)
+def claim(store: JobStore) -> StoredJob:
+    job = store.claim()
     assert job is not None
     return job
 
@@ -93,8 +93,58 @@ def test_jobs_are_claimed_in_their_order_and_once(store: JobStore) -> None:
     assert (first.state, first.attempts, first.owner) == ("running", 1, "anna")
     assert first.started is not None
     assert first.started >= first.created
-    assert store.claim("one", lease_s=LEASE_S) is None
+    assert first.ticket != second.ticket
+    assert store.claim() is None
+    assert store.claim(first.ticket) is None
     assert store.counts() == {"running": 2}
+
+
+def test_owners_share_the_queue_by_turns(store: JobStore) -> None:
+    for number in range(6):
+        submit(store, f"a{number}")
+    assert [claim(store).id for _ in range(2)] == ["a0", "a1"]
+    for number in range(3):
+        submit(store, f"b{number}", owner="ben")
+    submit(store, "c0", owner="cleo")
+    order = [claim(store).id for _ in range(8)]
+    assert order == ["a2", "b0", "c0", "a3", "b1", "a4", "b2", "a5"]
+
+
+def test_an_owner_who_comes_later_is_not_ahead_of_those_who_wait(store: JobStore) -> None:
+    for number in range(3):
+        submit(store, f"a{number}")
+        submit(store, f"b{number}", owner="ben")
+    served: list[str] = []
+    for number in range(4):  # hands in one after another, and waits for each
+        submit(store, f"c{number}", owner="cleo")
+        while served[-1:] != [f"c{number}"]:
+            served.append(claim(store).id)
+    assert served[:9] == ["a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "c2"]
+
+
+def test_a_full_queue_keeps_a_share_for_each_owner(store: JobStore) -> None:
+    for number in range(8):
+        submit(store, f"a{number}", most=8)
+    with pytest.raises(QueueFull, match="8 jobs waiting, 8 of them yours"):
+        submit(store, "a8", most=8)
+    for number in range(4):
+        store.refuse_when_full(8, "ben")
+        submit(store, f"b{number}", owner="ben", most=8)
+    with pytest.raises(QueueFull):
+        store.refuse_when_full(8, "ben")
+    for number in range(2):
+        submit(store, f"c{number}", owner="cleo", most=8)
+    with pytest.raises(QueueFull):
+        submit(store, "c2", owner="cleo", most=8)
+    assert store.counts() == {"queued": 14}
+
+
+def test_no_clock_decides_what_waits(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    submit(store, "a")
+    monkeypatch.setattr("time.time", lambda: 1e9)  # years ago
+    submit(store, "b")
+    assert store.retry(claim(store))
+    assert [claim(store).id for _ in range(2)] == ["b", "a"]
 
 
 def test_the_same_content_is_the_same_job_until_it_fails(store: JobStore) -> None:
@@ -110,6 +160,26 @@ def test_the_same_content_is_the_same_job_until_it_fails(store: JobStore) -> Non
     assert job.options.threshold == 0.3
 
 
+def test_a_job_whose_files_are_gone_makes_way(store: JobStore) -> None:
+    submit(store, "a")
+    assert store.finish(claim(store), DONE.result)
+    asked: list[tuple[str, int | None]] = []
+
+    def gone(job_id: str, ticket: int | None) -> bool:
+        asked.append((job_id, ticket))
+        return False
+
+    ticket = store.get("a").ticket
+    again = {"owner": "anna", "fingerprint": "content of a", "label": "x", "max_waiting": 9}
+    assert store.submit("b", options=JobOptions(), intact=gone, **again) == "b"
+    assert asked == [("a", ticket)]
+    assert store.submit("c", options=JobOptions(), intact=gone, **again) == "c"
+    assert asked[1] == ("b", None)
+    assert list(store.tickets()) == ["c"]
+    assert claim(store).id == "c"
+    assert store.claim() is None
+
+
 def test_the_queue_is_bounded_however_many_submit_at_once(opened: Callable[[], JobStore]) -> None:
     refused: list[str] = []
 
@@ -119,7 +189,7 @@ def test_the_queue_is_bounded_however_many_submit_at_once(opened: Callable[[], J
                 submit(store, f"job-{number}", most=5)
             except QueueFull:
                 refused.append(f"job-{number}")
-        store.close()
+        store.release()
 
     threads = [
         threading.Thread(target=hand_in, args=(opened(), range(n * 10, n * 10 + 10)))
@@ -133,8 +203,8 @@ def test_the_queue_is_bounded_however_many_submit_at_once(opened: Callable[[], J
     assert store.counts() == {"queued": 5}
     assert len(refused) == 35
     with pytest.raises(QueueFull):
-        store.refuse_when_full(5)
-    store.refuse_when_full(6)
+        store.refuse_when_full(5, "anna")
+    store.refuse_when_full(6, "anna")
 
 
 def test_many_workers_on_one_queue_share_each_job_once(opened: Callable[[], JobStore]) -> None:
@@ -142,13 +212,13 @@ def test_many_workers_on_one_queue_share_each_job_once(opened: Callable[[], JobS
     names = {submit(first, f"job-{n}") for n in range(60)}
     claimed: list[str] = []
 
-    def work(store: JobStore, server: str) -> None:
-        while job := store.claim(server, lease_s=LEASE_S):
+    def work(store: JobStore) -> None:
+        while job := store.claim():
             claimed.append(job.id)
             assert store.fail(job, PROBLEM)
-        store.close()
+        store.release()
 
-    threads = [threading.Thread(target=work, args=(opened(), f"s{n}")) for n in range(6)]
+    threads = [threading.Thread(target=work, args=(opened(),)) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -157,22 +227,28 @@ def test_many_workers_on_one_queue_share_each_job_once(opened: Callable[[], JobS
     assert first.counts() == {"failed": 60}
 
 
-def test_a_claim_is_held_by_its_token_only(store: JobStore) -> None:
+def test_a_superseded_attempt_changes_nothing(store: JobStore) -> None:
     submit(store, "a")
-    old = claim(store, "one", lease_s=-1.0)  # silent for too long
+    old = claim(store)
     assert [job.id for job in store.abandoned()] == ["a"]
-    assert store.retry(old, innocent=True)
-    new = claim(store, "two")
+    assert store.retry(old, lost=True)
+    new = claim(store)
+    assert new.ticket > old.ticket
     assert (new.attempts, new.server_losses) == (1, 1)
     assert not store.holds(old)
-    assert not store.hold(old, lease_s=LEASE_S, stage="segment", done=0.9)
+    assert not store.progress(old, stage="segment", done=0.9)
     assert not store.fail(old, PROBLEM)
+    assert not store.finish(old, DONE.result)
     assert not store.retry(old)
+    assert not store.give_back(old)
     assert store.get("a").stage == "start"
     assert store.holds(new)
-    assert store.hold(new, lease_s=LEASE_S, stage="segment", done=0.5)
+    assert store.progress(new, stage="segment", done=0.5)
     job = store.get("a")
     assert (job.state, job.stage, job.done) == ("running", "segment", 0.5)
+    assert store.finish(new, DONE.result)
+    assert store.get("a").ticket == new.ticket
+    assert not store.finish(new, DONE.result)
 
 
 def test_a_lost_job_waits_behind_its_neighbours_and_a_returned_one_does_not(
@@ -188,19 +264,19 @@ def test_a_lost_job_waits_behind_its_neighbours_and_a_returned_one_does_not(
 
 def test_a_lost_job_may_have_to_pause(store: JobStore) -> None:
     submit(store, "a")
-    assert store.retry(claim(store), after_s=LEASE_S)
-    assert store.claim("one", lease_s=LEASE_S) is None
+    assert store.retry(claim(store), after_s=1.0)
+    assert store.claim() is None
     assert store.get("a").state == "queued"
+    assert comes_true(store.claim, within_s=20)
 
 
-def test_a_lease_is_renewed_by_holding(store: JobStore) -> None:
+def test_what_is_waiting_or_computed_is_not_abandoned(store: JobStore) -> None:
     submit(store, "a")
-    job = claim(store, lease_s=-1.0)
-    assert store.abandoned() == (store.get("a"),)
-    store.hold(job, lease_s=LEASE_S)
     assert store.abandoned() == ()
-    assert store.abandoned(server="one") == (store.get("a"),)
-    assert store.abandoned(server="two") == ()
+    job = claim(store)
+    assert store.abandoned() == (job,)
+    store.cancel("a")
+    assert store.abandoned() == ()
 
 
 def test_a_choice_cancelling_and_deleting_take_the_claim_away(store: JobStore) -> None:
@@ -215,12 +291,53 @@ def test_a_choice_cancelling_and_deleting_take_the_claim_away(store: JobStore) -
     assert store.cancel("b")
     assert not store.cancel("b")
     assert not store.holds(cancelled)
+    assert not store.finish(cancelled, DONE.result)
     assert store.get("b").finished is not None
     store.delete("c")
     assert not store.holds(deleted)
     with pytest.raises(UnknownJob):
         store.get("c")
-    assert store.ids() == {"a", "b"}
+    assert set(store.tickets()) == {"a", "b"}
+
+
+def test_a_cancelled_job_that_is_submitted_again_is_another_attempt(store: JobStore) -> None:
+    submit(store, "a")
+    old = claim(store)
+    store.cancel("a")
+    assert submit(store, "again-a") == "again-a"
+    assert submit(store, "a") == "a"
+    assert not store.finish(old, DONE.result)
+    assert {claim(store).id for _ in range(2)} == {"a", "again-a"}
+    assert not store.finish(old, DONE.result)
+
+
+@pytest.mark.parametrize("column", ["options", "problem", "series", "result", "state"])
+def test_one_damaged_entry_stops_neither_the_list_nor_the_queue(
+    store: JobStore, column: str
+) -> None:
+    for name in ("a", "b", "c"):
+        submit(store, name)
+    with store._transaction() as run:
+        run(f"UPDATE jobs SET {column} = '{{' WHERE id = 'a'")  # noqa: S608
+    listed = {job.id: job for job in store.jobs(owner="anna")}
+    assert set(listed) == {"a", "b", "c"}
+    damaged = store.get("a", owner="anna")
+    assert (damaged.state, damaged.problem.code) == ("failed", "E_RECORD")
+    assert [job.id for job in (claim(store), claim(store))] == ["b", "c"]
+    assert store.claim() is None
+    store.delete("a")
+    assert set(store.tickets()) == {"b", "c"}
+
+
+def test_a_damaged_entry_that_is_running_is_recovered_to_a_failure(store: JobStore) -> None:
+    submit(store, "a")
+    claim(store)
+    with store._transaction() as run:
+        run("UPDATE jobs SET options = '{' WHERE id = 'a'")
+    (lost,) = store.abandoned()
+    assert store.retry(lost, lost=True)
+    assert store.claim() is None
+    assert store.counts() == {"failed": 1}
 
 
 def test_jobs_are_listed_newest_first_by_owner_name_and_state(store: JobStore) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -11,7 +12,7 @@ from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from brainmets.api.client import Client
 from brainmets.domain.errors import BrainmetsError
@@ -26,6 +27,8 @@ __all__ = ["KillReport", "try_kills"]
 PACE_MS = 250
 """How long the stand-in takes for a job: jobs and kills are to overlap."""
 
+MOST_TAKEOVER_S = 15.0
+
 PATIENCE_S = 1200.0
 """A loaded machine starts a worker more slowly than the killer strikes."""
 
@@ -39,12 +42,17 @@ class KillReport:
     servers: int
     worker_kills: int
     server_kills: int
+    pauses: int
+    takeover_s: float
+    """Longest time from the end of a stopped server's heartbeats to its job's next attempt."""
     done: int
     lost: int
     duplicated: int
     stuck: int
     wrong: int
     """Jobs that are done with a result that is not whole."""
+    recorded_twice: int
+    """Jobs whose result was recorded more than once, as the servers' logs tell."""
     twice_at_once: int
     """Attempts of one job that overlapped in time and both came to an end."""
     left_over: tuple[str, ...]
@@ -57,13 +65,22 @@ class KillReport:
     def passed(self) -> bool:
         """Whether nothing was lost, doubled, stuck, wrong or left behind."""
         faults = (self.lost, self.duplicated, self.stuck, self.wrong, self.twice_at_once)
-        return not any(faults) and self.done == self.jobs and not self.left_over
+        whole = self.done == self.jobs and not self.left_over and not self.recorded_twice
+        return whole and not any(faults) and self.takeover_s <= MOST_TAKEOVER_S
 
 
 def try_kills(
-    folder: Path, *, seed: int, jobs: int, kills: int, database_url: str = "", servers: int = 1
+    folder: Path,
+    *,
+    seed: int,
+    jobs: int,
+    kills: int,
+    database_url: str = "",
+    servers: int = 1,
+    lone_workers: int = 0,
+    pauses: int = 0,
 ) -> KillReport:
-    """Hand in `jobs` images while a killer strikes `kills` times."""
+    """Hand in `jobs` images while a killer strikes `kills` times, and stops one `pauses` times."""
     started = time.monotonic()
     diary = folder / "diary.txt"
     state = folder / "state"
@@ -73,21 +90,27 @@ def try_kills(
             stack.enter_context(
                 Service(
                     state,
-                    server_name=f"server-{n}",
                     database_url=database_url,
                     max_waiting=30,
                     workers=2 if servers == 1 else 1,
                 )
             )
-            for n in range(servers)
+            for _ in range(servers)
         ]
         clients = [stack.enter_context(Client(service.url)) for service in services]
+        shared: dict[str, Any] = {"database_url": database_url, "workers": 1}
+        services += [
+            stack.enter_context(Service(state, command=("brainmets", "worker"), **shared))
+            for _ in range(lone_workers)
+        ]
         ids: dict[int, str] = {}
         giver = threading.Thread(target=_hand_in, args=(clients, ids, jobs, seed))
         giver.start()
         struck = _strike(services, random.Random(seed), kills, giver)
         giver.join(PATIENCE_S)
         stuck = _wait(clients[0], ids)
+        before = diary.read_text() if diary.exists() else ""
+        takeovers = [_pause(services, clients, ids, diary) for _ in range(pauses)]
         report = _take_stock(clients[0], ids)
         for service in services:
             service.stop()
@@ -98,16 +121,19 @@ def try_kills(
     del os.environ["BRAINMETS_TRIAL_DIARY"]
     return KillReport(
         seed=seed,
-        jobs=jobs,
+        jobs=jobs + pauses,
         servers=servers,
+        pauses=len(takeovers),
+        takeover_s=round(max(takeovers, default=0.0), 1),
         worker_kills=struck["worker"],
         server_kills=struck["server"],
-        lost=jobs - len(ids) + report["lost"],
+        lost=jobs + pauses - len(ids) + report["lost"],
         duplicated=report["duplicated"],
         done=report["done"],
         stuck=stuck,
         wrong=report["wrong"],
-        twice_at_once=_twice_at_once(diary.read_text() if diary.exists() else ""),
+        recorded_twice=_recorded_twice([service.log for service in services]),
+        twice_at_once=_twice_at_once(before),
         left_over=left_over,
         endings={name[1:]: number for name, number in report.items() if name[0] == "="},
         attempts=report["attempts"],
@@ -153,6 +179,40 @@ def _strike(
     return struck
 
 
+def _pause(
+    services: list[Service], clients: list[Client], ids: dict[int, str], diary: Path
+) -> float:
+    """Stop whoever computes a job until another has finished it; return the takeover's seconds.
+
+    What was stopped goes on, the worker 1.5 s before its server.
+    """
+    number = len(ids)
+    name = f"pause-4000-stopped-{number}.nii"
+    job = ids[number] = clients[0].submit([(name, vary(head(), number))]).id
+    assert comes_true(lambda: _begun(diary, job), within_s=PATIENCE_S)
+    computing = _begun(diary, job)[0]
+    service = next(one for one in services if computing in one.workers())
+    client = clients[1] if service is services[0] else clients[0]
+    pids = service.workers()
+    service.signal_all(signal.SIGSTOP, [service.pid, *pids])
+    stopped = time.monotonic()
+    assert comes_true(lambda: len(_begun(diary, job)) > 1, within_s=PATIENCE_S), "no takeover"
+    taken = time.monotonic() - stopped
+    assert comes_true(lambda: client.job(job).state == "done", within_s=PATIENCE_S)
+    service.signal_all(signal.SIGCONT, pids)
+    time.sleep(1.5)
+    service.signal_all(signal.SIGCONT, [service.pid])
+    time.sleep(4.0)  # the superseded attempt comes to its end
+    return taken
+
+
+def _begun(diary: Path, job: str) -> list[int]:
+    """Return the processes that began the job, in their order."""
+    lines = diary.read_text().splitlines() if diary.exists() else []
+    words = (line.split() for line in lines)
+    return [int(w[2].partition("-")[0]) for w in words if w[:2] == ["start", job]]
+
+
 def _wait(client: Client, ids: dict[int, str]) -> int:
     """Wait until all jobs are finished; return how many are not."""
     deadline = time.monotonic() + PATIENCE_S
@@ -189,7 +249,14 @@ def _left_over(state: Path, ids: set[str]) -> tuple[str, ...]:
     jobs = {path.name for path in (state / "jobs").iterdir()} - ids
     staged = {path.name for path in (state / "staging").iterdir()}
     drafts = {path.name for path in all_below(state) if "draft" in path.name}
-    return tuple(sorted(jobs | staged | drafts))
+    attempts = [path.parent.name for path in (state / "jobs").glob("*/attempt-*")]
+    spare = {f"attempts of {job}" for job, number in Counter(attempts).items() if number > 1}
+    return tuple(sorted(jobs | staged | drafts | spare))
+
+
+def _recorded_twice(logs: list[Path]) -> int:
+    counts = Counter(re.findall(r"job ([0-9a-f]{16}): done", "".join(p.read_text() for p in logs)))
+    return sum(number > 1 for number in counts.values())
 
 
 def _twice_at_once(diary: str) -> int:

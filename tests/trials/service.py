@@ -33,7 +33,7 @@ STOPS_WITHIN_S = 30.0
 class Service:
     """One server process with its workers; `settings` become `BRAINMETS_…` variables."""
 
-    def __init__(self, state: Path, **settings: object) -> None:
+    def __init__(self, state: Path, *, command: tuple[str, ...] = (), **settings: object) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -46,6 +46,7 @@ class Service:
             | {f"BRAINMETS_{name.upper()}": str(value) for name, value in values.items()}
             | {"PYTHONPATH": f"{REPOSITORY / 'src'}:{REPOSITORY}", "OMP_NUM_THREADS": "1"}
         )
+        self._command = command or ("uvicorn", "app.main:app", "--port", str(self.port))
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -71,16 +72,17 @@ class Service:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
-        words = ("-m", "uvicorn", "app.main:app", "--port", str(self.port))
+        """Start it and wait until it answers; a `brainmets worker` answers nobody."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *words],
+                [sys.executable, "-m", *self._command],
                 cwd=REPOSITORY,
                 env=self._environment,
                 stdout=log,
                 stderr=log,
             )
+        if self._command[0] != "uvicorn":
+            return
         deadline = time.monotonic() + STARTS_WITHIN_S
         while time.monotonic() < deadline:
             with suppress(httpx.HTTPError):
@@ -108,6 +110,12 @@ class Service:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def signal_all(self, number: signal.Signals, pids: list[int]) -> None:
+        """Send a signal to several of its processes."""
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def workers(self) -> list[int]:
         """Return the process ids of its workers."""

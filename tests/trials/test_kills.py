@@ -10,6 +10,7 @@ from tests.trials.kills import try_kills
 from tests.unit.postgres import postgres_binaries, postgres_server
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -25,14 +26,30 @@ def test_fifty_kills_over_two_hundred_jobs_lose_none(tmp_path: Path) -> None:
     assert report.passed, report
 
 
-@pytest.mark.slow
-def test_fifty_kills_of_two_servers_on_one_queue_lose_none(tmp_path: Path) -> None:
+@pytest.fixture
+def url() -> Iterator[str]:
     if postgres_binaries() is None:
         pytest.skip("no PostgreSQL here: apt-get install postgresql")
     with postgres_server() as server:
-        url = server.database("trial")
-        report = try_kills(
-            tmp_path, seed=20_261_125, jobs=200, kills=50, database_url=url, servers=2
-        )
+        yield server.database("trial")
+
+
+def test_a_stopped_worker_that_goes_on_spoils_no_result(tmp_path: Path, url: str) -> None:
+    report = try_kills(tmp_path, seed=1, jobs=2, kills=0, database_url=url, servers=2, pauses=1)
+    assert report.passed, report
+
+
+@pytest.mark.slow
+def test_fifty_kills_of_two_servers_and_two_workers_lose_none(tmp_path: Path, url: str) -> None:
+    report = try_kills(
+        tmp_path,
+        seed=20_261_125,
+        jobs=200,
+        kills=50,
+        database_url=url,
+        servers=2,
+        lone_workers=2,
+        pauses=3,
+    )
     print(report)
     assert report.passed, report

@@ -49,7 +49,7 @@ class Series:
 
 def segment(folder: Path, out: Path, options: JobOptions, progress: Progress) -> Segmented:
     path = min(folder.iterdir())
-    attempt = f"{folder.parent.name} {os.getpid()}-{time.monotonic()}"
+    attempt = f"{folder.parent.parent.name} {os.getpid()}-{time.monotonic()}"
     note_down("start", attempt)
     leave_descendant(path.name)
     if pause := re.search(r"pause-(\d+)", path.name):

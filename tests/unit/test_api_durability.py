@@ -17,10 +17,8 @@ import numpy as np
 import pytest
 
 from brainmets.api.client import Client
-from brainmets.api.schemas import JobOptions
-from brainmets.api.store import open_store
 from brainmets.domain import Geometry, HeadPhantom
-from brainmets.domain.errors import ServiceUnreachable, UnknownJob
+from brainmets.domain.errors import ServiceUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,36 +117,3 @@ def test_the_client_says_when_nobody_answers() -> None:
             client.health()
         with pytest.raises(ServiceUnreachable):
             client.jobs()
-
-
-def test_two_servers_never_claim_the_same_job(tmp_path: Path) -> None:
-    store = open_store(f"sqlite://{tmp_path}/jobs.sqlite")
-    other = open_store(f"sqlite://{tmp_path}/jobs.sqlite")
-    ids = {
-        store.submit(
-            f"{n:016x}",
-            owner="a",
-            fingerprint=str(n),
-            label="x",
-            options=JobOptions(),
-            max_waiting=9,
-        )
-        for n in range(4)
-    }
-    claimed = [
-        job.id for each in (store, other, store, other) if (job := each.claim("server", lease_s=60))
-    ]
-    assert set(claimed) == ids
-    assert len(claimed) == len(ids)
-    assert store.claim("server", lease_s=60) is None
-    store.close()
-    other.close()
-
-
-def test_a_job_belongs_to_its_owner(tmp_path: Path) -> None:
-    store = open_store(f"sqlite://{tmp_path}/jobs.sqlite")
-    store.submit("j", owner="a", fingerprint="f", label="x", options=JobOptions(), max_waiting=9)
-    with pytest.raises(UnknownJob):
-        store.get("j", owner="b")
-    assert store.get("j", owner="a").state == "queued"
-    store.close()

@@ -74,7 +74,7 @@ def test_a_job_list_that_is_away_is_said_so_and_said_when_to_ask_again(
     def away(*_: object, **__: object) -> None:
         raise StoreUnavailable("no answer", expected="one", remedy="wait")
 
-    for name in ("counts", "get", "jobs", "refuse_when_full"):
+    for name in ("counts", "check", "get", "jobs", "refuse_when_full"):
         monkeypatch.setattr(JobStore, name, away)
     ready = service.get("/readyz")
     assert (ready.status_code, ready.json()["status"]) == (503, "not ready")
@@ -112,7 +112,7 @@ def test_old_jobs_go_with_all_their_files(
 ) -> None:
     monkeypatch.setattr("brainmets.api.supervisor.SWEEP_EVERY_S", 0.5)
     state = tmp_path_factory.mktemp("kept")
-    client = open_service(state_dir=state, retention_hours=1 / 3600, lease_s=2)
+    client = open_service(state_dir=state, retention_hours=1 / 3600)
     path = f"/v1/jobs/{submit(client, nifti)['id']}"
     assert comes_true(lambda: client.get(path).status_code == 404, within_s=PATIENCE_S)
     assert client.get(path).json()["code"] == "E_JOB_UNKNOWN"

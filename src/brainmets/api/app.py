@@ -25,8 +25,9 @@ from brainmets.api.problems import MEDIA_TYPE, RETRIED, problem_of
 from brainmets.api.routes import documentation, followups, jobs, results, service, session, uploads
 from brainmets.api.sessions import Sessions
 from brainmets.api.settings import Settings
+from brainmets.api.storage import Storage, storage_error
 from brainmets.api.store import RETRY_AFTER_S, open_store
-from brainmets.api.supervisor import Supervisor
+from brainmets.api.supervisor import open_supervisor
 from brainmets.api.uploads import Uploads
 from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.domain.errors import BadRequest, BrainmetsError, Unforeseen
@@ -58,10 +59,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         speak(settings.log_level, app.openapi()["paths"])
-        for folder in (settings.jobs_dir, settings.staging_dir):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        app.state.storage = storage = Storage(settings)
         store = open_store(settings.job_list)
-        supervisor = Supervisor(settings, store, metrics)
+        supervisor = open_supervisor(settings, store, metrics, storage)
         app.state.stopping = stopping = asyncio.Event()
         app.state.uploads = Uploads(settings, stopping)
         app.state.exports = Exports(memory_bytes=settings.worker_memory_bytes, stopping=stopping)
@@ -94,6 +94,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(BrainmetsError, _explain)
     app.add_exception_handler(RequestValidationError, _explain_validation)
     app.add_exception_handler(HTTPException, _explain_http)
+    app.add_exception_handler(OSError, _explain_storage)
     app.add_exception_handler(Exception, _explain_unforeseen)
     app.add_middleware(ByteCap, limit_bytes=settings.max_upload_bytes)
     sessions = Sessions.of(settings.state_dir, settings.keys) if settings.keys else None
@@ -164,6 +165,12 @@ async def _explain_http(_request: Request, error: Exception) -> JSONResponse:
     response = _problem(refusal, status=error.status_code)
     response.headers.update(error.headers or {})
     return response
+
+
+async def _explain_storage(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, OSError)  # noqa: S101 - registered for nothing else
+    known = storage_error(error)
+    return await _explain_unforeseen(request, error) if known is None else _problem(known)
 
 
 async def _explain_unforeseen(_request: Request, error: Exception) -> JSONResponse:

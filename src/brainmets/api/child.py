@@ -9,7 +9,6 @@ Untrusted files are parsed here and nowhere else.
 
 from __future__ import annotations
 
-import errno
 import importlib
 import json
 import logging
@@ -26,7 +25,8 @@ from typing import TYPE_CHECKING, Any, cast
 import brainmets
 from brainmets.api.problems import problem_of
 from brainmets.api.schemas import JobOptions, SeriesView
-from brainmets.domain.errors import BrainmetsError, DiskFull, OutOfMemory, SeveralSeries, Unforeseen
+from brainmets.api.storage import storage_error
+from brainmets.domain.errors import BrainmetsError, OutOfMemory, SeveralSeries, Unforeseen
 
 if TYPE_CHECKING:
     from brainmets.api.segmenting import Runner
@@ -85,7 +85,8 @@ def _answer(task: dict[str, Any], events: _Events) -> dict[str, Any]:
         options = JobOptions.model_validate(task["options"])
         runner = _runner(task["runner"])
         events.send({"stage": "start", "done": 0.0})  # from now on a death is held against it
-        result = run_job(job_dir, options, runner, _Reporter(events))
+        state_dir = Path(task["state_dir"]) if "state_dir" in task else None
+        result = run_job(job_dir, options, runner, _Reporter(events), state_dir)
     except SeveralSeries as choice:
         series = _series(job_dir, choice)
         if len(series) > 1:
@@ -168,13 +169,8 @@ def explained(error: Exception) -> BrainmetsError:
     _log.error("job failed: %s at %s", type(error).__name__, _place(error))
     if isinstance(error, MemoryError):
         return _out_of_memory()
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return DiskFull(
-            "no room on the disk while writing the result",
-            expected="room for the mask and the probability map",
-            remedy="delete old jobs and submit again",
-        )
-    return _unforeseen()
+    known = storage_error(error) if isinstance(error, OSError) else None
+    return known or _unforeseen()
 
 
 def _out_of_memory() -> OutOfMemory:

@@ -75,8 +75,9 @@ def queue_followup(request: FollowupRequest, intake: Intake) -> StoredJob:
     )
     label = f"Follow-up of {len(jobs)} scans: {jobs[order[0]].label}"
     with stage(intake.settings.staging_dir) as staging:
-        for number, job_id in enumerate(options.jobs, start=1):
-            _adopt(staging, intake.settings.jobs_dir / job_id, number)
+        for number, place in enumerate(order, start=1):
+            job = jobs[place]
+            _adopt(staging, intake.settings.result_dir(job.id, job.ticket), number)
         return intake.queue(staging, JobOptions(followup=options), label=label)
 
 
@@ -115,7 +116,7 @@ def _adopt(staging: Staging, job_dir: Path, number: int) -> None:
 
 
 def run_followup(job_dir: Path, options: FollowupOptions, progress: Progress) -> JobResult:
-    """Do the work in the job's child process; `out` and `view` appear whole or not at all.
+    """Do the work in the job's child process; into the attempt's `out` and `view`.
 
     Raises:
         BrainmetsError: as `brainmets.workflows.track.track`.
@@ -125,9 +126,7 @@ def run_followup(job_dir: Path, options: FollowupOptions, progress: Progress) ->
     from brainmets.workflows.followed_scan import scan_of_result
     from brainmets.workflows.followup import follow_scans
 
-    out, view, draft = job_dir / "out", job_dir / "view", job_dir / "view.draft"
-    for left_over in (*job_dir.glob("out*"), *job_dir.glob(".out*"), view, draft):
-        shutil.rmtree(left_over, ignore_errors=True)  # of an attempt that was killed
+    out, view = job_dir / "out", job_dir / "view"
     if not (job_dir / SCANS).is_dir():
         raise BadRequest(
             "a follow-up without its scans",
@@ -152,13 +151,11 @@ def run_followup(job_dir: Path, options: FollowupOptions, progress: Progress) ->
     with followup_folder(out, overwrite=False) as folder:
         write_followup(story, folder, pdf=find_spec("typst") is not None)
     metas = [
-        _save_scan(scan, draft / SCANS / str(number))
+        _save_scan(scan, view / SCANS / str(number))
         for number, scan in enumerate(story.scans, start=1)
     ]
-    for path in (*out.rglob("*"), out, *draft.rglob("*"), draft):
+    for path in (*out.rglob("*"), out, *view.rglob("*"), view, job_dir):
         sync(path)  # the job list must not outlive its results in a power cut
-    draft.rename(view)
-    sync(job_dir)
     return _result(story, [options.jobs[place] for place in order], metas)
 
 

@@ -40,7 +40,7 @@ class Intake:
             QueueFull: as many jobs wait as may.
             DiskFull: too little room is left.
         """
-        self.store.refuse_when_full(self.settings.max_waiting)
+        self.store.refuse_when_full(self.settings.max_waiting, self.owner)
         room_for(self.settings.state_dir, min_free_bytes=self.settings.min_free_bytes)
 
     def queue(self, staging: Staging, options: JobOptions, *, label: str = "") -> StoredJob:
@@ -60,12 +60,20 @@ class Intake:
                 label=label or staging.label,
                 options=options,
                 max_waiting=self.settings.max_waiting,
+                intact=self._intact,
             )
         finally:
             if job_id != new_id:
                 remove(self.settings.jobs_dir / new_id)
         self.workers.wake()
         return self.store.get(job_id, owner=self.owner)
+
+    def _intact(self, job_id: str, ticket: int | None) -> bool:
+        """Whether a job's images are there, and with its ticket its result."""
+        needed = [self.settings.jobs_dir / job_id / "input"]
+        if ticket is not None:
+            needed += [self.settings.result_dir(job_id, ticket) / part for part in ("out", "view")]
+        return all(folder.is_dir() for folder in needed)
 
 
 def options_of(fields: Fields, files: Sequence[str]) -> JobOptions:

@@ -26,6 +26,7 @@ _STATUS: dict[type[BrainmetsError], int] = {
     errors.ServiceUnreachable: HTTPStatus.BAD_GATEWAY,
     errors.ServiceStopping: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.WorkersStalled: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.UploadStalled: HTTPStatus.REQUEST_TIMEOUT,
     errors.JobError: HTTPStatus.CONFLICT,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
@@ -60,31 +59,32 @@ def run_job(
     options: JobOptions,
     runner: Runner,
     progress: Progress,
+    state_dir: Path | None = None,
 ) -> JobResult:
-    """Segment a job's input and write `out` and `view`, each there whole or not at all."""
+    """Segment the input of an attempt and write `out` and `view` into its folder.
+
+    With `state_dir` the time it took counts for later estimates.
+    """
     if options.followup is not None:
         from brainmets.api.following import run_followup
 
         return run_followup(job_dir, options.followup, progress)
-    out, view, draft = job_dir / "out", job_dir / "view", job_dir / "view.draft"
-    for left_over in (*job_dir.glob("out*"), *job_dir.glob(".out*"), view, draft):
-        shutil.rmtree(left_over, ignore_errors=True)  # of an attempt that was killed
+    out, view = job_dir / "out", job_dir / "view"
     forget_peak_memory()
     started = time.perf_counter()
     segmented = runner(job_dir / "input", out, options, progress)
     report = segmented.report
-    draft.mkdir()
-    meta = save_view(report, draft)
-    for path in (*out.rglob("*"), out, *draft.iterdir(), draft):
+    view.mkdir()
+    meta = save_view(report, view)
+    for path in (*out.rglob("*"), out, *view.iterdir(), view, job_dir):
         sync(path)  # the job list must not outlive its results in a power cut
-    draft.rename(view)
-    sync(job_dir)
     cost = CostView(
         seconds=round(time.perf_counter() - started, 2),
         peak_bytes=peak_memory(),
         **expected(job_dir),
     )
-    record(job_dir, job_dir.parent.parent, cost.seconds)
+    if state_dir is not None:
+        record(job_dir, state_dir, cost.seconds)
     provenance = report.prediction.provenance
     settings = {k: v for k, v in provenance.settings.items() if _finite(v)}
     return JobResult(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -39,15 +38,6 @@ class Settings(BaseSettings):
         repr=False,
         description="Job list: `postgresql://user:password@host/name` for servers on several "
         "machines; by default an SQLite file in the state folder.",
-    )
-    server_name: str = Field(
-        default_factory=socket.gethostname,
-        description="This server's name among those that share a job list.",
-    )
-    lease_s: float = Field(
-        default=60.0,
-        gt=0,
-        description="A server silent for so long loses its jobs to others.",
     )
     max_upload_bytes: int = Field(
         default=2 * 1024**3, gt=0, description="Largest request body, in bytes."
@@ -119,6 +109,14 @@ class Settings(BaseSettings):
     def jobs_dir(self) -> Path:
         """One folder per job."""
         return self.state_dir / "jobs"
+
+    def result_dir(self, job_id: str, ticket: int) -> Path:
+        """Folder of one attempt at a job; of a finished job's ticket, what it has found.
+
+        Ticket 0 is a job of an early version, which has its results beside its input.
+        """
+        job_dir = self.jobs_dir / job_id
+        return job_dir / f"attempt-{ticket}" if ticket else job_dir
 
     @property
     def staging_dir(self) -> Path:

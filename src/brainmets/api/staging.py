@@ -13,17 +13,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from brainmets.api.storage import storage_error
 from brainmets.domain.errors import BadRequest, DiskFull, FileMissing, UnknownJob
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from io import BufferedWriter
 
-__all__ = ["Incoming", "Staging", "remove", "room_for", "stage", "sync"]
+__all__ = ["Incoming", "Staging", "begin_attempt", "remove", "room_for", "stage", "sync"]
 
 CHUNK_BYTES = 1024 * 1024
 LONGEST_NAME = 80
 LABEL_NAMES = 3
+GIVEN = ("input", "scans", "expected.json")
+"""What a job's folder holds from its submission on, beside the folders of the attempts."""
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -117,6 +121,7 @@ class Staging:
         job_id = secrets.token_hex(8)
         sync(self.input)
         sync(self.root)
+        jobs_dir.mkdir(exist_ok=True, mode=0o700)
         self.root.rename(jobs_dir / job_id)
         sync(jobs_dir)  # the rename itself, before the job list names it
         return job_id
@@ -166,11 +171,28 @@ class Incoming:
         return self._file
 
 
+def begin_attempt(folder: Path) -> Path:
+    """Make the folder of an attempt in its job's folder; it refers to what the job was given.
+
+    Raises:
+        OSError: the job's folder is gone, or the data folder cannot be written.
+    """
+    remove(folder)  # an attempt of this very ticket, in a job list restored from a backup
+    folder.mkdir()
+    for name in GIVEN:
+        if (folder.parent / name).exists():
+            (folder / name).symlink_to(Path("..") / name)
+    sync(folder.parent)
+    return folder
+
+
 @contextmanager
 def stage(staging_dir: Path) -> Generator[Staging]:
     """Open a fresh staging folder; whatever is neither committed nor kept is removed."""
     staging = Staging(root=staging_dir / secrets.token_hex(8))
-    staging.input.mkdir(parents=True)
+    staging_dir.mkdir(exist_ok=True, mode=0o700)
+    staging.root.mkdir()
+    staging.input.mkdir()
     held = os.open(staging.root, os.O_RDONLY)
     with suppress(OSError):  # some network file systems lock no folders
         fcntl.flock(held, fcntl.LOCK_EX)  # ends with this process, so a sweep can tell
@@ -238,7 +260,7 @@ def _on_full_disk() -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise _disk_full() from error
+        raise storage_error(error) or _disk_full() from error
 
 
 def _disk_full() -> DiskFull:

@@ -30,14 +30,25 @@ def sweep(settings: Settings, store: JobStore) -> None:
         for job_id in store.expired(older_than_s=3600.0 * settings.retention_hours):
             store.delete(job_id)
             remove(settings.jobs_dir / job_id)
-    known = store.ids()
+    known = store.tickets()
     for folder in settings.jobs_dir.iterdir():
-        if folder.name not in known and _deserted(folder) and not _exists(store, folder.name):
+        if folder.name in known:
+            _sweep_attempts(folder, *known[folder.name])
+        elif _deserted(folder) and not _exists(store, folder.name):
             remove(folder)
     for folder in settings.staging_dir.iterdir():
         waiting = (folder / "upload.json").exists()
         if _old(folder) or (not waiting and _deserted(folder)):
             remove(folder)
+
+
+def _sweep_attempts(folder: Path, ticket: int, state: str) -> None:
+    """Delete attempts that can no longer become the result: killed, or superseded."""
+    over = ticket if state in {"failed", "cancelled"} else ticket - 1
+    for attempt in folder.glob("attempt-*"):
+        number = attempt.name.removeprefix("attempt-")
+        if number.isdecimal() and int(number) <= over:
+            remove(attempt)
 
 
 def _exists(store: JobStore, job_id: str) -> bool:

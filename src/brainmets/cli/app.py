@@ -71,6 +71,7 @@ _COMMANDS = (
     export.report,
     track.track,
     service.serve,
+    service.worker,
     doctor.doctor,
     training.train,
     training.synthesize,

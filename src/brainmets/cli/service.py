@@ -1,4 +1,4 @@
-"""`brainmets serve`."""
+"""`brainmets serve` and `brainmets worker`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["serve"]
+__all__ = ["serve", "worker"]
 
 
 def serve(
@@ -32,3 +32,23 @@ def serve(
         from brainmets.ui.server import serve as start
 
         start(host=host, port=port, demo=demo)
+
+
+def worker() -> None:
+    r"""Compute jobs that `brainmets serve` takes in on other machines.
+
+    It needs the servers' settings: BRAINMETS_DATABASE_URL (PostgreSQL) and BRAINMETS_STATE_DIR
+    (the shared folder with uploads and results). SIGTERM ends it; its jobs go back to the queue.
+
+    \b
+    Example:
+      BRAINMETS_DATABASE_URL=postgresql://brainmets@db.example/brainmets \
+        BRAINMETS_STATE_DIR=/srv/brainmets brainmets worker
+    """
+    from brainmets.cli.extras import needing
+
+    with needing("serve"):
+        from brainmets.api.settings import Settings
+        from brainmets.api.standalone import compute_until_stopped
+
+        compute_until_stopped(Settings())

@@ -566,6 +566,18 @@ class StoreUnavailable(JobError):
     code = "E_STORE"
 
 
+class StorageUnavailable(ResourceError):
+    """The service's data folder cannot be used for now, or a job's files in it are gone."""
+
+    code = "E_STORAGE"
+
+
+class RecordDamaged(JobError):
+    """The job's entry in the job list cannot be read."""
+
+    code = "E_RECORD"
+
+
 class UploadStalled(JobError):
     """The request's body stopped coming."""
 

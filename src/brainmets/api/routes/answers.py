@@ -103,6 +103,11 @@ _OCCASIONS: tuple[BrainmetsError, ...] = (
         expected="a service that stays",
         remedy="send it again in a moment",
     ),
+    errors.StorageUnavailable(
+        "a data folder that cannot be written, or is not there",
+        expected="the folder BRAINMETS_STATE_DIR, writable",
+        remedy="try again later; jobs go on by themselves when it is back",
+    ),
     errors.StoreUnavailable(
         "a job list that does not answer",
         expected="the database of the service",
@@ -124,11 +129,16 @@ _RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer"}
 def refusals(*kinds: type[BrainmetsError]) -> Answers:
     """Document refusals by status, each code with an example.
 
-    Those that every route may give are added: no key, not from here, the job list out of reach,
-    a fault of ours.
+    Those that every route may give are added: no key, not from here, the job list or
+    the data folder out of reach, a fault of ours.
     """
     answers: Answers = {}
-    everywhere = (errors.Unauthorised, errors.StoreUnavailable, errors.Unforeseen)
+    everywhere = (
+        errors.Unauthorised,
+        errors.StoreUnavailable,
+        errors.StorageUnavailable,
+        errors.Unforeseen,
+    )
     for kind in (*kinds, *everywhere):
         _add(answers, problem_of(_occasion(kind)))
     abroad = errors.Unauthorised(

@@ -80,7 +80,7 @@ def get_followup_view(
             remedy="wait for it, or look at its problem",
         )
     return FileResponse(
-        settings.jobs_dir / job.id / "view" / "scans" / str(number) / f"{part}.gz",
+        settings.result_dir(job.id, job.ticket) / "view" / "scans" / str(number) / f"{part}.gz",
         media_type="application/octet-stream",
         headers={"Content-Encoding": "gzip", "Cache-Control": "private, max-age=3600"},
     )

@@ -266,6 +266,5 @@ def cancel_job(job: OwnJob, store: Store, settings: ServiceSettings, workers: Wo
 )
 def delete_job(job: OwnJob, store: Store, settings: ServiceSettings) -> None:
     """Stop a job and delete its images, its results and its record."""
-    store.cancel(job.id)
     store.delete(job.id)
     remove(settings.jobs_dir / job.id)

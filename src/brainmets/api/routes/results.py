@@ -65,7 +65,7 @@ def with_files(job: StoredJob, settings: Settings) -> JobView:
     """Return a job as its owner sees it, its result files listed."""
     shown = job.model_dump()
     if job.state == "done" and job.result is not None:
-        folder = settings.jobs_dir / job.id
+        folder = settings.result_dir(job.id, job.ticket)
         shown["files"] = tuple(
             FileView(name=path.name, size=path.stat().st_size, media_type=_media_type(path.name))
             for path in _files(folder)
@@ -85,7 +85,7 @@ def with_files(job: StoredJob, settings: Settings) -> JobView:
 def get_file(job: OwnJob, name: str, settings: ServiceSettings) -> Response:
     """Return one result file, or `all.zip` with every one of them."""
     _refuse_unfinished(job)
-    files = {path.name: path for path in _files(settings.jobs_dir / job.id)}
+    files = {path.name: path for path in _files(settings.result_dir(job.id, job.ticket))}
     if name == ALL_FILES:
         return StreamingResponse(
             _zipped(list(files.values())),
@@ -117,7 +117,7 @@ def get_view(
     `drawn.u16` are the lesion ids of the saved review, where the reader changed outlines.
     """
     _lesions_of(job)
-    folder, kept = settings.jobs_dir / job.id, "private, max-age=3600"
+    folder, kept = settings.result_dir(job.id, job.ticket), "private, max-age=3600"
     path = folder / "view" / f"{part}.gz"
     if part == "drawn.u16":
         path, kept = (latest_review(folder) or folder) / DRAWN, "no-store"
@@ -151,7 +151,7 @@ def find_lesions(
 
     result = _lesions_of(job)
     point = operating_point(result, threshold=threshold, peak=peak, min_volume_mm3=min_volume_mm3)
-    return rethreshold(settings.jobs_dir / job.id / "view", point, result)
+    return rethreshold(settings.result_dir(job.id, job.ticket) / "view", point, result)
 
 
 @router.get(
@@ -178,7 +178,7 @@ async def export(
     """
     _lesions_of(job)
     room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)
-    path = await exports.file(settings.jobs_dir / job.id, name, job.options)
+    path = await exports.file(settings.result_dir(job.id, job.ticket), name, job.options)
     return FileResponse(path, media_type=_media_type(name), filename=name)
 
 
@@ -197,7 +197,7 @@ def save_review(
     result = _lesions_of(job)
     room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)
     author = "" if caller == LOCAL_OWNER else caller
-    save(settings.jobs_dir / job.id, result, request, author=author)
+    save(settings.result_dir(job.id, job.ticket), result, request, author=author)
     return with_files(job, settings)
 
 

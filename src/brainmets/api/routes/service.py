@@ -19,6 +19,7 @@ from brainmets.api.store import RETRY_AFTER_S
 from brainmets.domain.errors import BrainmetsError, BundleTampered, ServiceStopping, WorkersStalled
 
 if TYPE_CHECKING:
+    from brainmets.api.storage import Storage
     from brainmets.inference import Bundle
 
 __all__ = ["router"]
@@ -57,6 +58,11 @@ async def readiness(
     counts: dict[str, int] = {}
     try:
         counts = await run_in_threadpool(store.counts)
+        await run_in_threadpool(store.check)
+    except BrainmetsError as error:
+        faults.append(str(error))
+    try:
+        await run_in_threadpool(cast("Storage", request.app.state.storage).check)
     except BrainmetsError as error:
         faults.append(str(error))
     if stalled := workers.stalled():

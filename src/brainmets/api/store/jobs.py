@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import json
-import secrets
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from brainmets.api.schemas import (
     FINISHED,
     JobOptions,
     JobResult,
     JobState,
-    JobView,
     Problem,
     SeriesView,
 )
+from brainmets.api.store.records import StoredJob, read_record
 from brainmets.api.store.schema import upgrade
 from brainmets.domain.errors import DiskFull, QueueFull, StoreUnavailable, UnknownJob
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from contextlib import AbstractContextManager
 
 __all__ = [
     "RETRY_AFTER_S",
     "JobStore",
     "Run",
-    "StoredJob",
     "disk_full",
     "unavailable",
     "unknown_job",
@@ -40,68 +39,103 @@ Run = Callable[..., Any]
 """`run(sql, *values)` returns a cursor whose rows are read by column name."""
 
 
-_CLAIM = (
-    "UPDATE jobs SET state = 'running', stage = 'start', done = 0, started = ?,"
-    " attempts = attempts + 1, server = ?, token = ?, lease = ? WHERE id ="
-    " (SELECT id FROM jobs WHERE state = 'queued' AND queued <= ? ORDER BY queued LIMIT 1 {})"
-    " RETURNING *"
+_TURN = (
+    "SELECT COALESCE(MIN(CASE WHEN state = 'queued' THEN turn END), MAX(turn), 0) AS now,"
+    " COALESCE(MAX(CASE WHEN owner = ? THEN turn + 1 END), 0) AS own"
+    " FROM jobs WHERE state IN ('queued', 'running') AND id <> ?"
+)
+"""Fair queueing by start tags: jobs of one owner are one turn apart, owners share each turn."""
+
+
+_WAITING = (
+    "SELECT count(*) AS waiting, COALESCE(SUM(CASE WHEN owner = ? THEN 1 ELSE 0 END), 0) AS own,"
+    " COUNT(DISTINCT CASE WHEN owner <> ? THEN owner END) AS others"
+    " FROM jobs WHERE state = 'queued'"
 )
 
 
 _LISTED = (
-    "id, owner, state, stage, done, created, started, finished, attempts, server_losses, token,"
-    " label, options, problem, series, model, lesions"
+    "id, owner, state, stage, done, created, started, finished, attempts, server_losses, ticket,"
+    " turn, label, options, problem, series, model, lesions"
 )
 """All but the result, which is large and which no list shows."""
 
 
-class StoredJob(JobView):
-    """A job with what only the service knows about it."""
-
-    owner: str = ""
-    server_losses: int = 0
-    token: str = ""
-    """Whoever claimed the job holds it; each claim has another."""
-
-
 class JobStore(ABC):
-    """Durable jobs, safe to use from several threads, processes and servers at once.
+    """Durable jobs, safe to use from several threads and processes at once.
 
-    When a writing call returns, a power cut cannot take it back. Whoever claims a job holds it
-    by a token and a lease: every later change must show the token, so a server that was silent
-    for longer than its lease cannot disturb the one that has taken the job over.
+    When a writing call returns, a power cut cannot take it back. Each time a job is queued it
+    gets another ticket. Whoever computes it names that ticket with every change, and writes into
+    a folder of that number: an attempt that was superseded changes nothing.
 
     Every method raises `StoreUnavailable` where the database does not answer and `DiskFull`
     where it has no room.
     """
 
-    _PASSING_BY: ClassVar[str] = ""
-    """What makes concurrent claims pass each other by, where writers are not alone anyway."""
-
     def __init__(self) -> None:
-        """Create the table, or bring it to the present form."""
+        """Create the table, or bring it to the present form; later if it does not answer now."""
+        self._preparing = threading.Lock()
+        self._prepared = False
         try:
-            with self._transaction(exclusive=True) as run:
-                upgrade(run)
+            self._prepare()
+        except StoreUnavailable:
+            self.release()  # each use tries again
         except BaseException:
             self.close()
             raise
 
     @abstractmethod
     def close(self) -> None:
-        """Close what this thread, or nobody, uses."""
+        """Close what this thread uses, and what threads share."""
+
+    def release(self) -> None:  # noqa: B027 - not every list has such a thing
+        """Close what only the calling thread uses: it needs the list no more."""
 
     @abstractmethod
-    def _transaction(self, *, exclusive: bool = False) -> AbstractContextManager[Run]:
+    def abandoned(self, *, held: Collection[int] = ()) -> tuple[StoredJob, ...]:
+        """Return queued or running jobs that nobody will compute any more.
+
+        `held` are the tickets that this server is computing.
+        """
+
+    @abstractmethod
+    def _transact(self, *, exclusive: bool) -> AbstractContextManager[Run]:
         """Commit what is run inside, or none of it; `exclusive` lets one such in at a time."""
 
     @abstractmethod
-    def _reading(self) -> AbstractContextManager[Run]:
-        """Run queries only."""
+    def _ticket(self, run: Run, job_id: str, *, turn: int, after_s: float) -> int:
+        """Put a job into the queue, to be claimed after a pause; return its ticket."""
+
+    @abstractmethod
+    def _withdraw(self, run: Run, ticket: int) -> None:
+        """Take a ticket out of the queue, or tell whoever computes it to stop."""
+
+    @abstractmethod
+    def _next(self, run: Run) -> int | None:
+        """Return the ticket whose turn it is; None where no job waits."""
 
     @abstractmethod
     def _now(self, run: Run) -> float:
-        """Return seconds since 1970 by the clock that all servers share."""
+        """Return seconds since 1970 for people to read; nothing waits by them."""
+
+    def _prepare(self) -> None:
+        with self._preparing:
+            if not self._prepared:
+                with self._transact(exclusive=True) as run:
+                    self._upgrade(run)
+                self._prepared = True
+
+    def _upgrade(self, run: Run) -> None:
+        upgrade(run)
+
+    def _transaction(self, *, exclusive: bool = False) -> AbstractContextManager[Run]:
+        self._prepare()
+        return self._transact(exclusive=exclusive)
+
+    def check(self) -> None:
+        """Raise `StoreUnavailable` or `DiskFull` where a job could not be taken in now."""
+        with self._transaction() as run:
+            run("UPDATE brainmets_schema SET version = version WHERE version < 0")
 
     def submit(
         self,
@@ -112,44 +146,53 @@ class JobStore(ABC):
         label: str,
         options: JobOptions,
         max_waiting: int,
+        intact: Callable[[str, int | None], bool] = lambda _id, _ticket: True,
     ) -> str:
-        """Queue an upload whose files lie in place; return the id of the job that has it.
+        """Queue an upload whose files are in place; return the id of the job that has it.
 
         The same content with the same options is the same job, so the id may be an older one.
-        If that one failed or was cancelled, it is queued afresh.
+        If that one failed or was cancelled, it is queued afresh. One whose files are gone, as
+        `intact` says of its id and its result's ticket, makes way for the new one.
 
         Raises:
             QueueFull: as many jobs wait as may.
         """
-        chosen = options.model_dump_json()
+        chosen, model = options.model_dump_json(), options.model or ""
         with self._transaction(exclusive=True) as run:
-            now = self._now(run)
             row = run(
-                "SELECT id, state FROM jobs WHERE owner = ? AND fingerprint = ?", owner, fingerprint
+                "SELECT id, state, ticket FROM jobs WHERE owner = ? AND fingerprint = ?",
+                *(owner, fingerprint),
             ).fetchone()
-            if row is not None and row["state"] not in {"failed", "cancelled"}:
-                return str(row["id"])
-            _refuse_when_full(run, max_waiting)
             if row is not None:
+                done = row["state"] == "done"
+                if not intact(str(row["id"]), int(row["ticket"]) if done else None):
+                    self._withdraw(run, row["ticket"])
+                    run("DELETE FROM jobs WHERE id = ?", row["id"])
+                    row = None
+                elif row["state"] not in {"failed", "cancelled"}:
+                    return str(row["id"])
+            _refuse_when_full(run, max_waiting, owner)
+            if row is None:
                 run(
-                    "UPDATE jobs SET state = 'queued', stage = '', done = 0, queued = ?,"
-                    " started = NULL, finished = NULL, attempts = 0, server_losses = 0,"
-                    " problem = NULL, options = ?, model = ? WHERE id = ?",
-                    *(now, chosen, options.model or "", row["id"]),
+                    "INSERT INTO jobs (id, owner, fingerprint, state, created, label, options,"
+                    " model) VALUES (?, ?, ?, 'queued', ?, ?, ?, ?)",
+                    *(job_id, owner, fingerprint, self._now(run), label, chosen, model),
                 )
-                return str(row["id"])
-            run(
-                "INSERT INTO jobs"
-                " (id, owner, fingerprint, state, created, queued, label, options, model)"
-                " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
-                *(job_id, owner, fingerprint, now, now, label, chosen, options.model or ""),
-            )
+            else:
+                job_id = str(row["id"])
+                run(
+                    "UPDATE jobs SET state = 'queued', started = NULL, finished = NULL,"
+                    " attempts = 0, server_losses = 0, problem = NULL, series = '[]',"
+                    " options = ?, model = ? WHERE id = ?",
+                    *(chosen, model, job_id),
+                )
+            self._queue(run, job_id)
         return job_id
 
-    def refuse_when_full(self, max_waiting: int) -> None:
+    def refuse_when_full(self, max_waiting: int, owner: str) -> None:
         """Raise `QueueFull` before an upload is read that could not be queued."""
-        with self._reading() as run:
-            _refuse_when_full(run, max_waiting)
+        with self._transaction() as run:
+            _refuse_when_full(run, max_waiting, owner)
 
     def get(self, job_id: str, *, owner: str | None = None) -> StoredJob:
         """Return one job; with `owner`, only if it is theirs.
@@ -157,11 +200,11 @@ class JobStore(ABC):
         Raises:
             UnknownJob: there is none, or it belongs to someone else.
         """
-        with self._reading() as run:
+        with self._transaction() as run:
             row = run("SELECT * FROM jobs WHERE id = ?", job_id).fetchone()
         if row is None or (owner is not None and row["owner"] != owner):
             raise unknown_job()
-        return _job(row)
+        return read_record(row)
 
     def jobs(
         self,
@@ -193,54 +236,57 @@ class JobStore(ABC):
             if value is not None:
                 wanted.append(term)
                 values.append(value)
-        with self._reading() as run:
+        with self._transaction() as run:
             rows = run(
                 f"SELECT {_LISTED} FROM jobs WHERE {' AND '.join(wanted)}"  # noqa: S608 - ours
                 " ORDER BY created DESC, id LIMIT ?",
                 *(*values, limit),
             ).fetchall()
-        return tuple(_job(row, with_result=False) for row in rows)
+        return tuple(read_record(row, with_result=False) for row in rows)
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs are in each state."""
-        with self._reading() as run:
+        with self._transaction() as run:
             rows = run("SELECT state, count(*) AS number FROM jobs GROUP BY state").fetchall()
         return {str(row["state"]): int(row["number"]) for row in rows}
 
-    def claim(self, server: str, *, lease_s: float) -> StoredJob | None:
-        """Take the job that has waited longest for `lease_s` seconds and count the attempt."""
-        with self._transaction() as run:
-            now = self._now(run)
-            row = run(
-                _CLAIM.format(self._PASSING_BY),
-                *(now, server, secrets.token_hex(8), now + lease_s, now),
-            ).fetchone()
-        return None if row is None else _job(row)
+    def claim(self, ticket: int | None = None) -> StoredJob | None:
+        """Take the job with this ticket, or the one whose turn it is, and count the attempt.
 
-    def hold(
-        self, job: StoredJob, *, lease_s: float, stage: str | None = None, done: float = 0.0
-    ) -> bool:
-        """Renew a claim, with news of its progress; return whether it still stands."""
-        changes = "lease = ?" if stage is None else "lease = ?, stage = ?, done = ?"
-        values = () if stage is None else (stage, done)
-        with self._transaction() as run:
-            lease = self._now(run) + lease_s
-            changed = run(
-                f"UPDATE jobs SET {changes}"  # noqa: S608 - ours
-                " WHERE id = ? AND token = ? AND state = 'running'",
-                *(lease, *values, job.id, job.token),
-            ).rowcount
-        return changed == 1
+        None where there is none to compute: none waits, or the ticket holds no more.
+        """
+        while True:
+            with self._transaction() as run:
+                chosen = self._next(run) if ticket is None else ticket
+                row = run(
+                    "UPDATE jobs SET state = 'running', stage = 'start', done = 0, started = ?,"
+                    " attempts = attempts + 1 WHERE ticket = ? AND state = 'queued' RETURNING *",
+                    *(self._now(run), chosen),
+                ).fetchone()
+                job = None if row is None else read_record(row)
+                if job is not None and job.state != "running":  # it cannot be read
+                    run(
+                        "UPDATE jobs SET state = 'failed', finished = ? WHERE id = ?",
+                        *(self._now(run), job.id),
+                    )
+            if chosen is None or (job is None and ticket is not None):
+                return None
+            if job is not None and job.state == "running":
+                return job
+
+    def progress(self, job: StoredJob, *, stage: str, done: float) -> bool:
+        """Note how far a claimed job is; return whether the claim still holds."""
+        return self._change(job, stage=stage, done=done)
 
     def holds(self, job: StoredJob) -> bool:
-        """Return whether a claim still stands: not cancelled, deleted or taken over."""
-        with self._reading() as run:
-            row = run("SELECT state, token FROM jobs WHERE id = ?", job.id).fetchone()
-        return row is not None and row["state"] == "running" and row["token"] == job.token
+        """Return whether a claim still holds: not cancelled, deleted or taken over."""
+        with self._transaction() as run:
+            row = run("SELECT state, ticket FROM jobs WHERE id = ?", job.id).fetchone()
+        return row is not None and row["state"] == "running" and row["ticket"] == job.ticket
 
     def finish(self, job: StoredJob, result: JobResult) -> bool:
-        """Record a claimed job's result."""
-        return self._release(
+        """Record a claimed job's result, and by its ticket which folder holds the files."""
+        return self._change(
             job,
             "done",
             result=result.model_dump_json(),
@@ -249,98 +295,113 @@ class JobStore(ABC):
         )
 
     def fail(self, job: StoredJob, problem: Problem) -> bool:
-        """Record why a claimed job failed."""
-        return self._release(job, "failed", problem=problem.model_dump_json())
+        """Record why a job failed that was claimed or abandoned."""
+        return self._change(job, "failed", problem=problem.model_dump_json())
 
     def ask(self, job: StoredJob, series: Sequence[SeriesView]) -> bool:
         """Put a claimed job aside until its owner has chosen a series."""
         listing = json.dumps([choice.model_dump(mode="json") for choice in series])
-        return self._release(job, "needs_choice", series=listing)
+        return self._change(job, "needs_choice", series=listing)
 
     def give_back(self, job: StoredJob) -> bool:
-        """Return a claimed job to its place in the queue, as if it had never been claimed."""
-        return self._release(job, "queued", attempts=job.attempts - 1)
+        """Return a claimed job to its turn in the queue, as if it had never been claimed."""
+        return self._change(job, "queued", turn=job.turn, attempts=job.attempts - 1)
 
-    def retry(self, job: StoredJob, *, innocent: bool = False, after_s: float = 0.0) -> bool:
-        """Queue a job whose worker was lost behind those that wait, to be claimed after a pause.
+    def retry(self, job: StoredJob, *, lost: bool = False, after_s: float = 0.0) -> bool:
+        """Queue a claimed or abandoned job behind its owner's others, to be claimed after a pause.
 
-        What struck it, such as a lack of memory, may be over by then. An `innocent` job had not
-        begun, or its server was lost: its attempt is not counted, the loss is.
+        What struck it, such as a lack of memory, may be over by then. One that was `lost` through
+        no fault of its own, such as with its server, has its attempt not counted, but the loss.
         """
-        return self._release(
+        claimed = int(lost and job.state != "queued")
+        return self._change(
             job,
             "queued",
-            queue_after_s=after_s,
-            attempts=job.attempts - int(innocent),
-            server_losses=job.server_losses + int(innocent),
+            after_s=after_s,
+            attempts=job.attempts - claimed,
+            server_losses=job.server_losses + claimed,
         )
 
     def choose(self, job_id: str, options: JobOptions) -> bool:
         """Queue a job again with the series that its owner chose."""
-        chosen = options.model_dump_json()
-        return self._move(job_id, "queued", ("needs_choice",), options=chosen, attempts=0)
+        with self._transaction(exclusive=True) as run:
+            changed = run(
+                "UPDATE jobs SET state = 'queued', options = ?, attempts = 0"
+                " WHERE id = ? AND state = 'needs_choice'",
+                *(options.model_dump_json(), job_id),
+            ).rowcount
+            if changed:
+                self._queue(run, job_id)
+        return changed == 1
 
     def cancel(self, job_id: str) -> bool:
         """Stop a job that has not finished."""
-        return self._move(job_id, "cancelled", ("queued", "running", "needs_choice"))
+        with self._transaction() as run:
+            row = run(
+                "UPDATE jobs SET state = 'cancelled', finished = ? WHERE id = ?"
+                " AND state IN ('queued', 'running', 'needs_choice') RETURNING ticket",
+                *(self._now(run), job_id),
+            ).fetchone()
+            if row is not None:
+                self._withdraw(run, row["ticket"])
+        return row is not None
 
     def delete(self, job_id: str) -> None:
         """Forget a job."""
+        self.cancel(job_id)
         with self._transaction() as run:
             run("DELETE FROM jobs WHERE id = ?", job_id)
 
-    def abandoned(self, *, server: str | None = None) -> tuple[StoredJob, ...]:
-        """Return running jobs whose lease is over, and all those that `server` had claimed."""
-        with self._reading() as run:
-            rows = run(
-                "SELECT * FROM jobs WHERE state = 'running' AND (lease < ? OR server = ?)",
-                *(self._now(run), server or "\n"),
-            ).fetchall()
-        return tuple(_job(row) for row in rows)
-
-    def ids(self) -> frozenset[str]:
-        """Return every known id."""
-        with self._reading() as run:
-            return frozenset(str(row["id"]) for row in run("SELECT id FROM jobs").fetchall())
+    def tickets(self) -> dict[str, tuple[int, str]]:
+        """Return the ticket and state of every job by its id."""
+        with self._transaction() as run:
+            rows = run("SELECT id, ticket, state FROM jobs").fetchall()
+        return {str(row["id"]): (int(row["ticket"]), str(row["state"])) for row in rows}
 
     def expired(self, *, older_than_s: float) -> tuple[str, ...]:
         """Return the ids of jobs that finished so long ago."""
         marks = ", ".join("?" for _ in FINISHED)
-        with self._reading() as run:
+        with self._transaction() as run:
             rows = run(
                 f"SELECT id FROM jobs WHERE state IN ({marks}) AND finished < ?",  # noqa: S608
                 *(*sorted(FINISHED), self._now(run) - older_than_s),
             ).fetchall()
         return tuple(str(row["id"]) for row in rows)
 
-    def _release(self, job: StoredJob, state: JobState, **changes: Any) -> bool:
-        return self._move(job.id, state, ("running",), token=job.token, **changes)
+    def _queue(self, run: Run, job_id: str, *, turn: int | None = None, after_s: float = 0) -> None:
+        if turn is None:
+            owner = run("SELECT owner FROM jobs WHERE id = ?", job_id).fetchone()["owner"]
+            row = run(_TURN, owner, job_id).fetchone()
+            turn = int(max(row["now"], row["own"]))
+        ticket = self._ticket(run, job_id, turn=turn, after_s=after_s)
+        run(
+            "UPDATE jobs SET stage = '', done = 0, turn = ?, ticket = ? WHERE id = ?",
+            *(turn, ticket, job_id),
+        )
 
-    def _move(
+    def _change(
         self,
-        job_id: str,
-        state: JobState,
-        from_states: tuple[JobState, ...],
+        job: StoredJob,
+        state: JobState | None = None,
         *,
-        token: str | None = None,
-        queue_after_s: float | None = None,
+        turn: int | None = None,
+        after_s: float = 0.0,
         **changes: Any,
     ) -> bool:
-        if state == "queued":
-            changes |= {"stage": "", "done": 0.0}
-        marks = ", ".join("?" for _ in from_states)
-        held, shown = ("", ()) if token is None else (" AND token = ?", (token,))
-        with self._transaction() as run:
-            now = self._now(run)
-            changes["finished"] = now if state in FINISHED else None
-            if queue_after_s is not None:
-                changes["queued"] = now + queue_after_s
-            names = "".join(f"{name} = ?, " for name in changes)
+        """Change a job only where its ticket still holds."""
+        requeued = state == "queued"
+        with self._transaction(exclusive=requeued) as run:
+            if state is not None:
+                finished = self._now(run) if state in FINISHED else None
+                changes |= {"state": state, "finished": finished}
+            from_states = "'running', 'queued'" if job.state == "queued" else "'running'"
             changed = run(
-                f"UPDATE jobs SET {names}state = ?, token = ''"  # noqa: S608 - ours
-                f" WHERE id = ? AND state IN ({marks}){held}",
-                *(*changes.values(), state, job_id, *from_states, *shown),
+                f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in changes)}"  # noqa: S608
+                f" WHERE id = ? AND ticket = ? AND state IN ({from_states})",
+                *(*changes.values(), job.id, job.ticket),
             ).rowcount
+            if changed and requeued:
+                self._queue(run, job.id, turn=turn, after_s=after_s)
         return changed == 1
 
 
@@ -362,44 +423,22 @@ def disk_full() -> DiskFull:
     )
 
 
-def unavailable() -> StoreUnavailable:
+def unavailable(found: str = "a job list that does not answer") -> StoreUnavailable:
     """Say that the database does not answer."""
     return StoreUnavailable(
-        "a job list that does not answer",
+        found,
         expected="the database of the service",
         remedy=f"try again in {RETRY_AFTER_S} seconds; jobs already taken in are safe",
     )
 
 
-def _refuse_when_full(run: Run, max_waiting: int) -> None:
-    row = run("SELECT count(*) AS waiting FROM jobs WHERE state = 'queued'").fetchone()
-    if row["waiting"] >= max_waiting:
+def _refuse_when_full(run: Run, max_waiting: int, owner: str) -> None:
+    """Refuse where the queue is full and its owner has at least an equal share of it."""
+    row = run(_WAITING, owner, owner).fetchone()
+    share = max(1, max_waiting // (row["others"] + 1))
+    if row["waiting"] >= max_waiting and row["own"] >= share:
         raise QueueFull(
-            f"{row['waiting']} jobs waiting",
-            expected=f"fewer than {max_waiting}",
+            f"{row['waiting']} jobs waiting, {row['own']} of them yours",
+            expected=f"fewer than {max_waiting}, or than {share} of yours",
             remedy=f"try again in {RETRY_AFTER_S} seconds",
         )
-
-
-def _job(row: Any, *, with_result: bool = True) -> StoredJob:
-    result = row["result"] if with_result else None
-    return StoredJob(
-        id=row["id"],
-        owner=row["owner"],
-        state=row["state"],
-        stage=row["stage"],
-        done=row["done"],
-        created=row["created"],
-        started=row["started"],
-        finished=row["finished"],
-        attempts=row["attempts"],
-        server_losses=row["server_losses"],
-        token=row["token"],
-        label=row["label"],
-        options=JobOptions.model_validate_json(row["options"]),
-        problem=None if row["problem"] is None else Problem.model_validate_json(row["problem"]),
-        series=tuple(SeriesView.model_validate(item) for item in json.loads(row["series"])),
-        model=row["model"],
-        lesions=row["lesions"],
-        result=None if result is None else JobResult.model_validate_json(result),
-    )

@@ -31,7 +31,7 @@ def open_store(url: str) -> JobStore:
         except ImportError as error:
             raise OptionError(
                 "a PostgreSQL address and no driver for it",
-                expected="the package psycopg",
+                expected="the packages psycopg and procrastinate",
                 remedy="install the extra: pip install 'brainmets[postgres]'",
             ) from error
         return PostgresStore(url)

@@ -1,103 +1,160 @@
-"""The job list in PostgreSQL: several servers and workers, on several machines, on one queue."""
+"""The job list in PostgreSQL, queued by Procrastinate for workers on several machines."""
 
 from __future__ import annotations
 
-import queue
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from procrastinate import SyncPsycopgConnector
+from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import Job
+from procrastinate.manager import JobManager
+from procrastinate.schema import SchemaManager
 from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool
 
 from brainmets.api.store.jobs import JobStore, Run, disk_full, unavailable
+from brainmets.api.store.records import StoredJob, read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Collection, Generator
 
-__all__ = ["PostgresStore"]
+__all__ = ["CONNECTION", "QUEUE", "STALLED_S", "TASK", "PostgresStore"]
 
+TASK = QUEUE = "brainmets"
 MOST_CONNECTIONS = 12
-CONNECT_TIMEOUT_S = 5
+ANSWERS_WITHIN_S = 5.0
+STALLED_S = 8.0
+"""A worker without a heartbeat for so long, by the database's clock, has lost its jobs."""
+
+CONNECTION = {
+    "connect_timeout": 5,
+    "application_name": "brainmets",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+
 LOCK_NUMBER = 0x627261696E
 """Names our advisory lock among those of other programs in the same database."""
+
+_DEAD = (
+    "(worker.id IS NULL OR abs(extract(epoch FROM clock_timestamp() - worker.last_heartbeat)) > ?)"
+)
+"""A heartbeat in the future is one from before the clock was put back."""
+
+_ABANDONED = (
+    "SELECT jobs.*, COALESCE(jobs.state = 'queued' AND queued.status = 'doing'"  # noqa: S608
+    f" AND NOT {_DEAD}, FALSE) AS fetched"
+    " FROM jobs LEFT JOIN procrastinate_jobs AS queued ON queued.id = jobs.ticket"
+    " AND queued.status IN ('todo', 'doing')"
+    " LEFT JOIN procrastinate_workers AS worker ON worker.id = queued.worker_id"
+    " WHERE jobs.state IN ('queued', 'running')"
+    f" AND (queued.id IS NULL OR (queued.status = 'doing' AND (jobs.state = 'queued' OR {_DEAD})))"
+)
+
+_SWEEP = (
+    "DELETE FROM procrastinate_jobs AS queued WHERE queued.status = 'doing'"  # noqa: S608
+    " AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.ticket = queued.id"
+    " AND jobs.state IN ('queued', 'running'))"
+    " AND NOT EXISTS (SELECT 1 FROM procrastinate_workers AS worker"
+    f" WHERE worker.id = queued.worker_id AND NOT {_DEAD})"
+)
 
 Connection = psycopg.Connection[DictRow]
 
 
 class PostgresStore(JobStore):
-    """Jobs are claimed with `FOR UPDATE SKIP LOCKED`; every time comes from the database's clock.
+    """A job and its place in Procrastinate's queue change in one transaction.
 
-    A pooled connection that broke is replaced; the one call that found it broken fails with
-    `StoreUnavailable` unless it had not begun.
+    Its ticket is the number of its entry there; each attempt has an entry of its own. Times and
+    heartbeats are compared by the database's clock alone.
     """
 
-    _PASSING_BY = "FOR UPDATE SKIP LOCKED"
-
     def __init__(self, url: str) -> None:
-        """Connect to the database at `url` and create or upgrade the table."""
-        self._url = url
-        self._idle: queue.LifoQueue[Connection | None] = queue.LifoQueue()
-        for _ in range(MOST_CONNECTIONS):
-            self._idle.put(None)
+        """Connect to the database at `url` and create or upgrade the tables."""
+        self.url = url
+        self._fetched: set[int] = set()
+        self._manager = JobManager(SyncPsycopgConnector())
+        self._pool: ConnectionPool[Connection] = ConnectionPool(
+            url,
+            connection_class=Connection,
+            min_size=1,
+            max_size=MOST_CONNECTIONS,
+            timeout=ANSWERS_WITHIN_S,
+            reconnect_timeout=ANSWERS_WITHIN_S,
+            check=_check,
+            kwargs=CONNECTION | {"autocommit": True, "row_factory": dict_row},
+            open=True,
+        )
         super().__init__()
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
-        for _ in range(self._idle.qsize()):
-            try:
-                connection = self._idle.get_nowait()
-            except queue.Empty:
-                return
-            if connection is not None:
-                connection.close()
-            self._idle.put(None)
+        """Close every connection."""
+        self._pool.close()
 
-    @contextmanager
-    def _reading(self) -> Generator[Run]:
+    def abandoned(self, *, held: Collection[int] = ()) -> tuple[StoredJob, ...]:
+        """Return jobs whose worker sends no heartbeat, and those that have left the queue.
+
+        One that a living worker fetched and never began counts from the second look on.
+        """
+        del held  # their worker's heartbeat speaks for them
         with self._transaction() as run:
-            yield run
+            rows = run(_ABANDONED, *[STALLED_S] * 2).fetchall()
+            run(_SWEEP, STALLED_S)
+        earlier, self._fetched = self._fetched, {row["ticket"] for row in rows if row["fetched"]}
+        return tuple(
+            read_record(row) for row in rows if not row["fetched"] or row["ticket"] in earlier
+        )
 
     @contextmanager
-    def _transaction(self, *, exclusive: bool = False) -> Generator[Run]:
-        connection = self._idle.get()
+    def _transact(self, *, exclusive: bool) -> Generator[Run]:
         try:
-            connection = self._working(connection)
+            with self._pool.connection() as connection, connection.transaction():
 
-            def run(sql: str, *values: Any) -> psycopg.Cursor[DictRow]:
-                return connection.execute(sql.replace("?", "%s").encode(), values)
+                def run(sql: str, *values: Any) -> psycopg.Cursor[DictRow]:
+                    return connection.execute(sql.replace("?", "%s").encode(), values or None)
 
-            with connection.transaction():
                 if exclusive:
                     run("SELECT pg_advisory_xact_lock(?)", LOCK_NUMBER)
                 yield run
         except psycopg.errors.DiskFull as error:
             raise disk_full() from error
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except (psycopg.OperationalError, psycopg.InterfaceError, ConnectorException) as error:
             raise unavailable() from error
-        finally:
-            usable = connection is not None and not connection.closed
-            self._idle.put(connection if usable else None)
 
-    def _working(self, connection: Connection | None) -> Connection:
-        """Return the connection if the server still answers it, else a new one."""
-        if connection is not None:
-            try:
-                connection.execute("SELECT 1")
-            except psycopg.Error:
-                connection.close()
-            else:
-                return connection
-        return Connection.connect(
-            self._url,
-            autocommit=True,  # `transaction()` below begins and commits
-            row_factory=dict_row,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            application_name="brainmets",
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
+    def _upgrade(self, run: Run) -> None:
+        super()._upgrade(run)
+        if run("SELECT to_regclass('procrastinate_jobs') AS found").fetchone()["found"] is None:
+            run(SchemaManager.get_schema())
+
+    def _ticket(self, run: Run, job_id: str, *, turn: int, after_s: float) -> int:
+        clock = run("SELECT clock_timestamp() + make_interval(secs => ?) AS start", after_s)
+        job = Job(
+            queue=QUEUE,
+            task_name=TASK,
+            priority=-turn,
+            lock=None,
+            queueing_lock=None,
+            task_kwargs={"job_id": job_id},
+            scheduled_at=clock.fetchone()["start"] if after_s else None,
         )
+        return int(self._manager.defer_job(job, connection=clock.connection).id or 0)
+
+    def _withdraw(self, run: Run, ticket: int) -> None:
+        run("SELECT procrastinate_cancel_job_v1(?, TRUE, TRUE)", ticket)
+
+    def _next(self, run: Run) -> int | None:
+        row = run(
+            "SELECT id FROM procrastinate_fetch_job_v2(?::varchar[], NULL)", [QUEUE]
+        ).fetchone()
+        return row["id"]
 
     def _now(self, run: Run) -> float:
         row = run("SELECT extract(epoch FROM clock_timestamp())::double precision AS now")
         return float(row.fetchone()["now"])
+
+
+def _check(connection: Connection) -> None:
+    connection.execute("")

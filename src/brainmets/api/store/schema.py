@@ -45,6 +45,20 @@ _STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE jobs ADD COLUMN model TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE jobs ADD COLUMN lesions INTEGER",
     ),
+    (
+        "ALTER TABLE jobs ADD COLUMN ticket BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE jobs ADD COLUMN turn BIGINT NOT NULL DEFAULT 0",
+        """UPDATE jobs SET ticket = -1 - (
+            SELECT count(*) FROM jobs AS later WHERE later.queued > jobs.queued
+        ) WHERE state <> 'done'""",
+        "DROP INDEX jobs_waiting",
+        "ALTER TABLE jobs DROP COLUMN queued",
+        "ALTER TABLE jobs DROP COLUMN server",
+        "ALTER TABLE jobs DROP COLUMN token",
+        "ALTER TABLE jobs DROP COLUMN lease",
+        "CREATE INDEX jobs_in_turn ON jobs (state, turn, ticket)",
+        "CREATE INDEX jobs_by_ticket ON jobs (ticket)",
+    ),
 )
 """Both dialects understand them; a released step never changes, a new one is added below."""
 

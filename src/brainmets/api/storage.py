@@ -1,0 +1,84 @@
+"""The data folder: whether it can be used, and what to say where it cannot."""
+
+from __future__ import annotations
+
+import errno
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from brainmets.domain.errors import BrainmetsError, DiskFull, StorageUnavailable
+
+if TYPE_CHECKING:
+    from brainmets.api.settings import Settings
+
+__all__ = ["Storage", "files_gone", "storage_error"]
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_AWAY = frozenset(
+    {
+        *(errno.EROFS, errno.EACCES, errno.EPERM),
+        *(errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO),
+        *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
+    }
+)
+
+
+class Storage:
+    """The data folder as it was at the start: on the same disk, and writable."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Create the folders where they are not there yet; `check` tries again if that fails."""
+        self._settings = settings
+        self._device: int | None = None
+        with suppress(BrainmetsError):
+            self.check()
+
+    def check(self) -> None:
+        """Write a file and remove it.
+
+        Raises:
+            StorageUnavailable, DiskFull: that fails, or another disk is in the folder's place.
+        """
+        folder = self._settings.state_dir
+        try:
+            if self._device is None:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._device = folder.stat().st_dev
+            if folder.stat().st_dev != self._device:
+                raise _away()
+            for needed in (self._settings.jobs_dir, self._settings.staging_dir):
+                needed.mkdir(exist_ok=True, mode=0o700)
+            probe = folder / f".probe-{secrets.token_hex(4)}"
+            probe.touch(mode=0o600)
+            probe.unlink()
+        except OSError as error:
+            raise storage_error(error) or _away() from error
+
+
+def storage_error(error: OSError) -> BrainmetsError | None:
+    """Return what an operating system's error says of the data folder; None where nothing."""
+    if error.errno in _FULL:
+        return DiskFull(
+            "no room on the disk",
+            expected="room for uploads and results",
+            remedy="delete old jobs, or try again later",
+        )
+    return _away() if error.errno in _AWAY else None
+
+
+def files_gone() -> StorageUnavailable:
+    """Say that a job's own files are no longer there."""
+    return StorageUnavailable(
+        "a job whose files are no longer in the data folder",
+        expected="the images that were uploaded",
+        remedy="submit the images again",
+    )
+
+
+def _away() -> StorageUnavailable:
+    return StorageUnavailable(
+        "a data folder that cannot be written, or is not there",
+        expected="the folder BRAINMETS_STATE_DIR, writable",
+        remedy="try again later; jobs go on by themselves when it is back",
+    )
