@@ -144,6 +144,8 @@ class Attempts:
             if event is None and not (working and time.monotonic() < deadline):
                 event = worker.next_event(timeout_s=0.0)  # its last one, if any
                 if event is None:
+                    if worker.alive:
+                        _log.warning("job %s: its worker is silent or out of time", job.id)
                     worker.close()
                     self._until_recorded(partial(self.lost, job, whose="worker", begun=begun))
                     return None

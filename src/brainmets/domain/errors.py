@@ -51,6 +51,7 @@ BrainmetsError
 ├── ResourceError                 this machine is at fault
 │   ├── OutOfMemory               E_MEMORY
 │   ├── DiskFull                  E_DISK
+│   ├── StorageUnavailable        E_STORAGE
 │   ├── OutputExists              E_OUTPUT_EXISTS
 │   └── OutputDiffers             E_OUTPUT_DIFFERS
 ├── JobError                      the service is at fault or has refused
@@ -66,6 +67,7 @@ BrainmetsError
 │   ├── ServiceStopping           E_STOPPING
 │   ├── WorkersStalled            E_WORKERS
 │   ├── StoreUnavailable          E_STORE
+│   ├── RecordDamaged             E_RECORD
 │   └── UploadStalled             E_STALLED
 └── Unforeseen                    E_INTERNAL      a fault of brainmets itself
 """
@@ -121,6 +123,7 @@ __all__ = [
     "PoisonJob",
     "QueueFull",
     "RecipeError",
+    "RecordDamaged",
     "ResourceError",
     "ServiceStopping",
     "ServiceUnreachable",
@@ -128,6 +131,7 @@ __all__ = [
     "SingularAffine",
     "SourceDiffers",
     "Spacing",
+    "StorageUnavailable",
     "StoreUnavailable",
     "TooFewSlices",
     "TooLarge",
