@@ -34,8 +34,12 @@ def compute_until_stopped(settings: Settings) -> None:
             remedy="set them, or run `brainmets serve`, which computes jobs itself",
         )
     stop = threading.Event()
+
+    def on_signal(_number: int, _frame: object) -> None:
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, on_signal)
     speak(settings.log_level, ())
     storage = Storage(settings)
     storage.check()
