@@ -118,13 +118,18 @@ def test_a_dicom_job_leaves_in_every_format(service: httpx.Client, dicom: str) -
     assert export(service, dicom, "report.pdf").startswith(b"%PDF")
 
 
+def attempt_of(state: Path, job: str) -> Path:
+    (attempt,) = (state / "jobs" / job).glob("attempt-*")
+    return attempt
+
+
 def test_an_export_is_made_once_and_anew_after_a_review(
     service: httpx.Client, state: Path, dicom: str
 ) -> None:
     before = export(service, dicom, "seg.dcm")
-    kept = next((state / "jobs" / dicom / "exports").rglob("seg.dcm")).stat().st_mtime_ns
+    kept = next((attempt_of(state, dicom) / "exports").rglob("seg.dcm")).stat().st_mtime_ns
     assert export(service, dicom, "seg.dcm") == before
-    assert next((state / "jobs" / dicom / "exports").rglob("seg.dcm")).stat().st_mtime_ns == kept
+    assert next((attempt_of(state, dicom) / "exports").rglob("seg.dcm")).stat().st_mtime_ns == kept
     first, *rest = (lesion["id"] for lesion in lesions_of(service, dicom))
     saved = service.put(f"/v1/jobs/{dicom}/review", json={"rejected": [first]})
     assert saved.status_code == 200, saved.text
@@ -139,7 +144,7 @@ def test_an_export_is_made_once_and_anew_after_a_review(
     assert service.put(f"/v1/jobs/{dicom}/review", json={"rejected": none}).status_code == 200
     refused = service.get(f"/v1/jobs/{dicom}/exports/rtstruct.dcm")
     assert (refused.status_code, refused.json()["code"]) == (422, "E_NO_LESION")
-    assert list((state / "jobs" / dicom / "exports").rglob("*")) == []  # no half-made file either
+    assert list((attempt_of(state, dicom) / "exports").rglob("*")) == []  # no half-made file either
 
 
 def test_what_needs_dicom_images_says_what_to_do(service: httpx.Client, nifti: str) -> None:
@@ -186,7 +191,7 @@ def test_no_other_name_is_a_format(service: httpx.Client, nifti: str) -> None:
 
 
 def test_the_process_answers_for_itself(state: Path, nifti: str, repository: Path) -> None:
-    job = state / "jobs" / nifti
+    job = attempt_of(state, nifti)
     ran = subprocess.run(
         [sys.executable, "-P", "-m", "brainmets.api.exporting", str(job), "lesions.csv"],
         input="",

@@ -103,9 +103,8 @@ def test_a_save_cut_short_anywhere_leaves_the_earlier_review_or_the_new_one(
         killer.setattr(reviews, "remove", killed_at(reviews.remove))
         killer.setattr(review, "remove", killed_at(review.remove))
         with suppress(Killed):
-            review.save_review(
-                tmp_path / "jobs" / job["id"], result, ReviewRequest(rejected=(third,))
-            )
+            (attempt,) = (tmp_path / "jobs" / job["id"]).glob("attempt-*")
+            review.save_review(attempt, result, ReviewRequest(rejected=(third,)))
     stands = service.get(path).json()["review"]["rejected"]
     assert stands == [second if at <= AT_THE_RENAME else third]
     mask = service.get(f"{path}/files/mask-reviewed.nii.gz").content
