@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from brainmets.domain import Geometry, HeadPhantom, RigidMotion, Volume
-from brainmets.domain.errors import NotAligned, SingularAffine
+from brainmets.domain.errors import Mirrored, NotAligned, SingularAffine
 from brainmets.io import read_case
 from brainmets.registration import align
 from tests.moved_heads import errors_mm, follow_up_of
@@ -64,6 +64,18 @@ def _error_on_thick_slices(folder: Path, seed: int) -> NDArray[np.float64]:
     affine[:3, 3] = truth.apply(middle) - affine[:3, :3] @ (259 / 2, 259 / 2, 55 / 2)
     later = follow_up_of(image, truth, Geometry(shape=(260, 260, 56), affine=affine), seed=seed)
     return errors_mm(image, truth, align(image, later).motion)
+
+
+@pytest.mark.parametrize("name", ["BraTS2021_01483", "BraTS2021_00006"])
+def test_a_mirrored_head_is_refused(data_dir: Path, name: str) -> None:
+    folder = data_dir / "gliomas" / name
+    image = read_case(next(folder.glob("*t1ce*"))).images["t1c"]
+    turn = RigidMotion.of(rotation_deg=(5.0, 3.0, -6.0), shift_mm=(4.0, -3.0, 6.0))
+    later = follow_up_of(image, turn, image.geometry, seed=1)
+    assert not align(image, later).doubtful
+    mirrored = Volume(data=np.ascontiguousarray(later.data[::-1]), geometry=later.geometry)
+    with pytest.raises(Mirrored, match="mirror image"):
+        align(image, mirrored)
 
 
 def test_another_patient_is_refused(data_dir: Path) -> None:

@@ -164,10 +164,13 @@ def test_a_split_lesion_adds_its_parts() -> None:
     assert lesion.sightings[1].state == "shrinking"  # 13 of 20: -35 %
 
 
-def test_a_fragment_beside_a_followed_lesion_belongs_to_it() -> None:
-    """A part that comes off, 1 mm away, is no new lesion; one 4 mm away is."""
+def test_a_speck_beside_a_followed_lesion_is_neither_part_of_it_nor_new() -> None:
+    """2 mm at 1 mm from a lesion that is found whole; one 4 mm away is new."""
     before = scan(spot(10, 10.0))
-    assert states(before, scan(spot(10, 10.0), spot(17, 2.0, side=2))) == [["first", "growing"]]
+    assert states(before, scan(spot(10, 10.0), spot(17, 2.0, side=2))) == [
+        ["first", "stable"],
+        ["absent", "uncertain"],
+    ]
     assert states(before, scan(spot(10, 10.0), spot(20, 2.0, side=2))) == [
         ["first", "stable"],
         ["absent", "new"],

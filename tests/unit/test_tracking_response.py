@@ -135,10 +135,10 @@ def test_a_target_outside_the_field_leaves_only_pd() -> None:
 
 
 def test_merged_targets_count_once_and_are_compared_with_both() -> None:
-    apart = scan(Spot((10, 20, 20), (8, 8, 8), 12.0), Spot((22, 20, 20), (6, 6, 6), 10.0))
+    apart = scan(Spot((10, 20, 20), (8, 8, 8), 12.0), Spot((26, 20, 20), (6, 6, 6), 10.0))
 
     def joined(mm: float) -> TimePoint:
-        return scan(Spot((10, 20, 20), (18, 8, 8), mm))
+        return scan(Spot((10, 20, 20), (22, 8, 8), mm))
 
     found = responses(apart, joined(20.0))
     assert (found[1].category, found[1].sum_mm, found[1].first_mm) == ("SD", 20.0, 22.0)

@@ -111,7 +111,9 @@ def track(
       new, gone       its place was imaged before, or is imaged now
       returned        there again after it was gone
       merged          grown into a larger one, and measured with it
-      not imaged      outside this scan: neither gone nor stable
+      uncertain       a speck beside a lesion, or suspicious before: not called new
+      partly imaged   cut off by the edge of what was imaged: sizes do not compare
+      not imaged      outside this scan, or where it is empty: neither gone nor stable
 
     RANO-BM (Lin et al. 2015) sums the longest diameters of up to five targets: PR 30 % below
     the first, PD 20 % above the smallest with 5 mm in one target, or a new lesion. Steroids and

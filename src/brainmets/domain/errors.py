@@ -33,6 +33,7 @@ BrainmetsError
 │   ├── MissingSequence           E_SEQUENCE
 │   ├── GridMismatch              E_GRID
 │   ├── NotAligned                E_REGISTRATION
+│   ├── Mirrored                  E_MIRRORED
 │   ├── DifferentPatient          E_PATIENT
 │   ├── DatasetLayout             E_DATASET
 │   ├── LabelsUnknown             E_LABELS
@@ -105,6 +106,7 @@ __all__ = [
     "JobError",
     "JobNotFinished",
     "LabelsUnknown",
+    "Mirrored",
     "MissingSequence",
     "MissingSlices",
     "MixedSlices",
@@ -370,6 +372,12 @@ class NotAligned(InputError):
     """Two scans cannot be laid over each other: not the same head, or too little of it."""
 
     code = "E_REGISTRATION"
+
+
+class Mirrored(InputError):
+    """A scan fits another of the same head only as its mirror image: left is stored as right."""
+
+    code = "E_MIRRORED"
 
 
 class DifferentPatient(InputError):

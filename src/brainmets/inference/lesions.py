@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from brainmets.domain import Lesion, Mask
-from brainmets.inference.diameters import Ruler
+from brainmets.domain.diameters import Ruler
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

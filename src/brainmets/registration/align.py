@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from brainmets.domain import RigidMotion, silent
-from brainmets.domain.errors import NotAligned
+from brainmets.domain.errors import Mirrored, NotAligned
+from brainmets.registration.mirror import mirrored_similarity
 from brainmets.registration.pyramid import build_pyramid
 from brainmets.registration.refine import Refiner
 from brainmets.registration.search import find_starts
@@ -32,6 +33,10 @@ ERROR_DOUBTFUL_MM = 0.7
 
 CLEAR = 0.38
 """At the middle level wrong starts end below 0.30: beyond this no other start is tried."""
+
+MIRROR_MARGIN = 0.05
+"""By how much a mirror image must fit better: of one head it is .16 (healthy) with noise and bias,
+and a head that is alike on both sides cannot be told from its mirror image."""
 
 COARSE_STEPS, MIDDLE_STEPS = 12, 15
 MIDDLE_POINTS = 8_000
@@ -75,6 +80,7 @@ def align(fixed: Volume, moving: Volume, progress: Progress = silent) -> Alignme
 
     Raises:
         NotAligned: the scans do not fit: another person's head, or too little in common.
+        Mirrored: one of them has left and right exchanged.
     """
     progress("align", 0.0)
     fixed_levels, moving_levels = build_pyramid(fixed), build_pyramid(moving)
@@ -84,7 +90,7 @@ def align(fixed: Volume, moving: Volume, progress: Progress = silent) -> Alignme
     finest = Refiner(fixed_levels[-1], moving_levels[-1])
     motion = finest.refine(begun)
     verdict = finest.compare(motion)
-    progress("align", 1.0)
+    progress("align", 0.9)
     if verdict.similarity < SIMILARITY_NEEDED or verdict.shared < SHARED_NEEDED:
         raise NotAligned(
             f"two scans that do not fit: similarity {max(verdict.similarity, 0.0):.2f},"
@@ -92,6 +98,16 @@ def align(fixed: Volume, moving: Volume, progress: Progress = silent) -> Alignme
             expected=f"T1 scans of the same head, similarity at least {SIMILARITY_NEEDED}",
             remedy="check that both are the same patient and the same sequence",
         )
+    as_is, mirrored = mirrored_similarity(fixed_levels, moving_levels, motion)
+    if mirrored > as_is + MIRROR_MARGIN:
+        raise Mirrored(
+            f"a scan that fits as its mirror image: similarity {mirrored:.2f} instead of"
+            f" {as_is:.2f}",
+            expected="scans with left and right on the same sides",
+            remedy="check which of the two has left and right exchanged, and convert it again from"
+            " its DICOM files",
+        )
+    progress("align", 1.0)
     return Alignment(
         motion=motion,
         similarity=verdict.similarity,

@@ -42,6 +42,7 @@ TRACKED_COLUMNS = (
     "merged_into",
     "parts",
     "wholly_imaged",
+    "notes",
     "x_ras_mm",
     "y_ras_mm",
     "z_ras_mm",
@@ -144,7 +145,7 @@ def _tracked_rows(story: Story) -> Iterable[Sequence[object]]:
                 *(lesion.id, lesion.target, number, days, one.state),
                 *(one.diameter_mm, one.across_mm, one.volume_mm3),
                 *(one.change_from_first, one.change_from_smallest, one.into),
-                *(len(one.parts), one.whole, *lesion.place_ras_mm),
+                *(len(one.parts), one.whole, "; ".join(one.notes), *lesion.place_ras_mm),
                 *(made.model, made.model_sha256, made.input_sha256, story.notice),
             )
 

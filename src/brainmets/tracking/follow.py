@@ -56,19 +56,27 @@ def follow(times: Sequence[TimePoint], rules: Rules = DEFAULT_RULES) -> Followup
         _advance(trails, times, number, rules)
     targets = _targets(trails, times[0], rules)
     lesions = tuple(trail.told(target=trail.id in targets) for trail in trails)
-    return Followup(days=days, lesions=lesions, responses=assess(lesions, days, rules), rules=rules)
+    responses = assess(lesions, days, rules, lambda scan, ids: times[scan].extent_mm(ids))
+    return Followup(days=days, lesions=lesions, responses=responses, rules=rules)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Trail:
-    """A lesion on its way through the scans."""
+    """A lesion on its way through the scans; `seen` are the scans that show all of it.
 
-    id: int
+    `is_speck` says that it began beside another lesion and has stayed too small to be called new.
+    """
+
+    id: int = 0
     last: LastSeen
     place_ras_mm: tuple[float, float, float]
     sightings: list[Sighting] = field(default_factory=list[Sighting])
+    seen: list[LastSeen] = field(default_factory=list["LastSeen"])
     first_mm: float = 0.0
     smallest_mm: float = 0.0
+    smallest_mm3: float = 0.0
+    is_speck: bool = False
+    merged: list[_Trail] = field(default_factory=list["_Trail"])
     into: _Trail | None = None
 
     @property
@@ -83,10 +91,24 @@ class _Trail:
         return bool(known) and known[-1].seen
 
     def merge_into(self, other: _Trail) -> None:
-        """Be measured under another's number from now on, which is compared with both."""
+        """Be measured under another's number from now on, which is compared with both.
+
+        Sizes are added up to what both together measured in the scan where both were seen.
+        """
         self.into = other
-        other.first_mm += self.first_mm
-        other.smallest_mm += self.smallest_mm
+        other.first_mm = self._together(other, other.first_mm + self.first_mm, 0)
+        other.smallest_mm = self._together(other, other.smallest_mm + self.smallest_mm, -1)
+        other.smallest_mm3 += self.smallest_mm3
+        other.merged += [self, *self.merged]
+
+    def _together(self, other: _Trail, added_mm: float, place: int) -> float:
+        """Return a sum of diameters up to their common extent, if one scan shows all of them."""
+        every = [trail for trail in (other, *other.merged, self, *self.merged) if trail.seen]
+        seen = [trail.seen[place] for trail in every]
+        if not seen or any(one.time is not seen[0].time for one in seen):
+            return added_mm
+        ids = {number for one in seen for number in one.ids}
+        return min(added_mm, seen[0].time.extent_mm(ids))
 
     def told(self, *, target: bool) -> TrackedLesion:
         """Return it as a plain value."""
@@ -149,33 +171,71 @@ def _advance(trails: list[_Trail], times: Sequence[TimePoint], number: int, rule
             trail.sightings.append(Sighting(state="merged", into=trail.root.id))
     for lesion in begun:
         known = times[: number + 1]
-        trails.append(_begin(len(trails) + 1, known, lesion, found[lesion.id], rules))
+        place = matches.beside.get(lesion.id)
+        neighbour = None if place is None else followed[place].root.id
+        trail = _begin(known, lesion, found[lesion.id], neighbour, rules)
+        trail.id = len(trails) + 1
+        trails.append(trail)
 
 
 def _see(
     trail: _Trail, time: TimePoint, parts: list[Lesion], footprint: Footprint, rules: Rules
 ) -> None:
     """Note how large it is; `parts` are the lesions that it is now, the largest first."""
-    whole = (
-        time.imaged_share(trail.last.footprint.points_mm) >= rules.whole
-        and trail.last.time.imaged_share(footprint.points_mm) >= rules.whole
-    )
-    diameter = sum(lesion.diameter_in_plane_mm for lesion in parts)
+    shown = time.imaged_share(trail.last.footprint.points_mm) >= rules.whole
+    known = trail.last.time.imaged_share(footprint.points_mm) >= rules.whole
+    diameter = _diameter(time, parts, rules)
+    volume = sum(lesion.volume_mm3 for lesion in parts)
     returned = not trail.there
+    ids = tuple(lesion.id for lesion in parts)
+    state = _state(diameter, trail, rules)
+    if returned:
+        state = "returned"
+    elif trail.is_speck:
+        trail.is_speck = rules.is_speck(volume)
+        state = "uncertain" if trail.is_speck else "new"
+    elif not known or (not shown and state != "growing"):
+        state = "partly imaged"  # what is cut off may have grown, not shrunk
     trail.sightings.append(
         Sighting(
-            state="returned" if returned else _state(diameter, trail, rules),
+            state=state,
             diameter_mm=diameter,
             across_mm=parts[0].perpendicular_mm,
-            volume_mm3=sum(lesion.volume_mm3 for lesion in parts),
-            parts=tuple(lesion.id for lesion in parts),
-            whole=whole,
+            volume_mm3=volume,
+            parts=ids,
+            whole=shown and known,
             first_mm=trail.first_mm,
             smallest_mm=0.0 if returned else trail.smallest_mm,
+            notes=_notes(volume, state, trail, rules) if known else (),
         )
     )
-    trail.smallest_mm = diameter if returned else min(trail.smallest_mm, diameter)
-    trail.last = LastSeen(time=time, ids=tuple(lesion.id for lesion in parts), footprint=footprint)
+    trail.last = LastSeen(time=time, ids=ids, footprint=footprint)
+    if not shown:
+        return
+    if returned or not known:
+        trail.smallest_mm, trail.smallest_mm3 = diameter, volume
+    trail.smallest_mm = min(trail.smallest_mm, diameter)
+    trail.smallest_mm3 = min(trail.smallest_mm3, volume)
+    trail.seen.append(trail.last)
+
+
+def _diameter(time: TimePoint, parts: list[Lesion], rules: Rules) -> float:
+    """Return the longest diameter; of several parts the sum, up to their common extent."""
+    largest = parts[0].volume_mm3
+    counted = [lesion for lesion in parts if lesion.volume_mm3 >= rules.crumb * largest]
+    if len(counted) == 1:
+        return counted[0].diameter_in_plane_mm
+    added = sum(lesion.diameter_in_plane_mm for lesion in counted)
+    return min(added, time.extent_mm([lesion.id for lesion in counted]))
+
+
+def _notes(volume_mm3: float, state: State, trail: _Trail, rules: Rules) -> tuple[str, ...]:
+    """Say what the diameter in the acquired slices does not show."""
+    grown = trail.smallest_mm3 > 0 and rules.swelled(volume_mm3, trail.smallest_mm3)
+    if state not in {"stable", "shrinking"} or not grown:
+        return ()
+    times = volume_mm3 / trail.smallest_mm3
+    return (f"its volume is {times:.1f} times its smallest: it has grown across the slices",)
 
 
 def _state(diameter_mm: float, trail: _Trail, rules: Rules) -> State:
@@ -196,7 +256,11 @@ def _miss(trail: _Trail, time: TimePoint, rules: Rules) -> None:
 
 
 def _begin(
-    number: int, times: Sequence[TimePoint], lesion: Lesion, footprint: Footprint, rules: Rules
+    times: Sequence[TimePoint],
+    lesion: Lesion,
+    footprint: Footprint,
+    neighbour: int | None,
+    rules: Rules,
 ) -> _Trail:
     """Begin to follow a lesion of the last of these scans."""
     earlier = [
@@ -206,22 +270,47 @@ def _begin(
         for time in times[:-1]
     ]
     new = any(sighting.state == "absent" for sighting in earlier)
+    notes: list[str] = []
+    speck = new and neighbour is not None and rules.is_speck(lesion.volume_mm3)
+    if speck:
+        notes.append(f"a speck beside lesion {neighbour}: not counted as new until it has grown")
+    if new:
+        notes += _suspicions(times[:-1], footprint)
+    state: State = "first"
+    if new:
+        state = "uncertain" if notes else "new"
     x, y, z = footprint.points_mm.mean(axis=0).tolist()
     here = Sighting(
-        state="new" if new else "first",
+        state=state,
         diameter_mm=lesion.diameter_in_plane_mm,
         across_mm=lesion.perpendicular_mm,
         volume_mm3=lesion.volume_mm3,
         parts=(lesion.id,),
+        notes=tuple(notes),
     )
+    last = LastSeen(time=times[-1], ids=(lesion.id,), footprint=footprint)
     return _Trail(
-        id=number,
-        last=LastSeen(time=times[-1], ids=(lesion.id,), footprint=footprint),
+        last=last,
         place_ras_mm=(x, y, z),
         sightings=[*earlier, here],
+        seen=[last],
         first_mm=lesion.diameter_in_plane_mm,
         smallest_mm=lesion.diameter_in_plane_mm,
+        smallest_mm3=lesion.volume_mm3,
+        is_speck=speck,
     )
+
+
+def _suspicions(times: Sequence[TimePoint], footprint: Footprint) -> list[str]:
+    """Say in which earlier scans the place of a lesion was suspicious already."""
+    found: list[str] = []
+    for number, time in enumerate(times, start=1):
+        highest = time.highest_probability(footprint.points_mm)
+        if highest is not None and highest >= time.suspicious:
+            found.append(
+                f"scan {number} had a probability of {highest:.2f} in its place: perhaps not new"
+            )
+    return found
 
 
 def _targets(trails: list[_Trail], first: TimePoint, rules: Rules) -> frozenset[int]:

@@ -17,6 +17,8 @@ State = Literal[
     "gone",
     "returned",
     "merged",
+    "uncertain",
+    "partly imaged",
     "not imaged",
 ]
 """What a lesion is in one scan.
@@ -30,12 +32,17 @@ shrinking   longest diameter well below its first (`Rules.response`, `change_mm`
 gone        no longer there, although its place was imaged
 returned    there again after it was gone
 merged      grown together with a larger followed lesion, under whose number both are measured
-not imaged  its place lies outside this scan
+uncertain   there, but not surely new: a speck beside another lesion, or its place was suspicious
+            in an earlier scan's probability
+partly imaged  cut off where a scan ends or holds no image, so that sizes do not compare
+not imaged  its place lies outside this scan, or where it holds no image
 """
 
 STATES: tuple[State, ...] = get_args(State)
 
-SEEN = frozenset[State]({"first", "new", "growing", "stable", "shrinking", "returned"})
+SEEN = frozenset[State](
+    {"first", "new", "growing", "stable", "shrinking", "returned", "uncertain", "partly imaged"}
+)
 
 
 def share_of_change(now_mm: float | None, then_mm: float | None) -> float | None:
@@ -48,11 +55,13 @@ class Sighting:
     """A followed lesion in one scan.
 
     Sizes are 0 where it is absent, gone or merged and None where it was not imaged. Of a lesion
-    in several parts volumes and diameters are added (RECIST 1.1), `across_mm` is the largest
-    part's. `parts` are its ids in that scan's own mask. `into` is the number of the lesion it
-    has merged into. `whole` is False where this scan, or the one it was last seen in, shows only
-    part of it. `first_mm` and `smallest_mm` are the diameters it is compared with, of a lesion
-    that others have merged into the sum of all; None where there is nothing to compare with.
+    in several parts volumes and diameters are added (RECIST 1.1), the diameters up to the
+    parts' common extent; `across_mm` is the largest part's. `parts` are its ids in that
+    scan's own mask. `into` is the number of the lesion it has merged into. `whole` is False
+    where this scan, or the one it was last seen in, shows only part of it. `first_mm` and
+    `smallest_mm` are the diameters it is compared with, of a lesion that others have merged
+    into the sum of all; None where there is nothing to compare with. `notes` are clauses for
+    a reader.
     """
 
     state: State
@@ -64,6 +73,7 @@ class Sighting:
     whole: bool = True
     first_mm: float | None = None
     smallest_mm: float | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def seen(self) -> bool:

@@ -36,10 +36,13 @@ class Matches:
             None where it is none of them.
         covered: for each followed lesion that owns nothing although a lesion lies where it was,
             the place of the followed lesion that owns that: they have merged.
+        beside: for lesions that are none of those followed but close to one that is found, the
+            place of that one.
     """
 
     owner: dict[int, int | None]
     covered: dict[int, int]
+    beside: dict[int, int]
 
 
 def match(
@@ -53,7 +56,7 @@ def match(
     A lesion belongs to the followed one with which it shares the most volume among those whose
     overlap, as a share of the smaller of the two, reaches `rules.overlap`; one followed lesion
     may own several (it has split). Lesions without such an overlap join the nearest followed one
-    within `rules.gap_mm`, one that has no other partner first.
+    within `rules.gap_mm` that has no other partner; beside one that has, they are their own.
     """
     ids = sorted(found)
     shares, shared_mm3 = _overlaps(followed, time, found, ids)
@@ -65,7 +68,13 @@ def match(
         for column, lesion in enumerate(ids)
     }
     alone = [lesion for lesion in ids if owner[lesion] is None]
-    owner |= _nearest(followed, found, alone, [bool(row.any()) for row in linked], rules.gap_mm)
+    taken = [bool(row.any()) for row in linked]
+    near = _near(followed, found, alone, rules.gap_mm)
+    owner |= _nearest(near, taken)
+    beside: dict[int, int] = {}
+    for _, lesion, place in near:
+        if owner[lesion] is None:
+            beside.setdefault(lesion, place)
     owners = set(owner.values())
     covered: dict[int, int] = {}
     for place in range(len(followed)):
@@ -75,7 +84,7 @@ def match(
         into = owner[over]
         if into is not None:
             covered[place] = into
-    return Matches(owner=owner, covered=covered)
+    return Matches(owner=owner, covered=covered, beside=beside)
 
 
 def _overlaps(
@@ -106,21 +115,23 @@ def _overlaps(
     return shares, shared_mm3
 
 
-def _nearest(
-    followed: Sequence[LastSeen],
-    found: dict[int, Footprint],
-    alone: list[int],
-    taken: Sequence[bool],
-    gap_mm: float,
-) -> dict[int, int]:
-    """Give lesions without an overlap to the nearest followed lesion, free ones first."""
+def _near(
+    followed: Sequence[LastSeen], found: dict[int, Footprint], alone: list[int], gap_mm: float
+) -> list[tuple[float, int, int]]:
+    """Return gap, lesion and place of each followed lesion near one without an overlap."""
     near = [
-        (taken[place], gap, lesion, place)
+        (gap, lesion, place)
         for lesion in alone
         for place, old in enumerate(followed)
         if (gap := old.footprint.gap_mm(found[lesion])) <= gap_mm
     ]
+    return sorted(near)
+
+
+def _nearest(near: list[tuple[float, int, int]], taken: Sequence[bool]) -> dict[int, int]:
+    """Give lesions without an overlap to the nearest followed lesion that has no partner."""
     given: dict[int, int] = {}
-    for _, _, lesion, place in sorted(near):
-        given.setdefault(lesion, place)
+    for _, lesion, place in near:
+        if not taken[place]:
+            given.setdefault(lesion, place)
     return given

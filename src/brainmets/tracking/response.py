@@ -8,6 +8,7 @@ the clinical state and FLAIR belong to the full criteria and are not known here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -63,19 +64,31 @@ class Response:
         return share_of_change(self.sum_mm, self.smallest_mm)
 
 
+Extent = Callable[[int, tuple[int, ...]], float]
+"""The longest diameter, in mm, of several parts of a scan (by its place, from 0) together."""
+
+
 def assess(
-    lesions: Sequence[TrackedLesion], days: Sequence[int | None], rules: Rules
+    lesions: Sequence[TrackedLesion],
+    days: Sequence[int | None],
+    rules: Rules,
+    extent: Extent | None = None,
 ) -> tuple[Response, ...]:
-    """Return the verdict on every scan, judged with what was known by then."""
+    """Return the verdict on every scan, judged with what was known by then.
+
+    Lesions that have merged are compared with the sum of their diameters before, up to what
+    `extent` says they measured together.
+    """
     targets = frozenset(lesion.id for lesion in lesions if lesion.target)
-    ledger = _Ledger(lesions)
+    ledger = _Ledger(lesions, extent)
     verdicts = [Response(category=None, sum_mm=ledger.sum_mm(targets, 0))]
     for scan in range(1, len(days)):
         counted = ledger.counted_with(targets, scan)
-        before = [total for i in range(scan) if (total := ledger.sum_mm(counted, i)) is not None]
+        sums_before = [ledger.sum_mm(counted, i, joined=scan) for i in range(scan)]
+        before = [total for total in sums_before if total is not None]
         sums = _Sums(
             now=ledger.sum_mm(targets, scan),
-            first=ledger.sum_mm(counted, 0),
+            first=ledger.sum_mm(counted, 0, joined=scan),
             smallest=min(before, default=None),
         )
         worse = _progression(
@@ -89,10 +102,19 @@ def assess(
                 first_mm=sums.first,
                 smallest_mm=sums.smallest,
                 confirmed=_confirmed(category, verdicts, days, scan, rules),
-                reasons=tuple(worse or [reason]),
+                reasons=(*(worse or [reason]), *_notes(lesions, scan)),
             )
         )
     return tuple(verdicts)
+
+
+def _notes(lesions: Sequence[TrackedLesion], scan: int) -> list[str]:
+    """Return what is noted of single lesions, for a reader to weigh."""
+    return [
+        f"note: lesion {lesion.id}, {note}"
+        for lesion in lesions
+        for note in lesion.sightings[scan].notes
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +127,9 @@ class _Sums:
 class _Ledger:
     """Looks up sizes by lesion and scan, merged lesions under the number that carries them."""
 
-    def __init__(self, lesions: Sequence[TrackedLesion]) -> None:
+    def __init__(self, lesions: Sequence[TrackedLesion], extent: Extent | None) -> None:
         self.lesions = lesions
+        self._extent = extent
         self._by_id = {lesion.id: lesion for lesion in lesions}
 
     def carrier(self, lesion: int, scan: int) -> int:
@@ -120,20 +143,36 @@ class _Ledger:
         every = (lesion.id for lesion in self.lesions)
         return frozenset(one for one in every if self.carrier(one, scan) in carriers)
 
-    def sum_mm(self, counted: Collection[int], scan: int) -> float | None:
-        """Return the sum of longest diameters, each merged lesion once."""
-        total = 0.0
-        for carrier in sorted({self.carrier(one, scan) for one in counted}):
-            sighting = self._by_id[carrier].sightings[scan]
-            if sighting.diameter_mm is None or not sighting.whole:
-                return None
-            total += sighting.diameter_mm
-        return total
+    def sum_mm(
+        self, counted: Collection[int], scan: int, *, joined: int | None = None
+    ) -> float | None:
+        """Return the sum of longest diameters, each merged lesion once.
+
+        What has merged by the scan `joined` counts up to its common extent.
+        """
+        groups: dict[int, set[int]] = {}
+        for one in counted:
+            over = self.carrier(one, scan if joined is None else joined)
+            groups.setdefault(over, set()).add(self.carrier(one, scan))
+        sizes = [self._group_mm(sorted(groups[over]), scan) for over in sorted(groups)]
+        known = [size for size in sizes if size is not None]
+        return sum(known) if len(known) == len(sizes) else None
+
+    def _group_mm(self, carriers: Sequence[int], scan: int) -> float | None:
+        sightings = [self._by_id[carrier].sightings[scan] for carrier in carriers]
+        sizes = [one.diameter_mm for one in sightings if one.whole and one.diameter_mm is not None]
+        if len(sizes) < len(sightings):
+            return None
+        parts = tuple(part for one in sightings for part in one.parts)
+        if self._extent is None or sum(size > 0 for size in sizes) < 2:
+            return float(sum(sizes))
+        return min(float(sum(sizes)), self._extent(scan, parts))
 
     def gained_mm(self, carrier: int, scan: int) -> float:
         """Return by how much a lesion, with all merged into it, exceeds its smallest before."""
         counted = self.counted_with({carrier}, scan)
-        before = [total for i in range(scan) if (total := self.sum_mm(counted, i)) is not None]
+        sums = [self.sum_mm(counted, i, joined=scan) for i in range(scan)]
+        before = [total for total in sums if total is not None]
         now = self.sum_mm(counted, scan)
         return 0.0 if now is None or not before else now - min(before)
 
@@ -163,7 +202,7 @@ def _progression(
         if lesion.id in carriers or here.diameter_mm is None or here.smallest_mm is None:
             continue
         grown = rules.grew(here.diameter_mm, here.smallest_mm, rules.progression_mm)
-        if grown and here.state != "returned":
+        if grown and here.state not in {"returned", "uncertain", "partly imaged"}:
             reasons.append(f"lesion {lesion.id}, not a target, has clearly grown")
     if (
         sums.now is not None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT_RULES", "JUST_MM", "Rules"]
+import numpy as np
+
+__all__ = ["DEFAULT_RULES", "JUST_MM", "Rules", "ball_mm"]
 
 JUST_MM = 1e-6
 """Diameters this near a limit have reached it: sums of floats are not exact."""
@@ -21,10 +23,15 @@ class Rules:
     `confirm_days`. Trials that admit small lesions take 5 mm for `measurable_mm`.
 
     Ours: lesions are the same where `overlap` of the smaller lies in the other, or, with no such
-    partner, where their borders are at most `gap_mm` apart. A single lesion grows and shrinks by
-    the shares of RANO-BM if that is also at least `change_mm`: less is within what two
-    measurements of one lesion differ by. A place counts as imaged where `imaged` of it lay in
-    the scan, a size as whole where `whole` of it did.
+    partner, where their borders are at most `gap_mm` apart. A single lesion grows and shrinks
+    by the shares of RANO-BM if that is also at least `change_mm`: less is within what two
+    measurements of one lesion differ by. Growth of the volume by `volume` and of the ball of
+    that volume by `ball_mm` is noted where the diameter does not show it. Of several parts
+    those below `crumb` of the largest one's volume add nothing to the diameter. A lesion
+    beside one that is found, below the volume of a ball of `speck_mm`, is not called new, nor
+    is one whose place had `suspicious` of an earlier scan's threshold as its probability. A
+    place counts as imaged where `imaged` of it lay in the scan, a size as whole where `whole`
+    of it did.
     """
 
     measurable_mm: float = 10.0
@@ -38,6 +45,11 @@ class Rules:
     overlap: float = 0.25
     gap_mm: float = 2.0
     change_mm: float = 2.0
+    volume: float = 0.4
+    ball_mm: float = 1.0
+    crumb: float = 0.1
+    speck_mm: float = 5.0
+    suspicious: float = 0.5
     imaged: float = 0.5
     whole: float = 0.9
 
@@ -54,6 +66,20 @@ class Rules:
             now_mm <= (1.0 - self.response) * first_mm + JUST_MM
             and first_mm - now_mm >= at_least_mm - JUST_MM
         )
+
+    def swelled(self, now_mm3: float, smallest_mm3: float) -> bool:
+        """Say whether a volume has risen by more than measuring twice differs by."""
+        gained_mm = ball_mm(now_mm3) - ball_mm(smallest_mm3)
+        return now_mm3 >= (1.0 + self.volume) * smallest_mm3 and gained_mm >= self.ball_mm
+
+    def is_speck(self, volume_mm3: float) -> bool:
+        """Say whether a lesion is too small to be called new beside another."""
+        return ball_mm(volume_mm3) < self.speck_mm
+
+
+def ball_mm(volume_mm3: float) -> float:
+    """Return the diameter of the ball of a volume."""
+    return (6.0 * volume_mm3 / np.pi) ** (1.0 / 3.0)
 
 
 DEFAULT_RULES = Rules()

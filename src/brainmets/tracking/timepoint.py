@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from brainmets.domain.diameters import Ruler
 from brainmets.domain.errors import GridMismatch
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from numpy.typing import NDArray
 
     from brainmets.domain import Lesion, Mask, RigidMotion
@@ -51,6 +54,9 @@ class TimePoint:
         motion: maps RAS+ mm of the first scan to this one's.
         days: since the first scan; None where no dates are known.
         field: first voxel and the one after the last that hold image; None for the whole grid.
+        unseen: voxels inside the field that hold no image either, such as a wedge of zeros.
+        probability: of a lesion, on the mask's grid, where it was stored.
+        suspicious: probability from which a place without a lesion was already in doubt.
 
     Raises:
         GridMismatch: a lesion is not in the mask, or the mask has another.
@@ -61,6 +67,9 @@ class TimePoint:
     motion: RigidMotion
     days: int | None = None
     field: Box | None = None
+    unseen: NDArray[np.bool_] | None = None
+    probability: NDArray[np.float32] | None = None
+    suspicious: float = 1.0
 
     def __post_init__(self) -> None:
         """Check that mask and lesions tell of the same."""
@@ -102,7 +111,27 @@ class TimePoint:
         if self.field is not None:
             low, high = self.field
             inside &= (voxels >= low).all(axis=1) & (voxels < high).all(axis=1)
+        if self.unseen is not None:
+            inside[inside] = ~self.unseen[tuple(voxels[inside].T)]
         return float(np.mean(inside)) if len(inside) else 0.0
+
+    def highest_probability(self, points_mm: NDArray[np.float64]) -> float | None:
+        """Return the highest probability at the first scan's places; None where none is stored."""
+        if self.probability is None:
+            return None
+        inside, voxels = self._voxels(points_mm)
+        values = self.probability[tuple(voxels[inside].T)]
+        return float(values.max(initial=0.0))
+
+    def extent_mm(self, ids: Collection[int]) -> float:
+        """Return the longest diameter of several lesions together, seen across the slices."""
+        geometry = self.mask.geometry
+        voxels = np.argwhere(np.isin(self.mask.data, list(ids)))
+        if not len(voxels):
+            return 0.0
+        voxels[:, geometry.slice_axis] = 0
+        ruler = Ruler(geometry, slice_axis=geometry.slice_axis)
+        return ruler.measure(np.unique(voxels, axis=0)).in_plane
 
     def slices_of(self, lesion_id: int) -> int:
         """Return on how many acquired slices a lesion is."""

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from brainmets.domain.errors import Dimensions, GridMismatch, OptionError, SourceDiffers
+from brainmets.domain.errors import (
+    Dimensions,
+    GridMismatch,
+    InputError,
+    OptionError,
+    SourceDiffers,
+)
+from brainmets.domain.regrid import volume_turned_onto
+from brainmets.io import read_volume
 from brainmets.io.dicom_acquisition import Acquisition, read_acquisition
 from brainmets.reporting.stored import REPORT, read_result
 from brainmets.workflows.segmented_image import read_segmented
@@ -15,10 +23,15 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-    from brainmets.domain import Lesion, Mask, Provenance, Volume
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from brainmets.domain import Geometry, Lesion, Mask, Provenance, Volume
     from brainmets.reporting.stored import StoredResult
 
 __all__ = ["FollowedScan", "is_result", "scan_of_result"]
+
+DEFAULT_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,7 +39,8 @@ class FollowedScan:
     """What a follow-up needs of a scan.
 
     `acquired` and `patient` (a hash) order and compare scans and go no further. `reviewed` says
-    that the lesions are as a reader left them.
+    that the lesions are as a reader left them. `probability` is on the mask's grid, None where it
+    was not stored; from `threshold` on a voxel belongs to a lesion.
     """
 
     image: Volume
@@ -37,6 +51,8 @@ class FollowedScan:
     reviewed: bool = False
     acquired: date | None = None
     patient: str | None = None
+    probability: NDArray[np.float32] | None = None
+    threshold: float = DEFAULT_THRESHOLD
 
 
 def is_result(path: Path) -> bool:
@@ -83,7 +99,25 @@ def scan_of_result(
         reviewed=result.reviewed,
         acquired=acquisition.day,
         patient=acquisition.patient,
+        probability=_probability(folder, result.mask.geometry),
+        threshold=_threshold(result),
     )
+
+
+def _probability(folder: Path, grid: Geometry) -> NDArray[np.float32] | None:
+    """Read the probability map of a result where it was stored and lies on the mask's grid."""
+    path = folder / "probability.nii.gz"
+    if not path.is_file():
+        return None
+    try:
+        return volume_turned_onto(read_volume(path), grid).data
+    except InputError:
+        return None  # it is only asked for a doubt about what is new
+
+
+def _threshold(result: StoredResult) -> float:
+    value = result.provenance.settings.get("threshold")
+    return float(value) if isinstance(value, (int, float)) else DEFAULT_THRESHOLD
 
 
 def _image_of(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainmets.domain import Mask, RigidMotion, Volume, silent
-from brainmets.domain.errors import DifferentPatient, NotAligned
+from brainmets.domain.errors import DifferentPatient, Mirrored, NotAligned
 from brainmets.reporting.followup_story import AlignedScan, Story
 from brainmets.tracking import DEFAULT_RULES, TimePoint, follow
+from brainmets.tracking.imaged import field_of, unseen_voxels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +52,7 @@ def follow_scans(
         OptionError: there are fewer than two scans, or the days do not rise.
         DifferentPatient: the headers name different patients.
         NotAligned: a scan does not fit the first.
+        Mirrored: a scan fits as its mirror image only.
     """
     _refuse_strangers(scans, same_patient=same_patient)
     alignments = [None, *(_align(scans, n, progress) for n in range(1, len(scans)))]
@@ -60,7 +62,10 @@ def follow_scans(
             lesions=scan.lesions,
             motion=alignment.motion if alignment else RigidMotion.identity(),
             days=day,
-            field=_field(scan.image.data),
+            field=field_of(scan.image.data),
+            unseen=unseen_voxels(scan.image.data, scan.image.geometry.voxel_volume_mm3),
+            probability=scan.probability,
+            suspicious=rules.suspicious * scan.threshold,
         )
         for scan, alignment, day in zip(scans, alignments, days, strict=True)
     ]
@@ -93,24 +98,12 @@ def _align(scans: Sequence[FollowedScan], place: int, progress: Progress) -> Ali
 
     try:
         return align(scans[0].image, scans[place].image, part)
-    except NotAligned as error:
-        raise NotAligned(
+    except (NotAligned, Mirrored) as error:
+        raise type(error)(
             f"scan {place + 1} beside the first: {error.found}",
             expected=error.expected,
             remedy=error.remedy,
         ) from None
-
-
-def _field(data: NDArray[np.float32]) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """Return the box outside which every plane is of one value: padding, not patient."""
-    low: list[int] = []
-    high: list[int] = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        filled = np.flatnonzero(data.min(axis=others) != data.max(axis=others))
-        low.append(int(filled[0]) if filled.size else 0)
-        high.append(int(filled[-1]) + 1 if filled.size else data.shape[axis])
-    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
 
 def _numbers(followup: Followup, place: int) -> dict[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from brainmets.domain import STAGES, silent
@@ -108,7 +108,7 @@ def _gather(
             likeliest = options.images[before : before + 1]
             scans.append(scan_of_result(path, (*likeliest, *options.images)))
         else:
-            segmenter = segmenter or Segmenter(options.segment)
+            segmenter = segmenter or Segmenter(replace(options.segment, probability=True))
             own = folder / RESULTS / f"input-{place}"
             segmenter.run(path, own, part)
             scans.append(scan_of_result(own, [path]))

@@ -3,7 +3,7 @@
 const HUES = [[255, 196, 0], [0, 214, 255], [255, 104, 158], [126, 230, 88], [186, 140, 255], [255, 138, 72]];
 const hueOf = (id) => HUES[(id - 1) % HUES.length];
 
-const SEEN = new Set(["first", "new", "growing", "stable", "shrinking", "returned"]);
+const SEEN = new Set(["first", "new", "growing", "stable", "shrinking", "returned", "uncertain", "partly imaged"]);
 
 const dayName = (day, number) => (day === null ? `Scan ${number + 1}` : `Day ${day}`);
 const millimetres = (mm) => mm.toFixed(1);
@@ -112,8 +112,9 @@ function sightingCell(sighting) {
   const { change_from_first } = withChanges(sighting);
   if (state !== "first" && state !== "new") cell.append(element("span", "change", changeText(change_from_first)));
   const notes = [`${(volume_mm3 / 1000).toFixed(2)} ml`];
-  if (parts.length > 1) notes.push(`${parts.length} parts, diameters added`);
+  if (parts.length > 1) notes.push(`${parts.length} parts, diameters added up to their extent`);
   if (!whole) notes.push("partly outside the imaged field");
+  notes.push(...(sighting.notes ?? []));
   cell.title = notes.join(" · ");
   if (!whole || parts.length > 1) cell.append(element("span", "mark", whole ? `×${parts.length}` : "cut"));
   return cell;

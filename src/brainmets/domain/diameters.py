@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from brainmets.domain import Geometry
+    from brainmets.domain.geometry import Geometry
 
 __all__ = ["Diameters", "Ruler"]
 
