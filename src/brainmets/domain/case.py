@@ -21,7 +21,7 @@ Sequence = Literal["t1c", "t1n", "t2w", "t2f"]
 CaseKind = Literal["volume", "slices"]
 """A head as one volume, or independent slice images stacked along k."""
 
-InputFormat = Literal["nifti", "dicom", "image"]
+InputFormat = Literal["nifti", "dicom", "image", "nrrd", "metaimage", "mgh"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 
     from brainmets.io.limits import Limits
 
-__all__ = ["HEADER_BYTES", "NiftiHeader", "header_bytes", "parse_header"]
+__all__ = [
+    "HEADER_BYTES",
+    "NiftiHeader",
+    "check_size",
+    "check_spacing",
+    "header_bytes",
+    "padded_shape",
+    "parse_header",
+]
 
 HEADER_BYTES = {1: 348, 2: 540}
 """Header size by NIfTI version."""
@@ -101,7 +109,7 @@ def parse_header(raw: bytes, name: str, limits: Limits, *, min_slices: int) -> N
     fields = _opened(raw, name)
     shape = _shape(tuple(int(n) for n in fields["dim"]), name, min_slices)
     dtype = _dtype(fields, name)
-    _check_size(shape, dtype, name, limits)
+    check_size(shape, dtype, name, limits)
     affine, notes = _placed(fields, shape, name, limits)
     slope, intercept = float(fields["scl_slope"]), float(fields["scl_inter"])
     if slope == 0 or not math.isfinite(slope):
@@ -168,6 +176,12 @@ def _shape(dims: tuple[int, ...], name: str, min_slices: int) -> tuple[int, int,
             expected="positive dimensions",
             remedy="export the image again from its source",
         )
+    return padded_shape(sizes, name, min_slices)
+
+
+def padded_shape(sizes: tuple[int, ...], name: str, min_slices: int) -> tuple[int, int, int]:
+    """Return three sizes of one volume that is thick enough along every axis."""
+    shown = " × ".join(map(str, sizes))
     if len(sizes) > 3:
         raise Dimensions(
             f"{name} has {len(sizes)} dimensions ({shown})",
@@ -195,9 +209,10 @@ def _dtype(fields: Any, name: str) -> np.dtype[np.generic]:
     return np.dtype(fields.get_data_dtype())
 
 
-def _check_size(
+def check_size(
     shape: tuple[int, int, int], dtype: np.dtype[np.generic], name: str, limits: Limits
 ) -> None:
+    """Refuse more voxels or bytes than `limits` allow."""
     voxels = math.prod(shape)
     stored = voxels * dtype.itemsize
     if voxels > limits.max_voxels or stored > limits.max_volume_bytes:
@@ -242,7 +257,7 @@ def _placed(
     affine = np.array(sform if sform is not None else qform)
     scale, note = _unit(affine, fields, limits)
     affine[:3] *= scale
-    _check_spacing(affine, name, limits)
+    check_spacing(affine, name, limits)
     return affine, (*notes, *note)
 
 
@@ -340,7 +355,8 @@ def _fits(sizes: NDArray[np.float64], limits: Limits) -> bool:
     return bool(limits.min_spacing_mm <= sizes.min() and sizes.max() <= limits.max_spacing_mm)
 
 
-def _check_spacing(affine: NDArray[np.float64], name: str, limits: Limits) -> None:
+def check_spacing(affine: NDArray[np.float64], name: str, limits: Limits) -> None:
+    """Refuse voxels that are not of a size, in millimetres, that scans have."""
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(spacing).all() or spacing.min() == 0:
         return  # no matrix at all, which `Geometry` says better

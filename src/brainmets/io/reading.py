@@ -12,6 +12,8 @@ import numpy as np
 from brainmets.domain.case import Case, Source
 from brainmets.domain.errors import (
     ConstantImage,
+    InputError,
+    NoDicom,
     NonFinite,
     NotNifti,
     OptionError,
@@ -24,7 +26,8 @@ from brainmets.io.dicom_scan import scan
 from brainmets.io.dicom_stack import stack_frames
 from brainmets.io.entries import entries_of, safe_stem
 from brainmets.io.limits import DEFAULT_LIMITS, Limits
-from brainmets.io.nifti import holds_nifti, read_header, read_nifti
+from brainmets.io.nifti import NiftiImage, kind_within, read_header, read_nifti
+from brainmets.io.other_volumes import OTHER_VOLUMES, read_other, read_other_geometry
 from brainmets.io.sequences import guess_from_name
 from brainmets.io.series import SeriesInfo, choose, group_series
 from brainmets.io.slice_images import read_slices, stack_size
@@ -40,13 +43,17 @@ if TYPE_CHECKING:
 
 __all__ = ["list_series", "read_case", "read_mask", "read_volume"]
 
+VOLUMES: frozenset[Kind] = frozenset({"nifti", "analyze"}) | OTHER_VOLUMES
+"""Files that hold a volume each, unzipped."""
+
 KINDS: Mapping[InputFormat, frozenset[Kind]] = {
     "dicom": frozenset({"dicom"}),
-    "nifti": frozenset({"gzip", "nifti", "analyze"}),
+    "nifti": frozenset({"gzip", *VOLUMES}),
     "image": frozenset({"png", "jpeg", "tiff"}),
 }
 """What a file may be by its content; in a mixed folder the first format that occurs is read."""
 
+FORMAT_NAMES: Mapping[Kind, str] = {"nrrd": "NRRD", "metaimage": "MetaImage", "mgh": "MGH"}
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 MASK_ENDINGS = ("mask", "seg", "label", "labels", "groundtruth")
 LABELS_BELOW = 2**32
@@ -120,7 +127,7 @@ def list_series(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> tuple[SeriesI
         InputError: there is nothing to read, or a header is broken.
     """
     with entries_of(Path(path), limits) as entries:
-        kind, chosen = _sorted_out(entries, Path(path).name)
+        kind, chosen = _sorted_out(entries, Path(path).name, limits)
         if kind == "dicom":
             return tuple(one.info for one in group_series(scan(chosen, limits), limits))
         if kind == "nifti":
@@ -146,9 +153,9 @@ def read_mask(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Mask:
     """
     path = Path(path)
     with entries_of(path, limits) as entries:
-        kind, chosen = _sorted_out(entries, path.name, masks=True)
+        kind, chosen = _sorted_out(entries, path.name, limits, masks=True)
         if kind == "nifti" and len(chosen) == 1:
-            image = read_nifti(chosen[0], limits, min_slices=1)
+            image = _read_file(chosen[0], limits, min_slices=1)
             return Mask(data=_labels(image.data, path.name), geometry=image.geometry)
         if kind == "image":
             stack = read_slices(chosen, "t1c", limits)
@@ -176,7 +183,7 @@ def _read(
     min_slices: int | None = None,
 ) -> _Read:
     with entries_of(path, limits) as entries:
-        kind, chosen = _sorted_out(entries, path.name)
+        kind, chosen = _sorted_out(entries, path.name, limits)
         if kind == "dicom":
             return _read_dicom(chosen, series, sequence, path.name, limits)
         if kind == "nifti":
@@ -188,13 +195,17 @@ def _read(
 
 
 def _sorted_out(
-    entries: tuple[Entry, ...], name: str, *, masks: bool = False
+    entries: tuple[Entry, ...], name: str, limits: Limits, *, masks: bool = False
 ) -> tuple[InputFormat, tuple[Entry, ...]]:
     """Say which format an input is and which of its files count."""
     for kind, kinds in KINDS.items():
         fitting = tuple(entry for entry in entries if entry.kind in kinds)
-        if kind == "nifti" and len(entries) > 1:
-            fitting = tuple(entry for entry in fitting if holds_nifti(entry))
+        if kind == "nifti":
+            fitting = tuple(entry for entry in fitting if kind_within(entry) in VOLUMES)
+        elif kind == "dicom" and 0 < len(fitting) < len(entries):
+            others = [entry for entry in entries if entry.kind in KINDS["nifti"] | KINDS["image"]]
+            if others and not _holds_series(fitting, limits):
+                continue  # a segmentation beside the image it was drawn in
         if fitting and len(entries) > 1 and not masks:
             fitting = tuple(entry for entry in fitting if not _is_mask(entry)) or fitting
         if fitting:
@@ -206,25 +217,49 @@ def _sorted_out(
             remedy="give the images themselves",
         )
     only = next(iter(entries))
+    found, remedy = _what(only)
     if only.name.casefold().endswith(NIFTI_SUFFIXES):
         raise NotNifti(
-            f"{only.name} holds {_what(only)}",
+            f"{only.name} holds {found}",
             expected="a NIfTI-1 or NIfTI-2 file",
             remedy="export the image again, for instance with dcm2niix",
         )
     raise UnknownFormat(
-        f"{only.name} holds {_what(only)}",
-        expected="NIfTI, DICOM, PNG, JPEG, TIFF, or a zip or folder of them",
-        remedy="convert the image to one of these",
+        f"{only.name} holds {found}",
+        expected="NIfTI, NRRD, MetaImage, MGH, DICOM, PNG, JPEG, TIFF, or a zip or folder of them",
+        remedy=remedy,
     )
 
 
-def _what(entry: Entry) -> str:
+def _holds_series(entries: tuple[Entry, ...], limits: Limits) -> bool:
+    """Whether DICOM files are images; a broken series counts as one, so that it is reported."""
+    try:
+        group_series(scan(entries, limits), limits)
+    except NoDicom:
+        return False
+    except InputError:
+        return True
+    return True
+
+
+def _what(entry: Entry) -> tuple[str, str]:
+    """Name what a file holds that is not read, and what turns it into something that is."""
     if entry.size == 0:
-        return "nothing"
-    return {"text": "text", "zip": "a zip inside another input"}.get(
-        entry.kind, "no known image format"
-    )
+        return "nothing", "export the image again from its source"
+    within = kind_within(entry)
+    if entry.kind == "gzip" and within not in {"text", "unknown"}:
+        found, remedy = NOT_READ.get(within, (f"a gzipped {within} file", ""))
+        return f"gzipped: {found}", remedy or "unpack it with gunzip and give the file within"
+    return NOT_READ.get(within, ("no known image format", "convert the image to one of these"))
+
+
+NOT_READ: Mapping[Kind, tuple[str, str]] = {
+    "text": ("text", "give the image itself"),
+    "zip": ("a zip inside another input", "unpack it and give the images themselves"),
+    "tar": ("a tar archive", "unpack it with tar -xf and give the folder, or a zip of it"),
+    "dicom": ("a DICOM file", "unpack it with gunzip and give the folder of the series"),
+    "minc": ("MINC or HDF5", "convert it to NIfTI, for instance with mnc2nii"),
+}
 
 
 def _is_mask(entry: Entry) -> bool:
@@ -264,15 +299,24 @@ def _choose_nifti(
 
 
 def _read_nifti(entry: Entry, sequence: Sequence, limits: Limits, min_slices: int) -> _Read:
-    image = read_nifti(entry, limits, min_slices=min_slices)
+    image = _read_file(entry, limits, min_slices=min_slices)
+    within = kind_within(entry)
     return _Read(
         volume=Volume(data=_float32(image.data, entry.name), geometry=image.geometry),
-        format="nifti",
+        format=within if within in OTHER_VOLUMES else "nifti",
         kind="volume",
         sha256=image.sha256,
         case_id=safe_stem(entry.name, f"case-{image.sha256[:12]}"),
         notes=(*image.notes, *_doubt(guess_from_name(entry.name), sequence, "file name")),
     )
+
+
+def _read_file(entry: Entry, limits: Limits, *, min_slices: int) -> NiftiImage:
+    """Read the volume that one file holds."""
+    within = kind_within(entry)
+    if within in OTHER_VOLUMES:
+        return read_other(entry, within, limits, min_slices=min_slices)
+    return read_nifti(entry, limits, min_slices=min_slices)
 
 
 def _read_images(
@@ -347,7 +391,11 @@ def _joint_hash(read: Mapping[Sequence, _Read]) -> str:
 
 
 def _nifti_info(index: int, entry: Entry, limits: Limits) -> SeriesInfo:
-    geometry = read_header(entry, limits, min_slices=1).geometry
+    within = kind_within(entry)
+    if within in OTHER_VOLUMES:
+        geometry = read_other_geometry(entry, within, limits)
+    else:
+        geometry = read_header(entry, limits, min_slices=1).geometry
     size = " × ".join(map(str, geometry.shape))
     spacing = " × ".join(f"{mm:.3g}" for mm in geometry.spacing_mm)
     return SeriesInfo(
@@ -355,7 +403,7 @@ def _nifti_info(index: int, entry: Entry, limits: Limits) -> SeriesInfo:
         uid=entry.name,
         number=None,
         modality="MR",
-        description=f"NIfTI {size} at {spacing} mm",
+        description=f"{FORMAT_NAMES.get(within, 'NIfTI')} {size} at {spacing} mm",
         slices=geometry.shape[geometry.slice_axis],
         shape=geometry.shape,
         spacing_mm=geometry.spacing_mm,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 __all__ = ["SNIFF_BYTES", "Kind", "sniff"]
 
-Kind = Literal["gzip", "nifti", "analyze", "dicom", "zip", "png", "jpeg", "tiff", "text", "unknown"]
+Kind = Literal[
+    "gzip", "nifti", "analyze", "dicom", "zip", "png", "jpeg", "tiff", "nrrd", "metaimage", "mgh",
+    "minc", "tar", "text", "unknown",
+]  # fmt: skip
 
 SNIFF_BYTES = 352
 """Enough for a NIfTI-1 magic (byte 344) and the DICOM prefix (byte 128)."""
@@ -15,6 +19,9 @@ STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"\x1f\x8b", "gzip"),
     (b"PK\x03\x04", "zip"),
     (b"PK\x05\x06", "zip"),  # an archive without members
+    (b"NRRD000", "nrrd"),
+    (b"\x89HDF\r\n\x1a\n", "minc"),
+    (b"CDF\x01", "minc"),
     (b"\x89PNG\r\n\x1a\n", "png"),
     (b"\xff\xd8\xff", "jpeg"),
     (b"II*\x00", "tiff"),
@@ -22,6 +29,8 @@ STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"II+\x00", "tiff"),  # BigTIFF
     (b"MM\x00+", "tiff"),
 )
+
+META_FIRST = re.compile(rb"(ObjectType|NDims|Comment|ObjectSubType)\s*=\s*\S")
 
 NIFTI_SIZES = (b"\x5c\x01\0\0", b"\0\0\x01\x5c", b"\x1c\x02\0\0", b"\0\0\x02\x1c")
 """`sizeof_hdr` 348 and 540, little and big-endian."""
@@ -37,7 +46,23 @@ def sniff(head: bytes) -> Kind:
     if head[:4] in NIFTI_SIZES:
         named = head[344:347] in {b"n+1", b"ni1"} or head[4:7] in {b"n+2", b"ni2"}
         return "nifti" if named else "analyze"
+    return _by_content(head)
+
+
+def _by_content(head: bytes) -> Kind:
+    if head[257:262] == b"ustar":
+        return "tar"
+    if _is_mgh(head):
+        return "mgh"
+    if META_FIRST.match(head):
+        return "metaimage"
     return "text" if head and _is_text(head) else "unknown"
+
+
+def _is_mgh(head: bytes) -> bool:
+    """Recognise FreeSurfer's header: version 1, four sizes, a type, all big-endian."""
+    version, *sizes, kind = (int.from_bytes(head[at : at + 4], "big") for at in range(0, 24, 4))
+    return version == 1 and all(0 < n < 2**16 for n in sizes) and kind in {0, 1, 3, 4}
 
 
 def _bare_dicom(head: bytes) -> bool:

@@ -1,6 +1,6 @@
 // Giving images: drop them, see what they hold, confirm, start.
 
-const ACCEPTED = ".nii,.gz,.zip,.dcm,.ima,.png,.jpg,.jpeg,.tif,.tiff,application/dicom,application/zip";
+const ACCEPTED = ".nii,.gz,.nrrd,.mha,.mgh,.mgz,.zip,.dcm,.ima,.png,.jpg,.jpeg,.tif,.tiff,application/dicom,application/zip";
 
 const NOTHING = "-"; // what the page hears when no upload waits any more
 
