@@ -27,6 +27,14 @@ def brain(
             show_default=False,
         ),
     ],
+    anatomy: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="The anatomy network, as `python -m brainmets.training.anatomy` exports it.",
+            show_default=False,
+        ),
+    ],
     series: Annotated[
         str | None,
         typer.Option(help="Which DICOM series: number or UID.", show_default=False),
@@ -43,7 +51,7 @@ def brain(
         bool, typer.Option("--json", help="Print the volumes as JSON for machines.")
     ] = False,
 ) -> None:
-    r"""Write the brain mask and the coarse structures of a head, whole or skull-stripped.
+    r"""Write the brain mask and the coarse structures of a head, whole or skull-stripped. Experimental.
 
     \b
     Writes into --out, on the input's own grid:
@@ -53,14 +61,20 @@ def brain(
 
     \b
     Example:
-      brainmets brain t1.nii.gz --out brain
+      brainmets brain t1.nii.gz --anatomy bundles/anatomy --out brain
     """
     import json
 
     from brainmets.workflows.brain import label_brain
 
     result = label_brain(
-        path, out, series=series, engine=engine, threads=threads, overwrite=overwrite
+        path,
+        out,
+        anatomy=anatomy,
+        series=series,
+        engine=engine,
+        threads=threads,
+        overwrite=overwrite,
     )
     if as_json:
         typer.echo(json.dumps({"brain_ml": result.brain_ml, "structures_ml": result.volumes_ml}))

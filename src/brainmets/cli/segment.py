@@ -69,15 +69,16 @@ def segment(
     probability: Annotated[
         bool, typer.Option("--probability", help="Write the probability map too.")
     ] = False,
-    brain_mask: Annotated[
-        bool, typer.Option("--brain-mask", help="Write the brain mask too (brain.nii.gz).")
-    ] = False,
-    no_anatomy: Annotated[
-        bool,
+    anatomy: Annotated[
+        Path | None,
         typer.Option(
-            "--no-anatomy",
-            help="Keep what lies outside the brain, and name no places.",
+            metavar="FOLDER",
+            help="An anatomy network: leaves out what lies outside the brain. Experimental.",
+            show_default=False,
         ),
+    ] = None,
+    brain_mask: Annotated[
+        bool, typer.Option("--brain-mask", help="With --anatomy: write brain.nii.gz too.")
     ] = False,
     series: Annotated[
         str | None,
@@ -162,7 +163,7 @@ def segment(
         threshold=threshold,
         peak=peak,
         probability=probability,
-        anatomy=not no_anatomy,
+        anatomy=anatomy,
         brain_mask=brain_mask,
         series=series,
         sequence=parse_sequence(sequence),

@@ -11,7 +11,6 @@ from scipy import ndimage
 
 from brainmets.domain import Mask
 from brainmets.domain.structures import BRAIN_STRUCTURES, Structure
-from brainmets.inference.anatomy_bundle import AnatomyBundle
 from brainmets.inference.engines import make_engine
 from brainmets.preprocessing.anatomy_input import prepare_anatomy
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from brainmets.domain import Geometry, Volume
+    from brainmets.inference.anatomy_bundle import AnatomyBundle
     from brainmets.inference.engines import Engine, Precision
     from brainmets.preprocessing.anatomy_input import AnatomyInput
 
@@ -130,19 +130,19 @@ class AnatomyNetwork:
 
     def __init__(
         self,
-        bundle: AnatomyBundle | None = None,
+        bundle: AnatomyBundle,
         engine: str = "openvino",
         *,
         precision: Precision = "auto",
         threads: int | None = None,
     ) -> None:
-        """Load the shipped network, or another.
+        """Load the network.
 
         Raises:
             ModelError: the network or the engine cannot be used.
             OptionError: there is no such engine or precision.
         """
-        self.bundle = bundle or AnatomyBundle.load()
+        self.bundle = bundle
         self.engine: Engine = make_engine(engine, self.bundle, precision=precision, threads=threads)
 
     def locate(self, volume: Volume) -> Anatomy:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from brainmets.bundles import ANATOMY_NAME, SHIPPED_ROOT
+from brainmets.bundles import ANATOMY_NAME
 from brainmets.domain.errors import BundleIncomplete
 from brainmets.domain.structures import Structure
 from brainmets.inference.bundle import malformed, read_verified, write_files
@@ -54,14 +54,13 @@ class AnatomyBundle:
         return self.root / "model.onnx"
 
     @classmethod
-    def load(cls, root: Path | None = None) -> AnatomyBundle:
-        """Verify and read the shipped bundle, or the one in `root`.
+    def load(cls, root: Path) -> AnatomyBundle:
+        """Verify and read the bundle in the folder `root`.
 
         Raises:
             BundleIncomplete: a file or a field is missing or malformed.
             BundleTampered: a file differs from the manifest.
         """
-        root = root or SHIPPED_ROOT / ANATOMY_NAME
         name, sha256, contents = read_verified(root)
         try:
             described = _Contents.model_validate_json(contents["plan.json"])
@@ -82,11 +81,6 @@ class AnatomyBundle:
             card=contents["card.md"].decode("utf-8"),
             extra=described.extra,
         )
-
-    @classmethod
-    def is_there(cls) -> bool:
-        """Say whether this installation has the anatomy network."""
-        return (SHIPPED_ROOT / ANATOMY_NAME / "manifest.json").is_file()
 
 
 def write_anatomy_bundle(

@@ -14,6 +14,7 @@ from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.domain.errors import WrongModelKind
 from brainmets.domain.structures import BRAIN_STRUCTURES, Structure
 from brainmets.inference.anatomy import AnatomyNetwork
+from brainmets.inference.anatomy_bundle import AnatomyBundle
 from brainmets.io import read_case, write_mask
 from brainmets.reporting.staging import check_output, staged
 from brainmets.workflows.anatomy import main_sequence
@@ -42,12 +43,15 @@ def label_brain(
     path: Path,
     out: Path,
     *,
+    anatomy: Path,
     series: str | None = None,
     engine: str = "openvino",
     threads: int | None = None,
     overwrite: bool = False,
 ) -> BrainResult:
     """Label the head at `path` and write mask, structures and table into `out`, all or nothing.
+
+    `anatomy` is the folder of the network.
 
     Raises:
         InputError: the input cannot be used.
@@ -68,8 +72,9 @@ def label_brain(
             remedy="give the whole scan",
         )
     image = case.images[main_sequence(case)]
-    anatomy = AnatomyNetwork(engine=engine, threads=threads).locate(image)
-    brain, structures = anatomy.brain_on(image.geometry), anatomy.structures_on(image.geometry)
+    network = AnatomyNetwork(AnatomyBundle.load(anatomy), engine=engine, threads=threads)
+    located = network.locate(image)
+    brain, structures = located.brain_on(image.geometry), located.structures_on(image.geometry)
     counts = np.bincount(structures.data.ravel(), minlength=len(Structure))
     voxel_ml = image.geometry.voxel_volume_mm3 / 1000
     volumes = {
@@ -82,8 +87,8 @@ def label_brain(
         write_mask(structures, folder / "structures.nii.gz")
         (folder / "structures.csv").write_text(_table(volumes), encoding="utf-8")
     notes = case.source.notes
-    if not anatomy.has_brain:
-        notes = (*notes, f"Hardly any brain was found ({anatomy.brain_ml:.0f} mL).")
+    if not located.has_brain:
+        notes = (*notes, f"Hardly any brain was found ({located.brain_ml:.0f} mL).")
     return BrainResult(
         brain_ml=round(brain.volume_mm3 / 1000, 2),
         volumes_ml=volumes,

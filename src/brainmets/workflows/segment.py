@@ -14,8 +14,6 @@ from brainmets import __version__
 from brainmets.domain import Prediction, Progress, Provenance, Report, silent
 from brainmets.domain.errors import UnknownModel
 from brainmets.inference import Bundle, Predictor, find_lesions, list_bundles
-from brainmets.inference.anatomy import AnatomyNetwork
-from brainmets.inference.anatomy_bundle import AnatomyBundle
 from brainmets.inference.engines import PACKAGES
 from brainmets.inference.machine import peak_memory
 from brainmets.io import read_case
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
 
     from brainmets.domain import Case, Sequence
     from brainmets.inference import Estimate, OperatingPoint, Precision
-    from brainmets.inference.anatomy import Anatomy
+    from brainmets.inference.anatomy import Anatomy, AnatomyNetwork
     from brainmets.preprocessing import Prepared
 
 __all__ = [
@@ -74,8 +72,8 @@ class SegmentOptions:
     `point` names one of the model's operating points (sensitive, balanced, specific).
     `threshold` alone means plain thresholding instead of the model's operating point. `images`
     gives further sequences on the same grid; if it names `sequence` too, that image is taken
-    instead of the input path. `anatomy` leaves out what lies outside the brain and names places;
-    `brain_mask` writes the brain mask. `memory_bytes` limits what the process may hold. `depth`
+    instead of the input path. `anatomy` is the folder of an anatomy network, which leaves out
+    what lies outside the brain and names places; `brain_mask` writes its brain mask. `memory_bytes` limits what the process may hold. `depth`
     prunes a U-Net++ to its outer nested levels.
     """
 
@@ -86,7 +84,7 @@ class SegmentOptions:
     threshold: float | None = None
     peak: float | None = None
     probability: bool = False
-    anatomy: bool = True
+    anatomy: Path | None = None
     brain_mask: bool = False
     series: str | None = None
     sequence: Sequence = "t1c"
@@ -246,13 +244,17 @@ class Segmenter:
         )
 
     def _locate(self, case: Case, stages: _Stages) -> Anatomy | None:
-        """Return the head's anatomy, where it is asked for and the input has one."""
-        wanted = self.options.anatomy and case.kind == "volume" and case.geometry.units == "mm"
-        if not wanted or not AnatomyBundle.is_there():
+        """Return the head's anatomy, where a network for it is given and the input has one."""
+        folder = self.options.anatomy
+        if folder is None or case.kind != "volume" or case.geometry.units != "mm":
             return None
+        from brainmets.inference.anatomy import AnatomyNetwork
+        from brainmets.inference.anatomy_bundle import AnatomyBundle
+
         with stages.timed("anatomy"):
             if self._anatomy is None:
                 self._anatomy = AnatomyNetwork(
+                    AnatomyBundle.load(folder),
                     engine=self.options.engine,
                     precision=self.options.precision,
                     threads=self.options.threads,
