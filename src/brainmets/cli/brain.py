@@ -51,7 +51,7 @@ def brain(
         bool, typer.Option("--json", help="Print the volumes as JSON for machines.")
     ] = False,
 ) -> None:
-    r"""Write the brain mask and the coarse structures of a head, whole or skull-stripped. Experimental.
+    r"""Write the brain mask and the coarse structures of a head. Experimental.
 
     \b
     Writes into --out, on the input's own grid:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +12,12 @@ from brainmets.inference.places import APPROXIMATE, lobe_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from brainmets.domain import Geometry
+    from brainmets.domain import Geometry, Lesion
 
-__all__ = ["BoxPlaces", "region_of"]
+__all__ = ["BOX_SETTING", "BoxPlaces", "name_by_box", "region_of"]
+
+BOX_SETTING = "brain_box"
+"""Under which a result's settings hold the box, so that places can be named again."""
 
 BRAIN_LOW = np.array((-69.0, -105.0, -64.0))
 BRAIN_HIGH = np.array((69.0, 71.0, 79.0))
@@ -48,13 +52,33 @@ class BoxPlaces:
     def __init__(
         self,
         middle: NDArray[np.float64],
-        turn: NDArray[np.float64],
+        pitch: float,
         low: NDArray[np.float64],
         high: NDArray[np.float64],
     ) -> None:
-        """Take the brain's middle in RAS mm, the turn to the template's pitch, and the box then."""
-        self._middle, self._turn = middle, turn
+        """Take the brain's middle in RAS mm, its turn to the template in radians, and its box."""
+        self._middle, self._pitch = middle, pitch
+        self._turn = _turn(pitch)
         self._low, self._high = low, high
+
+    def __str__(self) -> str:
+        """Write the box down, for `parse`: middle, turn in degrees, low and high corner in mm."""
+        degrees = float(np.rad2deg(self._pitch))
+        numbers = (*self._middle, degrees, *self._low, *self._high)
+        return " ".join(f"{n:.2f}" for n in numbers)
+
+    @classmethod
+    def parse(cls, text: str) -> BoxPlaces:
+        """Read a box that was written down.
+
+        Raises:
+            ValueError: the text is not one.
+        """
+        numbers = np.array([float(word) for word in text.split()])
+        if numbers.shape != (10,):
+            message = f"{len(numbers)} numbers for a brain's box of 10"
+            raise ValueError(message)
+        return cls(numbers[:3], float(np.deg2rad(numbers[3])), numbers[4:7], numbers[7:])
 
     @classmethod
     def of(cls, foreground: NDArray[np.bool_], geometry: Geometry) -> BoxPlaces | None:
@@ -65,12 +89,12 @@ class BoxPlaces:
         voxels = np.argwhere(foreground)
         places = geometry.to_ras_mm(voxels[:: max(1, len(voxels) // MOST_VOXELS)])
         middle = places.mean(axis=0)
-        turn = _turn_to_template(places - middle)
-        turned = (places - middle) @ turn.T
+        pitch = _turn_to_template(places - middle)
+        turned = (places - middle) @ _turn(pitch).T
         low, high = np.quantile(turned, (EDGE_SHARE, 1 - EDGE_SHARE), axis=0)
         lengths = high - low
         fits = (lengths >= SIZES_MM[:, 0]) & (lengths <= SIZES_MM[:, 1])
-        return cls(middle, turn, low, high) if fits.all() else None
+        return cls(middle, pitch, low, high) if fits.all() else None
 
     def template_mm(self, centre_ras_mm: tuple[float, float, float]) -> NDArray[np.float64]:
         """Return the place in the MNI152 template that corresponds to a place in RAS mm."""
@@ -89,10 +113,21 @@ class BoxPlaces:
         return f"{'right' if x > 0 else 'left'} {region} {APPROXIMATE}"
 
 
-def _turn_to_template(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the rotation about the x axis that gives the brain's long axis the template's rise."""
+def name_by_box(lesions: tuple[Lesion, ...], box: BoxPlaces | None) -> tuple[Lesion, ...]:
+    """Return the lesions with the place of each; as they are where there is no box."""
+    if box is None:
+        return lesions
+    return tuple(replace(one, place=box.name(one.centroid_ras_mm)) for one in lesions)
+
+
+def _turn_to_template(places: NDArray[np.float64]) -> float:
+    """Return the turn about the x axis that gives the brain's long axis the template's rise."""
     (yy, yz), (_, zz) = np.cov(places[:, 1:].T)
-    angle = TEMPLATE_PITCH - 0.5 * np.arctan2(2 * yz, yy - zz)
+    return float(TEMPLATE_PITCH - 0.5 * np.arctan2(2 * yz, yy - zz))
+
+
+def _turn(angle: float) -> NDArray[np.float64]:
+    """Return the rotation about the x axis by an angle in radians."""
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.array(((1.0, 0.0, 0.0), (0.0, cosine, -sine), (0.0, sine, cosine)))
 

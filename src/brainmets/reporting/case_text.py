@@ -17,10 +17,10 @@ __all__ = ["by_volume", "facts_of", "text_of"]
 
 NOTE_MM = (
     "In plane: the longest diameter in one acquired slice × the longest at right angles to it in"
-    " that slice (RANO-BM). 3-D: the longest in space. Place: side and structure as the"
-    " anatomy network tells them; lobes approximately, from the place in the cerebrum's box (within"
-    " 10 mm of a border the next lobe is as likely). Without that network: side, and the third of"
-    " the imaged head from back to front and from below. Confidence: its highest and mean"
+    " that slice (RANO-BM). 3-D: the longest in space. Place: of a skull-stripped head"
+    " approximately, from the place in the brain's box: within 10 mm of a border the next region is"
+    " as likely. Of other heads side, and the third of the imaged head from back to front and from"
+    " below. Confidence: its highest and mean"
     " probability."
 )
 NOTE_SLICES = (
@@ -158,6 +158,11 @@ def _provenance(result: StoredResult) -> list[tuple[str, str]]:
         ("Model", f"{made.model}, sha256 {made.model_sha256}"),
         ("Input", f"{result.format}, {', '.join(result.sequences)}, sha256 {made.input_sha256}"),
         ("Grid", f"{size} voxels of {spacing} {geometry.units}, axes {geometry.axis_codes}"),
-        ("Settings", ", ".join(f"{name} {value}" for name, value in made.settings.items())),
+        (
+            "Settings",
+            ", ".join(
+                f"{name} {value}" for name, value in made.settings.items() if name != "brain_box"
+            ),
+        ),
         ("Lesions", review),
     ]

@@ -14,6 +14,7 @@ from brainmets import __version__
 from brainmets.domain import Prediction, Progress, Provenance, Report, silent
 from brainmets.domain.errors import UnknownModel
 from brainmets.inference import Bundle, Predictor, find_lesions, list_bundles
+from brainmets.inference.box_places import BOX_SETTING, BoxPlaces, name_by_box
 from brainmets.inference.engines import PACKAGES
 from brainmets.inference.machine import peak_memory
 from brainmets.io import read_case
@@ -73,8 +74,9 @@ class SegmentOptions:
     `threshold` alone means plain thresholding instead of the model's operating point. `images`
     gives further sequences on the same grid; if it names `sequence` too, that image is taken
     instead of the input path. `anatomy` is the folder of an anatomy network, which leaves out
-    what lies outside the brain and names places; `brain_mask` writes its brain mask. `memory_bytes` limits what the process may hold. `depth`
-    prunes a U-Net++ to its outer nested levels.
+    what lies outside the brain and names places; `brain_mask` writes its brain mask.
+    `memory_bytes` limits what the process may hold. `depth` prunes a U-Net++ to its outer nested
+    levels.
     """
 
     model: str | None = None
@@ -207,8 +209,12 @@ class Segmenter:
                 confined = confine_to_brain(native, anatomy, point)
                 native, discarded = confined.probability, confined.discarded
             mask, lesions = find_lesions(native, point, kind=case.kind, midline_x_mm=midline_x_mm)
+            box = None
             if anatomy is not None:
                 lesions = name_places(lesions, mask, anatomy)
+            elif case.kind == "volume":
+                box = BoxPlaces.of(prepared.data[0] > 0, prepared.geometry)
+                lesions = name_by_box(lesions, box)
             progress("measure", 1.0)
         return Report(
             case=case,
@@ -231,6 +237,7 @@ class Segmenter:
                         "sequence": ",".join(sorted(case.images)),
                         "midline_x_mm": midline_x_mm,
                         **({} if self.options.depth is None else {"depth": self.options.depth}),
+                        **({} if box is None else {BOX_SETTING: str(box)}),
                         **anatomy_settings(anatomy, discarded),
                     },
                 ),
