@@ -154,7 +154,10 @@ def test_several_inputs_go_on_after_a_failure(
     assert done.code == EXIT_REFUSED
     assert "broken.nii.gz: E_TRUNCATED" in done.err
     assert "head.nii.gz: " in done.out
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["head"]
+    assert [p.name for p in (tmp_path / "out").iterdir() if p.is_dir()].count("head") == 1
+    assert not (tmp_path / "out" / "broken").exists()
+    cases = (tmp_path / "out" / "cases.csv").read_text("utf-8")
+    assert "broken,failed,E_TRUNCATED" in cases
 
 
 def test_a_batch_takes_each_case_of_a_folder(
@@ -167,7 +170,28 @@ def test_a_batch_takes_each_case_of_a_folder(
     done = invoke("segment", "--batch", cases, "--out", tmp_path / "out", "--json")
     assert done.code == 0
     assert [d["input"] for d in json.loads(done.out)] == ["a.nii.gz", "b.nii.gz"]
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a", "b"]
+    results = (tmp_path / "out").glob("*/report.json")
+    assert sorted(p.parent.name for p in results) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--part", "4/3"], ["--part", "0/3"], ["--part", "some"], ["--cluster", "tcp://127.0.0.1:9"]],
+)
+def test_a_part_or_cluster_that_is_not_there_is_one_line(
+    invoke: Callable[..., Outcome],
+    scan: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+) -> None:
+    monkeypatch.setattr("brainmets.workflows.pool.CONNECT_S", 1)
+    done = invoke("segment", "--batch", scan.parent, "--out", tmp_path / "out", *arguments)
+    assert (done.code, done.out) == (EXIT_REFUSED, "")
+    assert done.err.startswith("E_OPTION: ")
+    assert done.err.count("\n") == 1
+    alone = invoke("segment", scan, "--out", tmp_path / "one", *arguments)
+    assert alone.err.startswith("E_OPTION: ")
 
 
 def test_two_inputs_of_one_name_are_refused(

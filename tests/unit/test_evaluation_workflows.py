@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ from brainmets.domain.errors import (
     OutputExists,
 )
 from brainmets.io import write_mask
+from brainmets.workflows.cohort import CohortOptions
 from brainmets.workflows.compare import CompareOptions, compare
 from brainmets.workflows.evaluate import (
     EvaluateOptions,
@@ -36,6 +37,9 @@ from tests.unit.cohort_phantoms import GRID, write_cohort, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from brainmets.evaluation.records import ScoreRun
+    from brainmets.evaluation.scores import ScorerName
 
 CASES = 8
 
@@ -104,6 +108,26 @@ def test_what_does_not_pair_is_reported_or_scored_as_empty(cohort: Path, tmp_pat
     harsh = evaluate(cohort / "reference", tmp_path / "some", options)
     assert len(harsh.cases) == CASES
     assert sum(case.regions[0].values["dice"] == 0.0 for case in harsh.cases) == CASES - 2
+
+
+@pytest.mark.parametrize("scorer", ["brainmets", "brats-2024"])
+def test_parts_and_resumed_runs_score_as_one_run_does(
+    cohort: Path, tmp_path: Path, scorer: ScorerName
+) -> None:
+    def scored(out: Path, **which: Any) -> ScoreRun:
+        options = EvaluateOptions(scorer=scorer, jobs=1)
+        return evaluate(
+            cohort / "reference", cohort / "poor", options,
+            record=out, cohort=CohortOptions(**which),
+        )  # fmt: skip
+
+    whole = evaluate(cohort / "reference", cohort / "poor", EvaluateOptions(scorer=scorer, jobs=1))
+    assert scored(tmp_path, part=(1, 2)).unfinished
+    parts = scored(tmp_path, part=(2, 2))
+    resumed = scored(tmp_path, resume=True)
+    assert not parts.unfinished
+    # a NaN differs from itself, its text does not
+    assert repr(parts) == repr(resumed) == repr(whole)
 
 
 def test_a_broken_case_does_not_stop_the_others(cohort: Path, tmp_path: Path) -> None:

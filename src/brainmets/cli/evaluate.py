@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from brainmets.cli.options import Cluster, Part, Resume  # noqa: TC001 - typer reads annotations
 from brainmets.cli.progress import shown
 from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.evaluation.label_schemes import LabelScheme  # noqa: TC001
@@ -100,6 +101,9 @@ def evaluate(
             help="brats-2026 only: measure thick slices right, unlike the official package.",
         ),
     ] = False,
+    resume: Resume = False,
+    part: Part = None,
+    cluster: Cluster = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON for machines.")
     ] = False,
@@ -112,7 +116,9 @@ def evaluate(
       brainmets evaluate --reference expert --prediction masks --out scores
       brainmets evaluate --reference a.nii.gz --prediction b.nii.gz --scorer brats-2026 --out scores
     """
+    from brainmets.cli.options import parse_part
     from brainmets.evaluation.records import run_document
+    from brainmets.workflows.cohort import CohortOptions
     from brainmets.workflows.evaluate import EvaluateOptions, write_scores
     from brainmets.workflows.evaluate import evaluate as score
 
@@ -129,8 +135,12 @@ def evaluate(
         original=original,
         accept_guesses=accept_guesses,
     )
+    cohort = CohortOptions(resume=resume, part=parse_part(part), cluster=cluster, jobs=jobs)
     with shown("Scoring", hidden=as_json) as step:
-        run = score(reference, prediction, options, step)
+        run = score(reference, prediction, options, step, record=out, cohort=cohort)
+    if run.unfinished:
+        typer.echo(f"{len(run.unfinished)} cases left to other parts, or to --resume")
+        return
     write_scores(run, out)
     if as_json:
         document = run_document(run)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
+from typing import TYPE_CHECKING, Annotated, cast, get_args
+
+import typer
 
 from brainmets.domain import Sequence
 from brainmets.domain.errors import OptionError
@@ -12,7 +14,35 @@ from brainmets.domain.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["parse_images", "parse_memory", "parse_sequence"]
+__all__ = [
+    "Cluster",
+    "Part",
+    "Resume",
+    "parse_images",
+    "parse_memory",
+    "parse_part",
+    "parse_sequence",
+]
+
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Leave out cases that are finished; add the others.")
+]
+Part = Annotated[
+    str | None,
+    typer.Option(
+        metavar="K/N",
+        help="Work on the K-th of N shares, as an array job does.",
+        show_default=False,
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHERE",
+        help="Work on Dask workers: local, local:4, tcp://host:8786 or a scheduler file.",
+        show_default=False,
+    ),
+]
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
@@ -34,6 +64,22 @@ def parse_memory(text: str | None) -> int | None:
             remedy="write it as 2GB or 800MB",
         )
     return int(float(match[1]) * UNITS[match[2].lower()])
+
+
+def parse_part(text: str | None) -> tuple[int, int] | None:
+    """Return (3, 8) from `3/8`.
+
+    Raises:
+        OptionError: the text is not a part.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip())
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise OptionError(
+            f"the part {text!r}", expected="a part from 1 to N of N", remedy="write it as 3/8"
+        )
+    return int(match[1]), int(match[2])
 
 
 def parse_sequence(name: str) -> Sequence:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from brainmets.cli.options import Cluster, Part, Resume  # noqa: TC001 - typer reads annotations
+
 if TYPE_CHECKING:
-    from brainmets.workflows.segment import Segmenter, SegmentResult
+    from collections.abc import Callable, Generator, Mapping
+
+    from brainmets.domain import Progress
+    from brainmets.inference import Estimate
+    from brainmets.workflows.cohort import CaseStatus, CohortRun
+    from brainmets.workflows.segment import SegmentOptions, SegmentResult
 
 __all__ = ["sample", "segment", "series"]
-
-SUFFIXES = (".nii.gz", ".nii", ".zip", ".dcm", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
 def segment(
@@ -120,9 +126,21 @@ def segment(
     batch: Annotated[
         bool,
         typer.Option(
-            "--batch", help="INPUT is a folder of cases: segment each file or folder in it."
+            "--batch",
+            help="INPUT is a folder of cases, or a BIDS data set: segment each case in it.",
         ),
     ] = False,
+    resume: Resume = False,
+    part: Part = None,
+    cluster: Cluster = None,
+    bids: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write a batch's results as BIDS derivatives too: derivatives/brainmets.",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier result in --out.")
     ] = False,
@@ -147,12 +165,17 @@ def segment(
       brainmets segment t1c.nii.gz --peak 0.15 --probability --out results
       brainmets segment a.nii.gz b.nii.gz --out results     results/a, results/b
       brainmets segment --batch scans/ --out results        every case in scans/
+      brainmets segment --batch scans/ --out results --resume
+      brainmets segment --batch scans/ --out results --part 3/8
+      brainmets segment --batch scans/ --out results --cluster local:4
 
-    With several cases, one that cannot be used is reported and the others go on.
+    With several cases, one that cannot be used is reported and the others go on. --out also gets
+    a status file a case, and at the end cohort.csv (a row a lesion), cases.csv and summary.html.
 
     Research use only. Not a medical device; not for clinical use.
     """
-    from brainmets.cli.options import parse_images, parse_memory, parse_sequence
+    from brainmets.cli.options import parse_images, parse_memory, parse_part, parse_sequence
+    from brainmets.domain.errors import OptionError
     from brainmets.workflows.segment import Segmenter, SegmentOptions
 
     options = SegmentOptions(
@@ -174,13 +197,33 @@ def segment(
         depth=depth,
         overwrite=overwrite,
     )
-    cases = _cases(inputs, out, batch=batch)
-    segmenter = Segmenter(options)
-    if len(cases) == 1 and not batch:
-        _print_result(_one(segmenter, *cases[0], as_json=as_json), as_json=as_json)
+    if len(inputs) == 1 and not batch:
+        if resume or part or cluster or bids:
+            raise OptionError(
+                "--resume, --part, --cluster or --bids with one case",
+                expected="many cases",
+                remedy="add --batch and give the folder that holds the cases",
+            )
+        segmenter = Segmenter(options)
+        with _watched(inputs[0], segmenter.options, as_json=as_json) as (progress, announce):
+            result = segmenter.run(inputs[0], out, progress, announce=announce)
+        _print_result(result, as_json=as_json)
         return
-    failures = _many(segmenter, cases, as_json=as_json)
-    if failures:
+    from brainmets.workflows.cohort import CohortOptions
+    from brainmets.workflows.segment_cohort import find_scans, named_scans, segment_cohort
+
+    scans = find_scans(inputs, sequence=options.sequence) if batch else named_scans(inputs)
+    run = segment_cohort(
+        scans,
+        out,
+        options,
+        CohortOptions(resume=resume, part=parse_part(part), cluster=cluster, overwrite=overwrite),
+        bids_out=bids,
+        watch=lambda path: _watched(path, options, as_json=as_json),
+        tell=lambda status, new: _tell(status, scans[status.case], out, new=new, as_json=as_json),
+    )
+    _print_cohort(run, scans, out, as_json=as_json)
+    if run.failed:
         raise typer.Exit(2)
 
 
@@ -229,87 +272,56 @@ def series(
         typer.echo(f"{one.index:3}  {one.description}")
 
 
-def _cases(inputs: list[Path], out: Path, *, batch: bool) -> list[tuple[Path, Path]]:
-    """Pair every input with its output folder.
-
-    Raises:
-        FileMissing, OptionError: there is no case, or two would share a folder.
-    """
-    from brainmets.domain.errors import FileMissing, OptionError
-
-    if len(inputs) == 1 and not batch:
-        return [(inputs[0], out)]
-    found = list(inputs)
-    if batch:
-        found = []
-        for folder in inputs:
-            if not folder.is_dir():
-                raise FileMissing(
-                    f"no folder {folder.name} of cases",
-                    expected="a folder that holds one file or folder a case",
-                    remedy="check the path, or leave --batch out",
-                )
-            found += [p for p in sorted(folder.iterdir()) if not p.name.startswith(".")]
-    names = [_stem(path) for path in found]
-    doubles = sorted({name for name in names if names.count(name) > 1})
-    if doubles or not found:
-        raise OptionError(
-            f"several inputs named {doubles[0]}" if doubles else "no case in the folder",
-            expected="inputs whose names differ" if doubles else "at least one case",
-            remedy="segment them one at a time" if doubles else "check the path",
-        )
-    return [(path, out / name) for path, name in zip(found, names, strict=True)]
-
-
-def _stem(path: Path) -> str:
-    name = path.resolve().name if path.name in {"", ".", ".."} else path.name
-    for suffix in SUFFIXES:
-        if name.lower().endswith(suffix) and len(name) > len(suffix):
-            return name[: -len(suffix)]
-    return name
-
-
-def _one(segmenter: Segmenter, path: Path, out: Path, *, as_json: bool) -> SegmentResult:
+@contextmanager
+def _watched(
+    path: Path, options: SegmentOptions, *, as_json: bool
+) -> Generator[tuple[Progress, Callable[[Estimate], None]], None, None]:
+    """Show one scan's progress; its windows and memory where someone watches or set a limit."""
     from brainmets.cli.progress import shown
 
-    # told where someone watches, or has asked for a limit
-    told = not as_json and (sys.stderr.isatty() or segmenter.options.memory_bytes is not None)
+    told = not as_json and (sys.stderr.isatty() or options.memory_bytes is not None)
     with shown(path.name, hidden=as_json) as progress:
-        return segmenter.run(
-            path,
-            out,
-            progress,
-            announce=lambda e: typer.echo(f"{path.name}: {e}", err=True) if told else None,
+        yield progress, lambda e: typer.echo(f"{path.name}: {e}", err=True) if told else None
+
+
+def _tell(status: CaseStatus, path: Path, out: Path, *, new: bool, as_json: bool) -> None:
+    if status.state == "failed":
+        typer.echo(f"{path.name}: {status.line}", err=True)
+    elif new and not as_json:
+        seconds = status.result["timings_s"]["total"]
+        typer.echo(
+            f"{path.name}: {_lesions(status.result['lesions'])} in {seconds:.1f} s"
+            f" → {out / status.case}"
         )
 
 
-def _many(segmenter: Segmenter, cases: list[tuple[Path, Path]], *, as_json: bool) -> int:
-    """Segment every case; return how many failed."""
+def _print_cohort(run: CohortRun, scans: Mapping[str, Path], out: Path, *, as_json: bool) -> None:
     import json
 
-    from brainmets.domain.errors import BrainmetsError
-
-    failures = 0
-    documents: list[dict[str, Any]] = []
-    for path, out in cases:
-        try:
-            result = _one(segmenter, path, out, as_json=as_json)
-        except BrainmetsError as error:
-            failures += 1
-            documents.append(
-                {"input": path.name, "error": {"code": error.code, "text": str(error)}}
-            )
-            typer.echo(f"{path.name}: {error}", err=True)
-            continue
-        documents.append({"input": path.name, **_document(result)})
-        if not as_json:
-            count = len(result.report.prediction.lesions)
-            typer.echo(f"{path.name}: {_lesions(count)} in {result.timings['total']:.1f} s → {out}")
+    mine = [status for status in run.finished if status.case in set(run.here)]
     if as_json:
+        documents = [_case_document(one, scans[one.case], out) for one in mine]
         typer.echo(json.dumps(documents, ensure_ascii=False))
-    elif failures:
-        typer.echo(f"{failures} of {len(cases)} could not be segmented", err=True)
-    return failures
+        return
+    if run.failed:
+        typer.echo(f"{len(run.failed)} of {len(run.here)} could not be segmented", err=True)
+    if run.unfinished:
+        count = len(run.unfinished)
+        typer.echo(f"{count} case{'s' * (count > 1)} left to other parts, or to --resume")
+    else:
+        typer.echo(f"Look at {out / 'summary.html'} first; every lesion is in cohort.csv.")
+
+
+def _case_document(status: CaseStatus, path: Path, out: Path) -> dict[str, Any]:
+    import json
+
+    if status.error is not None:
+        return {"input": path.name, "error": {"code": status.code, "text": status.line}}
+    folder = out / status.case
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    files = {kind: str(folder / name) for kind, name in status.result["files"].items()}
+    peak = status.result["peak_bytes"]
+    return {"input": path.name, **report, "files": files, "peak_bytes": peak}
 
 
 def _document(result: SegmentResult) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from brainmets.cli.options import Cluster, Part, Resume  # noqa: TC001 - typer reads annotations
 from brainmets.domain.errors import OptionError
 
 if TYPE_CHECKING:
@@ -168,6 +169,9 @@ def synthesize(
     ],
     count: Annotated[int, typer.Option(min=1, help="How many heads to make.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same heads.")] = 0,
+    resume: Resume = False,
+    part: Part = None,
+    cluster: Cluster = None,
 ) -> None:
     r"""Make MR images with metastases, and their masks, from anatomical label maps.
 
@@ -179,7 +183,15 @@ def synthesize(
     from brainmets.cli.progress import shown
 
     with needing("train"):
+        from brainmets.cli.options import parse_part
+        from brainmets.workflows.cohort import CohortOptions
         from brainmets.workflows.synthesize import synthesize as make
+    cohort = CohortOptions(resume=resume, part=parse_part(part), cluster=cluster)
     with shown(label_map.name) as progress:
-        make(label_map, out, seed=seed, count=count, progress=progress)
-    typer.echo(f"{count} synthetic head{'s' if count > 1 else ''} in {out}")
+        run = make(label_map, out, seed=seed, count=count, cohort=cohort, progress=progress)
+    for status in run.failed:
+        typer.echo(f"{status.case}: {status.line}", err=True)
+    made = sum(status.state == "done" for status in run.finished)
+    typer.echo(f"{made} synthetic head{'' if made == 1 else 's'} in {out}")
+    if run.failed:
+        raise typer.Exit(2)

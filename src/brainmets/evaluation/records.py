@@ -19,6 +19,8 @@ __all__ = [
     "LESION_COLUMNS",
     "SCHEMA",
     "ScoreRun",
+    "case_document",
+    "case_from_document",
     "lesion_rows",
     "run_document",
     "run_from_document",
@@ -52,6 +54,7 @@ class ScoreRun:
         guessed: Cases whose two names are not equal, so that the pair is a guess.
         left_aside: Files of either side whose case has no mask.
         notes: Sentences on what was scored.
+        unfinished: Cases that other parts of the cohort score.
     """
 
     scorer: ScorerName
@@ -64,6 +67,7 @@ class ScoreRun:
     guessed: tuple[str, ...] = ()
     left_aside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unfinished: tuple[str, ...] = ()
 
     @property
     def is_whole(self) -> bool:
@@ -179,6 +183,50 @@ def run_from_document(
         ),
         left_aside=tuple(document.get("left_aside", ())),
         notes=tuple(document.get("notes", ())),
+    )
+
+
+def case_document(case: CaseScore) -> dict[str, Any]:
+    """Return one case's scores and lesions as JSON can hold them."""
+    return {
+        **{name: getattr(case, name) for name in ("case_id", "patient", "scorer")},
+        "regions": [
+            {
+                "region": one.region,
+                "values": _plain(one.values),
+                "lesions": [_plain(asdict(lesion)) for lesion in one.lesions],
+            }
+            for one in case.regions
+        ],
+    }
+
+
+def case_from_document(document: Mapping[str, Any]) -> CaseScore:
+    """Rebuild what `case_document` was given.
+
+    Raises:
+        KeyError, TypeError: it is not ours.
+    """
+    floats = {field.name for field in fields(LesionScore) if field.type == "float"}
+
+    def exact(name: str, value: Any) -> Any:
+        if name == "prediction_ids":
+            return tuple(value)
+        return _number(value) if name in floats else value
+
+    return CaseScore(
+        **{name: document[name] for name in ("case_id", "patient", "scorer")},
+        regions=tuple(
+            RegionScore(
+                region=one["region"],
+                values={name: _number(value) for name, value in one["values"].items()},
+                lesions=tuple(
+                    LesionScore(**{name: exact(name, value) for name, value in row.items()})
+                    for row in one["lesions"]
+                ),
+            )
+            for one in document["regions"]
+        ),
     )
 
 

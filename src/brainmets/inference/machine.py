@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 __all__ = [
+    "MEMORY_VARIABLE",
     "THREADS_VARIABLE",
     "count_processors",
     "forget_peak_memory",
@@ -18,6 +19,9 @@ __all__ = [
 
 THREADS_VARIABLE = "BRAINMETS_THREADS"
 """Environment variable: most processors to use; a server's workers divide the machine by it."""
+
+MEMORY_VARIABLE = "BRAINMETS_MEMORY_BYTES"
+"""Environment variable: most bytes this process may hold; workers divide a machine by it."""
 
 CGROUP = Path("/sys/fs/cgroup")
 KIBI = 1024
@@ -40,6 +44,9 @@ def free_memory() -> int | None:
     limit, used = _words(CGROUP / "memory.max"), _words(CGROUP / "memory.current")
     if limit and used and limit[0].isdigit():
         free.append(max(int(limit[0]) - int(used[0]), 0))
+    told = os.environ.get(MEMORY_VARIABLE, "")
+    if told.isdigit():
+        free.append(max(int(told) - used_memory(), 0))
     known = [f for f in free if f is not None]
     return min(known) if known else None
 

@@ -30,6 +30,8 @@ from brainmets.evaluation.label_schemes import (
 )
 from brainmets.evaluation.records import (
     LESION_COLUMNS,
+    case_document,
+    case_from_document,
     ScoreRun,
     lesion_rows,
     run_document,
@@ -41,6 +43,7 @@ from brainmets.io import read_mask, read_volume
 from brainmets.io.datasets.finding import find_probabilities
 from brainmets.io.datasets.identity import case_of, patient_of
 from brainmets.io.datasets.pairing import MaskPair, pair_masks
+from brainmets.workflows.cohort import CaseStatus, CohortCase, CohortOptions, run_cohort
 from brainmets.workflows.pool import map_cases
 
 if TYPE_CHECKING:
@@ -131,11 +134,15 @@ def evaluate(
     prediction: Path,
     options: EvaluateOptions | None = None,
     progress: Progress = silent,
+    *,
+    record: Path | None = None,
+    cohort: CohortOptions | None = None,
 ) -> ScoreRun:
     """Score every pair; cost grows with the number of cases, memory does not.
 
     A case that cannot be read or whose grids differ is listed under `failed` and does not stop the
-    others. Progress comes as stage "score".
+    others. Progress comes as stage "score". With a folder `record`, every case's status is kept in
+    it, and `cohort` says which cases to score, and where.
 
     Raises:
         FileMissing, DatasetLayout: a folder holds no masks, or nothing could be paired.
@@ -164,29 +171,48 @@ def evaluate(
         )
         for pair in pairs
     ]
-    scored: dict[str, CaseScore | str] = {}
-    facts: list[_Labels] = []
-    for done, one in enumerate(map_cases(_score, tasks, options.jobs), start=1):
-        scored[one.case_id] = one.outcome
-        facts.append(one.labels)
-        progress("score", done / len(tasks))
-    notes = [*pairing.notes, *_check_labels(facts, options)]
+    settings = {
+        "regions": options.scheme,
+        "empty": options.empty,
+        "missing": options.missing,
+        "spacing_order": options.spacing_order,
+        "reference_labels": options.reference_labels,
+        "prediction_labels": options.prediction_labels,
+        "reference": str(reference.resolve()),
+        "prediction": str(prediction.resolve()),
+    }
+    found: list[_Scored] = []
+
+    def take(one: _Scored) -> None:
+        found.append(one)
+        progress("score", len(found) / len(tasks))
+
+    unfinished: tuple[str, ...] = ()
+    if record is None:
+        for one in map_cases(_score, tasks, options.jobs):
+            take(one)
+    else:
+        run = run_cohort(
+            "evaluate",
+            _score_document,
+            [_case_of(task) for task in tasks],
+            record,
+            cohort or CohortOptions(jobs=options.jobs),
+            settings={"scorer": options.scorer, **settings},
+            tell=lambda status, _new: take(_recorded(status)),
+        )
+        found = [_recorded(status) for status in run.finished]
+        unfinished = run.unfinished
+    notes = [*pairing.notes, *_check_labels([one.labels for one in found], options)]
     if options.scorer == "brainmets" and options.probability:
         without = [task.pair.case_id for task in tasks if task.probability is None]
         notes += [f"{case}: no probability map." for case in without]
-    ordered = [scored[task.pair.case_id] for task in tasks]
+    scored = {one.case_id: one.outcome for one in found}
+    ordered = [scored[name] for task in tasks if (name := task.pair.case_id) in scored]
     return ScoreRun(
         scorer=options.scorer,
-        settings={
-            "regions": options.scheme,
-            "empty": options.empty,
-            "missing": options.missing,
-            "spacing_order": options.spacing_order,
-            "reference_labels": options.reference_labels,
-            "prediction_labels": options.prediction_labels,
-            "reference": str(reference.resolve()),
-            "prediction": str(prediction.resolve()),
-        },
+        settings=settings,
+        unfinished=unfinished,
         cases=tuple(one for one in ordered if not isinstance(one, str)),
         unpaired_reference=tuple(pair.case_id for pair in pairing.only_reference),
         unpaired_prediction=pairing.only_prediction,
@@ -307,40 +333,77 @@ class _Scored(NamedTuple):
 
 def _score(task: _Task) -> _Scored:
     """Score one case, or say in one line why not."""
-    options, pair = task.options, task.pair
     looked: list[LabelFacts] = []
-    outcome: CaseScore | str
     try:
-        reference = read_mask(pair.reference)
-        looked.append(facts_of(reference))
-        if pair.prediction is None:
-            nothing = np.zeros(reference.geometry.shape, np.uint8)
-            prediction = Mask(data=nothing, geometry=reference.geometry)
-        else:
-            prediction = read_mask(pair.prediction)
-            looked.append(facts_of(prediction))
-        if options.scheme == "brats":
-            reference = relabelled(reference, options.reference_labels, pair.reference.name)
-            if pair.prediction is not None:
-                prediction = relabelled(prediction, options.prediction_labels, pair.prediction.name)
-        probability: Volume | None = None
-        if options.scorer == "brainmets" and task.probability is not None:
-            probability = _read_probability(task.probability)
-        outcome = score_case(
-            reference,
-            prediction,
-            case_id=pair.case_id,
-            patient=task.patient,
-            scorer=options.scorer,
-            regions=options.regions,
-            empty=options.empty,
-            probability=probability,
-            spacing_order=options.spacing_order,
-        )
+        outcome = _score_masks(task, looked)
     except BrainmetsError as fault:
         outcome = str(fault)
-    both = (*looked, None, None)
-    return _Scored(pair.case_id, outcome, (both[0], both[1]))
+    return _Scored(task.pair.case_id, outcome, _both(looked))
+
+
+def _score_document(task: _Task) -> dict[str, Any]:
+    """Score one case; its scores and its masks' labels as JSON can hold them."""
+    looked: list[LabelFacts] = []
+    document = case_document(_score_masks(task, looked))
+    labels = [{"labels": sorted(one.labels), "numbered": one.numbered} for one in looked]
+    return {"score": document, "labels": labels}
+
+
+def _recorded(status: CaseStatus) -> _Scored:
+    """Return what `_score` would, from a case's status; a failed one's labels are not kept."""
+    if status.state == "failed":
+        return _Scored(status.case, status.line, (None, None))
+    labels = [
+        LabelFacts(labels=frozenset(one["labels"]), numbered=one["numbered"])
+        for one in status.result["labels"]
+    ]
+    return _Scored(status.case, case_from_document(status.result["score"]), _both(labels))
+
+
+def _both(looked: Sequence[LabelFacts]) -> _Labels:
+    first, second, *_ = (*looked, None, None)
+    return first, second
+
+
+def _case_of(task: _Task) -> CohortCase:
+    files = (task.pair.reference, task.pair.prediction, task.probability)
+    inputs = tuple(path for path in files if path is not None)
+    return CohortCase(name=task.pair.case_id, inputs=inputs, task=task)
+
+
+def _score_masks(task: _Task, looked: list[LabelFacts]) -> CaseScore:
+    """Score one case; note in `looked` the labels of each mask that could be read.
+
+    Raises:
+        InputError: a mask cannot be read, or their grids differ.
+    """
+    options, pair = task.options, task.pair
+    reference = read_mask(pair.reference)
+    looked.append(facts_of(reference))
+    if pair.prediction is None:
+        nothing = np.zeros(reference.geometry.shape, np.uint8)
+        prediction = Mask(data=nothing, geometry=reference.geometry)
+    else:
+        prediction = read_mask(pair.prediction)
+        looked.append(facts_of(prediction))
+    if options.scheme == "brats":
+        reference = relabelled(reference, options.reference_labels, pair.reference.name)
+        if pair.prediction is not None:
+            prediction = relabelled(prediction, options.prediction_labels, pair.prediction.name)
+    probability: Volume | None = None
+    if options.scorer == "brainmets" and task.probability is not None:
+        probability = _read_probability(task.probability)
+    return score_case(
+        reference,
+        prediction,
+        case_id=pair.case_id,
+        patient=task.patient,
+        scorer=options.scorer,
+        regions=options.regions,
+        empty=options.empty,
+        probability=probability,
+        spacing_order=options.spacing_order,
+    )
 
 
 def _read_probability(path: Path) -> Volume:
