@@ -32,6 +32,9 @@ WORTH_A_POOL = 4
 CONNECT_S = 30
 """How long to wait for a scheduler, and for its first worker."""
 
+WITHOUT_WORKERS_S = 300
+"""How long a local cluster may be without any worker: restarting one takes seconds."""
+
 MEMORY_SHARE = 0.7
 """Of a Dask worker's memory limit that a case may take; Dask pauses a worker at 0.8."""
 
@@ -84,10 +87,11 @@ def map_on_cluster(
     Raises:
         EngineMissing: Dask is not installed.
         OptionError: no scheduler answers there, or it has no worker.
+        OutOfMemory: all workers were lost.
     """
     try:
         from dask.distributed import as_completed
-        from distributed.scheduler import KilledWorker
+        from distributed.scheduler import KilledWorker, NoWorkerError
     except ModuleNotFoundError as error:
         raise EngineMissing(
             "the package distributed is not installed",
@@ -111,6 +115,12 @@ def map_on_cluster(
             task = under_way.pop(future)
             try:
                 outcome: Any = future.result()
+            except NoWorkerError as error:
+                raise OutOfMemory(
+                    "a cluster that has lost all its workers",
+                    expected="at least one worker",
+                    remedy="start workers again and add --resume",
+                ) from error
             except KilledWorker:
                 outcome = PoisonJob(
                     "a case that ended its worker each time it was tried",
@@ -150,9 +160,10 @@ def _client(where: str) -> Generator[Any, None, None]:
             target: Any = where
             if name == "local" and (not count or count.isdigit()):
                 # a worker whose engine fills its share must not be paused or restarted for it
-                kept = {
+                kept: dict[str, Any] = {
                     f"distributed.worker.memory.{w}": False for w in ("target", "spill", "pause")
                 }
+                kept["distributed.scheduler.no-workers-timeout"] = f"{WITHOUT_WORKERS_S} s"
                 stack.enter_context(config.set(kept))
                 cores = _cores()
                 workers = max(1, int(count or cores))
