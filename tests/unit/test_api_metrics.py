@@ -50,16 +50,16 @@ def test_requests_and_jobs_are_counted_without_names(service: httpx.Client, nift
     assert counted['brainmets_jobs{state="failed"}'] == 1
     assert counted["brainmets_job_list_up{}"] == 1
     code = failed["problem"]["code"]
-    assert counted[f'brainmets_jobs_ended_total{{ending="failed",code="{code}"}}'] == 1
-    assert counted['brainmets_jobs_ended_total{ending="done",code=""}'] == 1
-    submitted = 'route="/v1/jobs",method="POST"'
-    assert counted[f'brainmets_requests_total{{{submitted},code="202"}}'] == 2
+    assert counted[f'brainmets_jobs_ended_total{{code="{code}",ending="failed"}}'] == 1
+    assert counted['brainmets_jobs_ended_total{code="",ending="done"}'] == 1
+    submitted = 'method="POST",route="/v1/jobs"'
+    assert counted[f'brainmets_requests_total{{code="202",{submitted}}}'] == 2
     assert counted[f"brainmets_request_seconds_count{{{submitted}}}"] == 2
-    infinite = counted[f'brainmets_request_seconds_bucket{{{submitted},le="+Inf"}}']
+    infinite = counted[f'brainmets_request_seconds_bucket{{le="+Inf",{submitted}}}']
     assert infinite == 2
-    missing = 'route="/v1/jobs/{job_id}/files/{name}",method="GET",code="404"'
+    missing = 'code="404",method="GET",route="/v1/jobs/{job_id}/files/{name}"'
     assert counted[f"brainmets_requests_total{{{missing}}}"] == 1
-    assert counted['brainmets_requests_total{route="other",method="GET",code="404"}'] == 1
+    assert counted['brainmets_requests_total{code="404",method="GET",route="other"}'] == 1
     assert counted['brainmets_job_seconds_count{stage="segment"}'] == 1
     assert counted["brainmets_job_peak_bytes_count{}"] == 1
     assert counted["brainmets_job_peak_bytes_sum{}"] > 1e6
@@ -101,7 +101,7 @@ def test_a_worker_without_memory_fails_the_job_and_not_the_service(
     assert "smaller" in job["problem"]["remedy"]
     again = wait(client, submit(client, nifti, "modest.nii")["id"])
     assert again["state"] == "done"
-    assert samples(client)['brainmets_jobs_ended_total{ending="failed",code="E_MEMORY"}'] == 1
+    assert samples(client)['brainmets_jobs_ended_total{code="E_MEMORY",ending="failed"}'] == 1
 
 
 def test_old_jobs_go_with_all_their_files(
@@ -118,4 +118,4 @@ def test_old_jobs_go_with_all_their_files(
     assert client.get(path).json()["code"] == "E_JOB_UNKNOWN"
     assert client.get("/v1/jobs").json()["jobs"] == []
     assert comes_true(lambda: not any((state / "jobs").iterdir())), "its files are still there"
-    assert samples(client)['brainmets_jobs_ended_total{ending="done",code=""}'] == 1
+    assert samples(client)['brainmets_jobs_ended_total{code="",ending="done"}'] == 1

@@ -6,15 +6,20 @@ several servers may share.
 
 from __future__ import annotations
 
-import math
-import threading
 import time
-from collections import defaultdict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,98 +33,71 @@ LATENCY_S = (0.005, 0.025, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 120.0)
 JOB_S = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 MEMORY_BYTES = (0.5e9, 1e9, 1.5e9, 2e9, 2.5e9, 3e9, 4e9, 6e9, 8e9)
 
-Labels = tuple[tuple[str, str], ...]
-
-
-@dataclass(slots=True)
-class _Histogram:
-    bounds: tuple[float, ...]
-    counts: list[int] = field(init=False)
-    total: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.counts = [0] * (len(self.bounds) + 1)
-
-    def add(self, value: float) -> None:
-        place = next((n for n, most in enumerate(self.bounds) if value <= most), len(self.bounds))
-        self.counts[place] += 1
-        self.total += value
-
-    def lines(self, name: str, labels: Labels) -> Iterator[str]:
-        seen = 0
-        for bound, count in zip((*self.bounds, math.inf), self.counts, strict=True):
-            seen += count
-            yield f"{name}_bucket{_braces((*labels, ('le', _number(bound))))} {seen}"
-        yield f"{name}_sum{_braces(labels)} {_number(self.total)}"
-        yield f"{name}_count{_braces(labels)} {seen}"
+disable_created_metrics()  # a series of its own for each counter, which nothing reads
 
 
 class Metrics:
-    """Counters and histograms, safe to use from several threads."""
+    """Counters and histograms of one app, in a registry of its own."""
 
     def __init__(self) -> None:
         """Start at nothing."""
-        self._lock = threading.Lock()
-        self._requests: dict[Labels, int] = defaultdict(int)
-        self._latency: dict[Labels, _Histogram] = defaultdict(lambda: _Histogram(LATENCY_S))
-        self._endings: dict[Labels, int] = defaultdict(int)
-        self._stages: dict[Labels, _Histogram] = defaultdict(lambda: _Histogram(JOB_S))
-        self._memory = _Histogram(MEMORY_BYTES)
-        self._lost: dict[Labels, int] = defaultdict(int)
+        self._registry = own = CollectorRegistry()
+        where = ("route", "method")
+        self._requests = Counter(
+            "brainmets_requests", "Requests by route and status.", (*where, "code"), registry=own
+        )
+        self._latency = Histogram(
+            "brainmets_request_seconds", "Time to the end of the answer.", where,
+            registry=own, buckets=LATENCY_S,
+        )  # fmt: skip
+        self._endings = Counter(
+            "brainmets_jobs_ended", "Jobs ended here, by problem.", ("ending", "code"), registry=own
+        )
+        self._stages = Histogram(
+            "brainmets_job_seconds", "Time of done jobs, by stage.", ("stage",),
+            registry=own, buckets=JOB_S,
+        )  # fmt: skip
+        self._memory = Histogram(
+            "brainmets_job_peak_bytes", "Most memory of a worker.",
+            registry=own, buckets=MEMORY_BYTES,
+        )  # fmt: skip
+        self._lost = Counter(
+            "brainmets_jobs_lost", "Jobs that lost worker or server.", ("whose",), registry=own
+        )
 
     def answered(self, *, route: str, method: str, code: int, seconds: float) -> None:
         """Count a request by the route's template, never by its path."""
-        where = (("route", route), ("method", method))
-        with self._lock:
-            self._requests[*where, ("code", str(code))] += 1
-            self._latency[where].add(seconds)
+        self._requests.labels(route, method, str(code)).inc()
+        self._latency.labels(route, method).observe(seconds)
 
     def finished(self, result: JobResult) -> None:
         """Count a job that is done, with the seconds of each stage and its worker's memory."""
-        with self._lock:
-            self._endings[("ending", "done"), ("code", "")] += 1
-            for stage, seconds in result.timings.items():
-                self._stages[(("stage", stage),)].add(seconds)
-            if result.cost is not None and result.cost.peak_bytes:
-                self._memory.add(result.cost.peak_bytes)
+        self._endings.labels("done", "").inc()
+        for stage, seconds in result.timings.items():
+            self._stages.labels(stage).observe(seconds)
+        if result.cost is not None and result.cost.peak_bytes:
+            self._memory.observe(result.cost.peak_bytes)
 
     def failed(self, code: str) -> None:
         """Count a job that failed, by its problem's code."""
-        with self._lock:
-            self._endings[("ending", "failed"), ("code", code)] += 1
+        self._endings.labels("failed", code).inc()
 
     def lost(self, whose: str) -> None:
         """Count a job that lost its worker or its server."""
-        with self._lock:
-            self._lost[(("whose", whose),)] += 1
+        self._lost.labels(whose).inc()
 
     def page(self, jobs: Mapping[str, int] | None) -> str:
         """Return everything; `jobs` are those in the list by state, None where it is away."""
-        up = int(jobs is not None)
-        lines = [
-            *_head("brainmets_job_list_up", "gauge", "Whether the job list answers."),
-            f"brainmets_job_list_up {up}",
-        ]
+        now = CollectorRegistry()
+        up = Gauge("brainmets_job_list_up", "Whether the job list answers.", registry=now)
+        up.set(jobs is not None)
         if jobs is not None:
-            lines += _head("brainmets_jobs", "gauge", "Jobs in the list, by state.")
-            lines += [f"brainmets_jobs{_braces((('state', s),))} {n}" for s, n in jobs.items()]
-        with self._lock:
-            for name, help_, counts in (
-                ("brainmets_requests_total", "Requests by route and status.", self._requests),
-                ("brainmets_jobs_ended_total", "Jobs ended here, by problem.", self._endings),
-                ("brainmets_jobs_lost_total", "Jobs that lost worker or server.", self._lost),
-            ):
-                lines += _head(name, "counter", help_)
-                lines += [f"{name}{_braces(labels)} {n}" for labels, n in counts.items()]
-            for name, help_, histograms in (
-                ("brainmets_request_seconds", "Time to the end of the answer.", self._latency),
-                ("brainmets_job_seconds", "Time of done jobs, by stage.", self._stages),
-                ("brainmets_job_peak_bytes", "Most memory of a worker.", {(): self._memory}),
-            ):
-                lines += _head(name, "histogram", help_)
-                for labels, histogram in histograms.items():
-                    lines += histogram.lines(name, labels)
-        return "\n".join(lines) + "\n"
+            states = Gauge(
+                "brainmets_jobs", "Jobs in the list, by state.", ("state",), registry=now
+            )
+            for state, count in jobs.items():
+                states.labels(state).set(count)
+        return (generate_latest(now) + generate_latest(self._registry)).decode()
 
 
 class RequestMeter:
@@ -156,16 +134,3 @@ class RequestMeter:
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 """Anyone may send any word as a method; each would be a series of its own for ever."""
-
-
-def _head(name: str, kind: str, help_: str) -> list[str]:
-    return [f"# HELP {name} {help_}", f"# TYPE {name} {kind}"]
-
-
-def _braces(labels: Labels) -> str:
-    inner = ",".join(f'{name}="{value}"' for name, value in labels)
-    return f"{{{inner}}}" if inner else ""
-
-
-def _number(value: float) -> str:
-    return "+Inf" if math.isinf(value) else f"{value:.10g}"
