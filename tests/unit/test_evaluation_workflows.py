@@ -114,14 +114,15 @@ def test_what_does_not_pair_is_reported_or_scored_as_empty(cohort: Path, tmp_pat
 def test_parts_and_resumed_runs_score_as_one_run_does(
     cohort: Path, tmp_path: Path, scorer: ScorerName
 ) -> None:
+    options = EvaluateOptions(scorer=scorer, regions="binary", jobs=1)
+
     def scored(out: Path, **which: Any) -> ScoreRun:
-        options = EvaluateOptions(scorer=scorer, jobs=1)
         return evaluate(
             cohort / "reference", cohort / "poor", options,
             record=out, cohort=CohortOptions(**which),
         )  # fmt: skip
 
-    whole = evaluate(cohort / "reference", cohort / "poor", EvaluateOptions(scorer=scorer, jobs=1))
+    whole = evaluate(cohort / "reference", cohort / "poor", options)
     assert scored(tmp_path, part=(1, 2)).unfinished
     parts = scored(tmp_path, part=(2, 2))
     resumed = scored(tmp_path, resume=True)

@@ -30,9 +30,9 @@ from brainmets.evaluation.label_schemes import (
 )
 from brainmets.evaluation.records import (
     LESION_COLUMNS,
+    ScoreRun,
     case_document,
     case_from_document,
-    ScoreRun,
     lesion_rows,
     run_document,
     run_from_document,
