@@ -359,7 +359,7 @@ def _print_result(result: SegmentResult, *, as_json: bool) -> None:
                 f"{lesion.diameter_in_plane_mm:.1f} x {lesion.perpendicular_mm:.1f}",
                 f"{lesion.diameter_3d_mm:.1f}",
                 lesion.place or lesion.side,
-                f"{lesion.peak_probability:.2f}",
+                lesion.peak_text,
             )
         console.print(table)
         if len(lesions) > 20:

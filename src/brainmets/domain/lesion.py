@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,6 +35,12 @@ class Lesion:
     side: Side
     peak_probability: float
     mean_probability: float
+    """Both NaN where no network has seen the lesion: drawn, or measured in a mask."""
     place: str = ""
     """Side and structure, as "right cerebellar hemisphere" or "left frontal lobe (approximate)";
     empty where the anatomy is not known."""
+
+    @property
+    def peak_text(self) -> str:
+        """The peak probability for a reader: two digits, or a dash where there is none."""
+        return "–" if math.isnan(self.peak_probability) else f"{self.peak_probability:.2f}"

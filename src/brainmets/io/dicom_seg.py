@@ -217,7 +217,7 @@ def _segment(number: int, lesion: Lesion, finding: Finding) -> Dataset:
             f"{lesion.volume_mm3 / 1000:.3f} ml, longest diameter"
             f" {lesion.diameter_in_plane_mm:.1f} mm, {lesion.place or lesion.side},"
             " peak probability"
-            f" {lesion.peak_probability:.2f}. {RESEARCH_USE_ONLY}"
+            f" {lesion.peak_text}. {RESEARCH_USE_ONLY}"
         ),
         SegmentAlgorithmType="SEMIAUTOMATIC" if finding.reviewed else "AUTOMATIC",
         SegmentAlgorithmName=made.model[:64],

@@ -153,7 +153,7 @@ def _region(number: int, lesion: Lesion, finding: Finding, source: DicomSeriesSo
         ROIDescription=(
             f"{lesion.place or lesion.side}, longest diameter"
             f" {lesion.diameter_in_plane_mm:.1f} mm, peak"
-            f" probability {lesion.peak_probability:.2f}. {RESEARCH_USE_ONLY}"
+            f" probability {lesion.peak_text}. {RESEARCH_USE_ONLY}"
         ),
         ROIVolume=f"{voxels * source.geometry.voxel_volume_mm3 / 1000:.6g}",
         ROIGenerationAlgorithm="SEMIAUTOMATIC" if finding.reviewed else "AUTOMATIC",

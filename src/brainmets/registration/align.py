@@ -91,21 +91,21 @@ def align(fixed: Volume, moving: Volume, progress: Progress = silent) -> Alignme
     motion = finest.refine(begun)
     verdict = finest.compare(motion)
     progress("align", 0.9)
-    if verdict.similarity < SIMILARITY_NEEDED or verdict.shared < SHARED_NEEDED:
-        raise NotAligned(
-            f"two scans that do not fit: similarity {max(verdict.similarity, 0.0):.2f},"
-            f" {verdict.shared:.0%} of the head in both",
-            expected=f"T1 scans of the same head, similarity at least {SIMILARITY_NEEDED}",
-            remedy="check that both are the same patient and the same sequence",
-        )
     as_is, mirrored = mirrored_similarity(fixed_levels, moving_levels, motion)
-    if mirrored > as_is + MIRROR_MARGIN:
+    if mirrored > max(as_is + MIRROR_MARGIN, CLEAR):
         raise Mirrored(
             f"a scan that fits as its mirror image: similarity {mirrored:.2f} instead of"
             f" {as_is:.2f}",
             expected="scans with left and right on the same sides",
             remedy="check which of the two has left and right exchanged, and convert it again from"
             " its DICOM files",
+        )
+    if verdict.similarity < SIMILARITY_NEEDED or verdict.shared < SHARED_NEEDED:
+        raise NotAligned(
+            f"two scans that do not fit: similarity {max(verdict.similarity, 0.0):.2f},"
+            f" {verdict.shared:.0%} of the head in both",
+            expected=f"T1 scans of the same head, similarity at least {SIMILARITY_NEEDED}",
+            remedy="check that both are the same patient and the same sequence",
         )
     progress("align", 1.0)
     return Alignment(

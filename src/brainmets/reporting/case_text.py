@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,7 @@ def facts_of(lesion: Lesion, result: StoredResult, head: Head | None) -> str:
         _size(lesion, result),
         f"{lesion.diameter_in_plane_mm:.1f} × {lesion.perpendicular_mm:.1f} {unit}",
         place_of(lesion, head),
-        f"confidence {lesion.peak_probability:.2f}",
+        f"confidence {lesion.peak_text}",
     ]
     return " · ".join(part for part in parts if part)
 
@@ -121,7 +122,9 @@ def _row(lesion: Lesion, result: StoredResult, head: Head | None) -> list[str]:
     if result.kind == "volume":
         centre = ", ".join(f"{mm:.0f}" for mm in lesion.centroid_ras_mm).replace("-", "−")
         cells += [f"{lesion.diameter_3d_mm:.1f}", place_of(lesion, head), centre]
-    confidence = f"{lesion.peak_probability:.2f} ({lesion.mean_probability:.2f})"
+    confidence = lesion.peak_text
+    if not math.isnan(lesion.mean_probability):
+        confidence += f" ({lesion.mean_probability:.2f})"
     return [*cells, str(lesion.slice_index + 1), confidence]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -151,9 +152,9 @@ def lesions_table(
 
 
 def rounded(value: object) -> object:
-    """Floats to four decimals, through mappings and sequences."""
+    """Floats to four decimals, NaN as None, through mappings and sequences."""
     if isinstance(value, float):
-        return round(value, DECIMALS)
+        return None if math.isnan(value) else round(value, DECIMALS)
     if isinstance(value, dict):
         return {str(k): rounded(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

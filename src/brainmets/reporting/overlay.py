@@ -180,7 +180,7 @@ def _caption(lesion: Lesion, report: Report, head: Head) -> str:
     ]
     if lesion.place or lesion.side != "unknown":
         parts.append(lesion.place or lesion.side)
-    return "  ".join([*parts, f"p {lesion.peak_probability:.2f}"])
+    return "  ".join([*parts, f"p {lesion.peak_text}"])
 
 
 def _size(volume: float, unit: str, head: Head) -> str:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from brainmets.domain import Geometry, Lesion, Mask, Provenance
-from brainmets.domain.errors import InputError, NotAResult
-from brainmets.io import read_mask
+from brainmets.domain.errors import GridMismatch, InputError, NotAResult
+from brainmets.domain.regrid import volume_turned_onto
+from brainmets.io import read_mask, read_volume
 from brainmets.reporting.documents import SCHEMA
+from brainmets.reporting.edited import EDITED, agreeing, measured_anew
 from brainmets.reporting.names import REPORT, REVIEW, REVIEWED_TABLE
 
 if TYPE_CHECKING:
@@ -26,13 +28,18 @@ __all__ = ["StoredResult", "read_result"]
 
 REJECTED = "rejected"
 
+WITHIN_VOXELS = 0.01
+"""How far a spacing may be from what the report says."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StoredResult:
     """A report as its folder tells it.
 
     `mask` holds the ids of `lesions`. `reviewed` says that both are as a reader left them,
-    who rejected `rejected` of the lesions found. `sequences` are those that were segmented.
+    who rejected `rejected` of the lesions found. `edited` says that the mask is not the one that
+    the table tells of, so that its lesions are measured anew. `sequences` are those that were
+    segmented.
     """
 
     mask: Mask
@@ -47,6 +54,7 @@ class StoredResult:
     notice: str
     reviewed: bool = False
     rejected: int = 0
+    edited: bool = False
 
     @property
     def input_sha256(self) -> str | None:
@@ -59,6 +67,9 @@ def read_result(
 ) -> StoredResult:
     """Read what `write_results` wrote, with a reader's corrections where there are some.
 
+    The mask is the truth: where it was edited elsewhere, or `mask-reviewed` lies alone, its lesions
+    are measured anew and a warning says so.
+
     Args:
         folder: holds report.json and the mask.
         review: holds a saved review; by default the folder itself.
@@ -66,38 +77,52 @@ def read_result(
 
     Raises:
         NotAResult: the folder holds no result, or not all of it.
+        GridMismatch: the mask has another grid than the image that was segmented.
     """
     document = _document(folder)
     review = review or folder
-    reviewed = not original and (review / REVIEWED_TABLE).is_file()
+    reviewed = not original and _is_reviewed(review)
     try:
         case = document["case"]
         kind: CaseKind = "slices" if case["kind"] == "slices" else "volume"
         units = "px" if case["unit"] == "px" else "mm"
         drawn = _drawn(review if reviewed else folder, "-reviewed" * reviewed, kind)
         grid = Geometry(shape=drawn.geometry.shape, affine=drawn.geometry.affine, units=units)
-        table = _reviewed(review / REVIEWED_TABLE, grid) if reviewed else []
+        if kind == "volume":
+            _check_grid(case, grid)
+        told = reviewed and (review / REVIEWED_TABLE).is_file()
+        table = _reviewed(review / REVIEWED_TABLE, grid) if told else []
         rejected = sum(verdict == REJECTED for verdict, _ in table)
         lesions = [lesion for verdict, lesion in table if verdict != REJECTED]
-        if not reviewed:
+        if not told:
             lesions = [_lesion(row) for row in document["lesions"]]
-        ids = _numbered_slices(drawn.data, lesions) if kind == "slices" else drawn.data
+        made = _provenance(document, review / REVIEW if reviewed else None)
+        midline_x_mm = float(made.settings.get("midline_x_mm", 0.0))
+        agreed = agreeing(drawn.data, lesions, kind)
+        if agreed is None:
+            probability = _probability(folder, grid)
+            mask, lesions = measured_anew(
+                Mask(data=drawn.data, geometry=grid), lesions, probability, kind, midline_x_mm
+            )
+        else:
+            mask = Mask(data=agreed, geometry=grid)
         return StoredResult(
-            mask=Mask(data=ids, geometry=grid),
+            mask=mask,
             lesions=tuple(lesions),
-            provenance=_provenance(document, review / REVIEW if reviewed else None),
+            provenance=made,
             kind=kind,
             format=case["format"],
             case_id=str(case["id"]),
             sequences=tuple(case["sequences"]),
             slice_names=tuple(case["slice_names"]),
-            warnings=tuple(document["warnings"]),
+            warnings=(*document["warnings"], *([EDITED] if agreed is None else [])),
             notice=str(document["notice"]),
             reviewed=reviewed,
             rejected=rejected,
+            edited=agreed is None,
         )
     except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
-        if isinstance(error, NotAResult):
+        if isinstance(error, (NotAResult, GridMismatch)):
             raise
         raise _incomplete(folder, f"a {REPORT} or mask that lacks what a result holds") from None
 
@@ -149,31 +174,42 @@ def _provenance(document: dict[str, Any], review: Path | None) -> Provenance:
     return replace(made, settings={**made.settings, **point})
 
 
-def _numbered_slices(
-    drawn: NDArray[np.unsignedinteger], lesions: list[Lesion]
-) -> NDArray[np.uint16]:
-    """Give the lesions of slice pictures, which are black and white, their ids again.
+def _is_reviewed(folder: Path) -> bool:
+    names = (REVIEWED_TABLE, "mask-reviewed.nii.gz", "mask-reviewed.png")
+    several = any(folder.glob("mask-reviewed-*.png"))
+    return several or any((folder / name).is_file() for name in names)
 
-    Each is the group of touching pixels in its slice whose centre is its own.
-    """
-    import cc3d
 
-    ids = np.zeros(drawn.shape, dtype=np.uint16)
-    for k in {lesion.slice_index for lesion in lesions}:
-        groups = np.asarray(
-            cc3d.connected_components(np.ascontiguousarray(drawn[:, :, k] > 0), connectivity=8)
+def _check_grid(case: dict[str, Any], grid: Geometry) -> None:
+    """Refuse a mask of another grid than the scan's; its axes may be in another order."""
+    wanted = sorted(zip(case["shape"], case["spacing"], strict=True))
+    here = sorted(zip(grid.shape, grid.spacing_mm, strict=True))
+    near = all(
+        n == m and abs(a - b) <= WITHIN_VOXELS * b
+        for (n, a), (m, b) in zip(here, wanted, strict=True)
+    )
+    if not near:
+        size = " × ".join(f"{n}" for n in grid.shape)
+        raise GridMismatch(
+            f"a mask of {size} voxels at {grid.spacing_mm[0]:.3g} ×"
+            f" {grid.spacing_mm[1]:.3g} × {grid.spacing_mm[2]:.3g} mm",
+            expected=f"the grid that was segmented, {' × '.join(map(str, case['shape']))} voxels",
+            remedy="save the mask on the scan's own grid, or measure it with brainmets measure",
         )
-        middles = np.array(
-            [np.argwhere(groups == n).mean(axis=0) for n in range(1, int(groups.max()) + 1)]
-        )
-        for lesion in (one for one in lesions if one.slice_index == k):
-            distance = np.linalg.norm(middles - lesion.centroid_voxel[:2], axis=1)
-            ids[:, :, k][groups == 1 + int(np.argmin(distance))] = lesion.id
-    return ids
+
+
+def _probability(folder: Path, grid: Geometry) -> NDArray[np.float32] | None:
+    path = folder / "probability.nii.gz"
+    try:
+        return volume_turned_onto(read_volume(path), grid).data if path.is_file() else None
+    except InputError:
+        return None
 
 
 def _lesion(row: dict[str, Any]) -> Lesion:
     row = {"place": "", **row}  # results of before November 2026 have no place
+    for name in ("peak_probability", "mean_probability"):
+        row[name] = float("nan") if row[name] is None else row[name]
     known = {field.name: row[field.name] for field in fields(Lesion)}
     for name in ("centroid_ras_mm", "centroid_voxel"):
         known[name] = tuple(float(value) for value in known[name])
@@ -196,6 +232,6 @@ def _reviewed(path: Path, grid: Geometry) -> list[tuple[str, Lesion]]:
         }
         for field in fields(Lesion):
             if field.name not in values:
-                values[field.name] = float(row[field.name])
+                values[field.name] = float(row[field.name] or "nan")
         found.append((row["verdict"], _lesion(values)))
     return found

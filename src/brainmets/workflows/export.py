@@ -20,6 +20,7 @@ from brainmets.reporting.documents import (
     mask_comment,
     report_json,
 )
+from brainmets.reporting.edited import EDITED
 from brainmets.reporting.names import REPORT, is_export
 from brainmets.reporting.staging import check_output, staged
 from brainmets.reporting.stored import read_result
@@ -129,6 +130,8 @@ def _write(result: StoredResult, folder: Path, draft: Path, options: ExportOptio
     notes: list[str] = []
     if result.reviewed:
         notes.append(f"As reviewed: {result.rejected} of the lesions found were rejected.")
+    if result.edited:
+        notes.append(EDITED)
     if DICOM & set(options.formats) and options.source is not None:
         source, finding, made = _finding(result, options.source, options.series, draft)
         notes += made
@@ -194,5 +197,10 @@ def _document(result: StoredResult, folder: Path) -> str:
     document = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     document["provenance"] = asdict(result.provenance)
     document |= lesions_document(result.lesions)
-    document["review"] = {"reviewed": result.reviewed, "rejected": result.rejected}
+    document["warnings"] = list(result.warnings)
+    document["review"] = {
+        "reviewed": result.reviewed,
+        "rejected": result.rejected,
+        "edited": result.edited,
+    }
     return report_json(document)

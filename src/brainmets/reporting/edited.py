@@ -1,0 +1,127 @@
+"""A mask against the table of its lesions: do they tell of the same, and what if not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from brainmets.domain import Lesion, Mask, Volume
+from brainmets.inference.lesions import find_components, measure_lesions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from brainmets.domain import CaseKind
+
+__all__ = ["EDITED", "agreeing", "measured_anew", "numbered"]
+
+EDITED = (
+    "The mask was edited after segmentation: its lesions are measured anew, and what a reader or"
+    " the network said of them may be of other outlines."
+)
+
+SAME_PLACE = 0.02
+"""Voxels by which a centre may differ: tables hold four decimals of a millimetre."""
+
+
+def agreeing(
+    drawn: NDArray[np.unsignedinteger], lesions: Sequence[Lesion], kind: CaseKind
+) -> NDArray[np.unsignedinteger] | None:
+    """Return the ids if mask and table tell of the same lesions, else None.
+
+    The ids of slice pictures, which are black and white, are given again.
+    """
+    ids = _numbered_slices(drawn, lesions) if kind == "slices" else drawn
+    if ids is None:
+        return None
+    voxels = np.argwhere(ids)
+    labels = ids[tuple(voxels.T)]
+    known = {lesion.id: lesion for lesion in lesions}
+    if set(np.unique(labels).tolist()) != set(known) or len(known) != len(lesions):
+        return None
+    if kind == "slices" and np.count_nonzero(drawn) != len(voxels):
+        return None
+    for number, lesion in known.items():
+        mine = voxels[labels == number]
+        away = np.abs(mine.mean(axis=0) - lesion.centroid_voxel).max()
+        if len(mine) != lesion.voxels or away > SAME_PLACE:
+            return None
+    return ids
+
+
+def measured_anew(
+    drawn: Mask,
+    lesions: Sequence[Lesion],
+    probability: NDArray[np.float32] | None,
+    kind: CaseKind,
+    midline_x_mm: float,
+) -> tuple[Mask, list[Lesion]]:
+    """Measure what a mask holds; what the network said of a lesion stays with its id.
+
+    Labels are lesions; a mask of one label that stands for several lesions, or of slices, is
+    divided into what touches.
+    """
+    several = len(lesions) > 1 and len(np.unique(drawn.data)) <= 2
+    mask = numbered(drawn, kind) if kind == "slices" or several else drawn
+    field = np.full(drawn.data.shape, np.nan, dtype=np.float32)
+    if probability is not None:
+        field = probability
+    measured = measure_lesions(
+        mask,
+        Volume(data=field, geometry=mask.geometry),
+        kind=kind,
+        midline_x_mm=midline_x_mm,
+    )
+    if probability is not None or mask is not drawn:
+        return mask, list(measured)
+    before = {lesion.id: lesion for lesion in lesions}
+    return mask, [_with_peak(one, before.get(one.id)) for one in measured]
+
+
+def numbered(drawn: Mask, kind: CaseKind) -> Mask:
+    """Number what touches, the largest first: 26 neighbours, in slices 8."""
+    ids = np.zeros(drawn.data.shape, dtype=np.uint16)
+    nothing = np.zeros(drawn.data.shape, dtype=np.float32)
+    parts = find_components(drawn.data > 0, nothing, kind)
+    for number, part in enumerate(sorted(parts, key=lambda one: -len(one.voxels)), start=1):
+        ids[tuple(part.voxels.T)] = number
+    return Mask(data=ids, geometry=drawn.geometry)
+
+
+def _with_peak(lesion: Lesion, before: Lesion | None) -> Lesion:
+    if before is None:
+        return lesion
+    return replace(
+        lesion,
+        peak_probability=before.peak_probability,
+        mean_probability=before.mean_probability,
+        place=before.place,
+    )
+
+
+def _numbered_slices(
+    drawn: NDArray[np.unsignedinteger], lesions: Sequence[Lesion]
+) -> NDArray[np.uint16] | None:
+    """Give the lesions of slice pictures their ids again; None where one is not there.
+
+    Each is the group of touching pixels in its slice whose centre is its own.
+    """
+    import cc3d
+
+    ids = np.zeros(drawn.shape, dtype=np.uint16)
+    for k in {lesion.slice_index for lesion in lesions}:
+        plane: Any = np.ascontiguousarray(drawn[:, :, k] > 0)
+        groups = np.asarray(cc3d.connected_components(plane, connectivity=8))
+        if not groups.any():
+            return None
+        middles = np.array(
+            [np.argwhere(groups == n).mean(axis=0) for n in range(1, int(groups.max()) + 1)]
+        )
+        for lesion in (one for one in lesions if one.slice_index == k):
+            distance = np.linalg.norm(middles - lesion.centroid_voxel[:2], axis=1)
+            ids[:, :, k][groups == 1 + int(np.argmin(distance))] = lesion.id
+    return ids
