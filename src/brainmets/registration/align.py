@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from brainmets.domain import RigidMotion, silent
 from brainmets.domain.errors import Mirrored, NotAligned
-from brainmets.registration.mirror import mirrored_similarity
+from brainmets.registration.mirror import flipped, mirrored_similarity
 from brainmets.registration.pyramid import build_pyramid
 from brainmets.registration.refine import Refiner
 from brainmets.registration.search import find_starts
@@ -91,15 +91,7 @@ def align(fixed: Volume, moving: Volume, progress: Progress = silent) -> Alignme
     motion = finest.refine(begun)
     verdict = finest.compare(motion)
     progress("align", 0.9)
-    as_is, mirrored = mirrored_similarity(fixed_levels, moving_levels, motion)
-    if mirrored > max(as_is + MIRROR_MARGIN, CLEAR):
-        raise Mirrored(
-            f"a scan that fits as its mirror image: similarity {mirrored:.2f} instead of"
-            f" {as_is:.2f}",
-            expected="scans with left and right on the same sides",
-            remedy="check which of the two has left and right exchanged, and convert it again from"
-            " its DICOM files",
-        )
+    _refuse_mirrored(fixed_levels, moving_levels, motion, verdict.similarity)
     if verdict.similarity < SIMILARITY_NEEDED or verdict.shared < SHARED_NEEDED:
         raise NotAligned(
             f"two scans that do not fit: similarity {max(verdict.similarity, 0.0):.2f},"
@@ -114,6 +106,27 @@ def align(fixed: Volume, moving: Volume, progress: Progress = silent) -> Alignme
         shared=verdict.shared,
         error_mm=verdict.error_mm,
     )
+
+
+def _refuse_mirrored(
+    fixed: tuple[Level, ...], moving: tuple[Level, ...], motion: RigidMotion, similarity: float
+) -> None:
+    """Refuse a scan that fits better as its mirror image; searched for anew where it fits badly."""
+    as_is, mirrored = mirrored_similarity(fixed, moving, motion)
+    needed = CLEAR
+    if similarity < SIMILARITY_DOUBTFUL:
+        other = tuple(flipped(level) for level in moving)
+        finest = Refiner(fixed[-1], other[-1])
+        as_is, needed = similarity, SIMILARITY_NEEDED
+        mirrored = finest.compare(finest.refine(_begin(fixed, other))).similarity
+    if mirrored > max(as_is + MIRROR_MARGIN, needed):
+        raise Mirrored(
+            f"a scan that fits as its mirror image: similarity {mirrored:.2f} instead of"
+            f" {max(as_is, 0.0):.2f}",
+            expected="scans with left and right on the same sides",
+            remedy="check which of the two has left and right exchanged, and convert it again from"
+            " its DICOM files",
+        )
 
 
 def _begin(fixed: tuple[Level, ...], moving: tuple[Level, ...]) -> RigidMotion:

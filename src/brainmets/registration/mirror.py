@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from brainmets.domain import Geometry
     from brainmets.registration.pyramid import Level
 
-__all__ = ["mirrored_similarity"]
+__all__ = ["flipped", "mirrored_similarity"]
 
 COARSE_STEPS, MIDDLE_STEPS = 12, 15
 MIDDLE_POINTS = 8_000
@@ -33,9 +33,9 @@ def mirrored_similarity(
 
     Both at the middle level, so that they compare; -1…1.
     """
-    flipped = tuple(_flipped(level) for level in moving)
-    coarse = Refiner(fixed[0], flipped[0])
-    middle = Refiner(fixed[1], flipped[1], most_points=MIDDLE_POINTS)
+    other = tuple(flipped(level) for level in moving)
+    coarse = Refiner(fixed[0], other[0])
+    middle = Refiner(fixed[1], other[1], most_points=MIDDLE_POINTS)
     as_is = Refiner(fixed[1], moving[1], most_points=MIDDLE_POINTS).compare(motion).similarity
     best = -1.0
     for start in _starts(fixed[1], moving[1].geometry, motion):
@@ -50,7 +50,8 @@ def _side_axis(geometry: Geometry) -> int:
     return next(axis for axis, (ras, _) in enumerate(geometry.closest_axes) if ras == 0)
 
 
-def _flipped(level: Level) -> Level:
+def flipped(level: Level) -> Level:
+    """Return the level with left and right exchanged in its grid."""
     axis = _side_axis(level.geometry)
     return replace(
         level,
