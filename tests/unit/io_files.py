@@ -75,9 +75,11 @@ def nifti_bytes(
 ) -> bytearray:
     """An uncompressed NIfTI; `fields` overwrite header fields after nibabel has set them."""
     kind = nibabel.Nifti1Image if version == 1 else nibabel.Nifti2Image
-    image = kind(data, np.diag([-8.0, -8.0, 9.0, 1.0]) if affine is None else affine)
+    grid = np.diag([-8.0, -8.0, 9.0, 1.0]) if affine is None else affine
+    image = kind(data, grid, dtype=data.dtype)
     raw = bytearray(image.to_bytes())
     header = image.header.copy()
+    header["vox_offset"] = header.sizeof_hdr + 4
     for name, value in fields.items():
         header[name] = value
     raw[: header.sizeof_hdr] = header.binaryblock

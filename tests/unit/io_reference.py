@@ -45,11 +45,18 @@ def inputs_page() -> str:
     return f"{prose}{LIMITS_HEADING}{introduction}{limits_table()}\n"
 
 
-PAGES = {"errors.md": errors_page, "inputs.md": inputs_page}
+def conformance() -> str:
+    """The page on every feature, by reading an input of each."""
+    from tests.unit.io_features import conformance_page
+
+    return conformance_page(MADE)
+
+
+PAGES = {"errors.md": errors_page, "inputs.md": inputs_page, "conformance.md": conformance}
 
 
 def write() -> None:
-    """Write both pages into docs/reference."""
+    """Write the pages into docs/reference."""
     FOLDER.mkdir(exist_ok=True)
     for name, make in PAGES.items():
         (FOLDER / name).write_text(make(), encoding="utf-8")

@@ -34,6 +34,13 @@ def turned(degrees: float) -> np.ndarray:
     return affine
 
 
+def scaled(factor: float) -> np.ndarray:
+    """The phantom's grid in another unit."""
+    affine = turned(0)
+    affine[:3] *= factor
+    return affine
+
+
 def scan(
     path: Path,
     sform: np.ndarray | None,
@@ -49,10 +56,12 @@ def scan(
     image.header.set_xyzt_units("mm", "sec")
     image.header.set_qform(sform if qform is None else qform, 0 if qform is None else codes[0])
     image.header.set_sform(sform, codes[1] if sform is not None else 0)
-    for name, value in fields.items():
-        image.header[name] = value
     raw = bytearray(image.to_bytes())
-    raw[: image.header.sizeof_hdr] = image.header.binaryblock
+    header = image.header.copy()
+    header["vox_offset"] = header.sizeof_hdr + 4
+    for name, value in fields.items():
+        header[name] = value
+    raw[: header.sizeof_hdr] = header.binaryblock
     path.write_bytes(raw)
     return path
 
@@ -78,6 +87,28 @@ HEADERS = {
     "no unit": {"sform": turned(3), "qform": turned(3), "xyzt_units": 0},
     "NIfTI-2": {"sform": turned(12), "qform": turned(0), "version": 2},
 }
+
+
+NEGATIVE = np.array([1.0, -5, 5, 9, 1, 1, 1, 1])
+
+ODD: dict[str, dict[str, Any]] = {
+    "sform 1.35 times as large as pixdim": {
+        "sform": turned(0) @ np.diag([1.105, 1.105, 1.105, 1.0]),
+        "qform": turned(0),
+        "codes": (1, 4),
+    },
+    "negative voxel size, qform alone": {
+        "sform": None, "qform": turned(0), "pixdim": NEGATIVE,
+    },
+    "negative voxel size beside an sform": {
+        "sform": turned(0), "qform": turned(0), "pixdim": NEGATIVE,
+    },
+    "metres": {"sform": scaled(0.001), "qform": scaled(0.001), "xyzt_units": 1},
+    "micrometres": {"sform": scaled(1000.0), "qform": scaled(1000.0), "xyzt_units": 3},
+    "millimetres called metres": {"sform": turned(0), "qform": turned(0), "xyzt_units": 1},
+    "metres called millimetres": {"sform": scaled(0.001), "qform": scaled(0.001)},
+}  # fmt: skip
+"""What the tests below try one by one, for the page on conformance."""
 
 
 @pytest.mark.parametrize("name", HEADERS)

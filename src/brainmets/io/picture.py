@@ -111,7 +111,9 @@ def _unread_kind(content: bytes) -> str:
         tags: Any = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
         stream = BytesIO(content)
         stream.seek(tags.next)
-        tags.load(stream)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tags.load(stream)
         bits, samples = max(tags.get(BITS, (1,))), int(tags.get(SAMPLES, 1))
         kind = {1: "whole-number", 2: "signed", 3: "float"}.get(max(tags.get(FORMAT, (1,))), "")
     except Exception:  # noqa: BLE001 - a broken header, whatever its fault, names no kind
