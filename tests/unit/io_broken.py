@@ -264,8 +264,9 @@ def _constant_picture(folder: Path) -> Path:
 
 def _duplicated(folder: Path) -> Path:
     path = dicom_folder(folder)
-    victim = sorted(path.rglob("x*"))[4]
-    (path / "copy").write_bytes(victim.read_bytes())
+    data = pydicom.dcmread(sorted(path.rglob("x*"))[4])
+    data.SOPInstanceUID = pydicom.uid.generate_uid()  # another image: a mere copy is read once
+    data.save_as(path / "copy")
     return path
 
 

@@ -147,7 +147,9 @@ def test_gaps_and_copies_are_named(tmp_path: Path) -> None:
         read_case(tmp_path / "s")
     paths = write_dicom(tmp_path / "t", head(), shuffled=False)
     for k in (2, 7):
-        (tmp_path / "t" / f"copy{k}").write_bytes(paths[k].read_bytes())
+        data = pydicom.dcmread(paths[k])
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        data.save_as(tmp_path / "t" / f"copy{k}")
     with pytest.raises(DuplicateSlices, match=r"2 slices .*\(number 4, 10 of 22"):
         read_case(tmp_path / "t")
 

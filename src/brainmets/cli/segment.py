@@ -88,7 +88,7 @@ def segment(
     ] = False,
     series: Annotated[
         str | None,
-        typer.Option(help="Which DICOM series: number or UID.", show_default=False),
+        typer.Option(help="Which DICOM series: number, UID or line:N.", show_default=False),
     ] = None,
     sequence: Annotated[str, typer.Option(help="What the input is: t1c, t1n, t2w or t2f.")] = "t1c",
     image: Annotated[
@@ -269,7 +269,8 @@ def series(
         typer.echo(json.dumps([asdict(one) for one in found], ensure_ascii=False))
         return
     for one in found:
-        typer.echo(f"{one.index:3}  {one.description}")
+        number = "" if one.number is None else f"  (series {one.number})"
+        typer.echo(f"{one.index:3}  {one.description}{number}")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from brainmets.io.dicom_scan import scan
 from brainmets.io.entries import entries_of
 from brainmets.io.guard import guarded
 from brainmets.io.limits import DEFAULT_LIMITS
-from brainmets.io.series import choose, group_series
+from brainmets.io.series import choose_series, group_series
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ def read_acquisition(path: Path, *, series: str | None = None) -> Acquisition:
         if not files:
             return Acquisition()
         offered = group_series(scan(files, DEFAULT_LIMITS), DEFAULT_LIMITS)
-        chosen = offered[choose([one.info for one in offered], series, path.name)]
+        chosen = choose_series(offered, series, path.name)
         fault = DicomHeader(
             f"{path.name} has a DICOM header that cannot be read",
             expected="complete DICOM files",

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from brainmets.io.entries import Entry
     from brainmets.io.limits import Limits
 
-__all__ = ["Frame", "Hints", "PixelLayout", "scan"]
+__all__ = ["Frame", "Hints", "PixelLayout", "Scan", "scan"]
 
 PIXEL_DATA, PIXEL_DATA_BIG_ENDIAN = b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"
 """Tag (7FE0,0010) as its four bytes."""
 
 DEFLATED = b"1.2.840.10008.1.2.1.99"
+MEDIA_STORAGE_CLASS = b"\x02\x00\x02\x00UI"
 META_BYTES = 1_024
 """The file meta group, with the transfer syntax, ends before."""
 
@@ -31,10 +32,16 @@ MR_IMAGES = {
     "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image Storage
     "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image Storage
 }
+STANDARD = "1.2.840.10008."
+"""How the storage classes of the standard begin; a vendor's own may be MR images."""
+
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 MODALITIES = ("MR", "OT", "")
 """What may be an MR image; CT, PT, SEG, RTSTRUCT, SR, PR and the rest are left aside."""
 
 LOCALISER_TYPES = ("LOCALIZER", "SCOUT")
+PROJECTION_TYPES = ("PROJECTION IMAGE", "MIP", "MINIP", "MIN IP", "MAX IP")
+"""Values of Image Type of single planes that are not slices of a volume."""
 
 TAGS = [
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType",
@@ -98,6 +105,7 @@ class Frame:
 
     entry: Entry
     index: int
+    instance_uid: str
     series_uid: str
     series_number: int
     rows: int
@@ -108,50 +116,119 @@ class Frame:
     slope: float
     intercept: float
     localiser: bool
+    projection: bool
     facets: tuple[tuple[str, str], ...]
     hints: Hints
     pixels: PixelLayout
 
 
-def scan(entries: Iterable[Entry], limits: Limits) -> tuple[Frame, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """What a heap of DICOM files holds.
+
+    `aside` lists names of files that are no MR image, and what they are. `broken` lists faults of
+    files that may be, with the series they belong to where that could be read.
+    """
+
+    frames: tuple[Frame, ...]
+    aside: tuple[tuple[str, str], ...] = ()
+    broken: tuple[tuple[str | None, DicomHeader], ...] = ()
+
+
+def scan(entries: Iterable[Entry], limits: Limits) -> Scan:
     """Return every MR frame among DICOM `entries`; other objects are left aside.
 
     Raises:
-        DicomHeader: a file's header cannot be read.
         TooLarge: there are more frames than `limits` allow.
     """
-    from pydicom import dcmread
-
     frames: list[Frame] = []
+    aside: list[tuple[str, str]] = []
+    broken: list[tuple[str | None, DicomHeader]] = []
     for entry in entries:
-        fault = DicomHeader(
-            f"{entry.name} has a DICOM header that cannot be read or ends before the pixels",
-            expected="complete DICOM files",
-            remedy="export the series again",
-        )
-        with guarded(fault), entry.open() as stream:
-            _refuse_deflated(stream, entry.name)
-            header = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=TAGS)
-            if _is_mr_image(header):
-                frames += _frames(header, entry, _layout(header, stream))
+        found = _File(entry)
+        try:
+            frames += found.frames()
+        except DicomHeader as fault:
+            broken.append((found.series_uid, fault))
+        if found.other is not None:
+            aside.append((entry.name, found.other))
         if len(frames) > limits.max_slices * 16:
             raise TooLarge(
                 f"more than {limits.max_slices * 16:,} DICOM frames",
                 expected="one examination",
                 remedy="give a single series",
             )
-    return tuple(frames)
+    return Scan(frames=tuple(frames), aside=tuple(aside), broken=tuple(broken))
 
 
-def _refuse_deflated(stream: BinaryIO, name: str) -> None:
-    """Turn away deflated data sets, which the parser would inflate without any bound."""
-    if DEFLATED in stream.read(META_BYTES):
-        raise DicomHeader(
-            f"{name} is deflated as a whole",
-            expected="a data set that is not deflated; compressed pixels are fine",
-            remedy="convert it, for instance with dcmconv +te",
+class _File:
+    """One file: its frames, or what `other` object it is."""
+
+    def __init__(self, entry: Entry) -> None:
+        self._entry = entry
+        self.other: str | None = None
+        self.series_uid: str | None = None
+
+    def frames(self) -> list[Frame]:
+        """Return the MR frames.
+
+        Raises:
+            DicomHeader: the header cannot be read.
+        """
+        from pydicom import dcmread
+
+        name = self._entry.name
+        fault = DicomHeader(
+            f"{name} has a DICOM header that cannot be read or ends before the pixels",
+            expected="complete DICOM files",
+            remedy="export the series again",
         )
-    stream.seek(0)
+        with guarded(fault), self._entry.open() as stream:
+            head = stream.read(META_BYTES)
+            storage = _storage_class(head)
+            if not _may_be_mr(storage):
+                self.other = _class_name(storage)
+                return []
+            if DEFLATED in head:
+                raise _deflated(name)
+            stream.seek(0)
+            header = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=TAGS)
+            self.series_uid = str(header.get("SeriesInstanceUID") or "") or None
+            if not _is_mr_image(header):
+                self.other = _class_name(str(header.get("SOPClassUID", "")))
+                return []
+            return list(_frames(header, self._entry, _layout(header, stream)))
+
+
+def _storage_class(head: bytes) -> str:
+    """Read the storage class from the file meta group, which comes before anything deflated."""
+    at = head.find(MEDIA_STORAGE_CLASS)
+    if at < 0:
+        return ""
+    start = at + len(MEDIA_STORAGE_CLASS) + 2
+    length = int.from_bytes(head[start - 2 : start], "little")
+    return head[start : start + length].rstrip(b"\0 ").decode("ascii", "replace")
+
+
+def _may_be_mr(storage: str) -> bool:
+    standard = storage.startswith(STANDARD) and not storage.startswith(SECONDARY_CAPTURE)
+    return storage in MR_IMAGES or not standard
+
+
+def _class_name(storage: str) -> str:
+    from pydicom.uid import UID
+
+    name = UID(storage).name if storage.startswith(STANDARD) else ""
+    return name.removesuffix(" Storage") if name and name != storage else "no MR image"
+
+
+def _deflated(name: str) -> DicomHeader:
+    """Deflated data sets are turned away: the parser would inflate them without any bound."""
+    return DicomHeader(
+        f"{name} is deflated as a whole",
+        expected="a data set that is not deflated; compressed pixels are fine",
+        remedy="convert it, for instance with dcmconv +te",
+    )
 
 
 def _is_mr_image(header: Dataset) -> bool:
@@ -161,6 +238,8 @@ def _is_mr_image(header: Dataset) -> bool:
         str(meta.get("MediaStorageSOPClassUID", "")),
     } & MR_IMAGES:
         return True
+    if not _may_be_mr(str(header.get("SOPClassUID", ""))):
+        return False
     placed = "ImagePositionPatient" in header or "PerFrameFunctionalGroupsSequence" in header
     return placed and "Rows" in header and str(header.get("Modality", "")).strip() in MODALITIES
 
@@ -189,6 +268,7 @@ def _frame(
     return Frame(
         entry=entry,
         index=index,
+        instance_uid=str(header.get("SOPInstanceUID", "")),
         series_uid=str(header.get("SeriesInstanceUID", "")),
         series_number=_series_number(header),
         rows=int(header.get("Rows", 0)),
@@ -199,6 +279,7 @@ def _frame(
         slope=_number(_find(places, "RescaleSlope"), 1.0),
         intercept=_number(_find(places, "RescaleIntercept"), 0.0),
         localiser=any(part in LOCALISER_TYPES for part in image_type),
+        projection=any(part in PROJECTION_TYPES for part in image_type),
         facets=_facets(places, image_type),
         hints=_hints(header, places),
         pixels=pixels,

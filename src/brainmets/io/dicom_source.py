@@ -26,7 +26,7 @@ from brainmets.io.dicom_stack import LPS_TO_RAS, stack_frames
 from brainmets.io.entries import entries_of
 from brainmets.io.guard import guarded
 from brainmets.io.limits import DEFAULT_LIMITS, Limits
-from brainmets.io.series import choose, group_series
+from brainmets.io.series import choose, choose_series, group_series
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,7 +136,7 @@ def find_source(
     with entries_of(path, limits) as entries:
         offered = group_series(scan(_dicom_only(entries, path.name), limits), limits)
         if series is not None:
-            offered = (offered[choose([one.info for one in offered], series, path.name)],)
+            offered = (choose_series(offered, series, path.name),)
         fitting = _fitting(offered, mask, limits)
         if sha256 is not None:
             fitting = [one for one in fitting if decode_stack(one[1])[1] == sha256]

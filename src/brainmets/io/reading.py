@@ -21,6 +21,7 @@ from brainmets.domain.errors import (
     VoxelType,
 )
 from brainmets.domain.volume import Mask, Volume
+from brainmets.io.dicom_groups import left_aside
 from brainmets.io.dicom_pixels import decode_stack
 from brainmets.io.dicom_scan import scan
 from brainmets.io.dicom_stack import stack_frames
@@ -29,7 +30,7 @@ from brainmets.io.limits import DEFAULT_LIMITS, Limits
 from brainmets.io.nifti import NiftiImage, kind_within, read_header, read_nifti
 from brainmets.io.other_volumes import OTHER_VOLUMES, read_other, read_other_geometry
 from brainmets.io.sequences import guess_from_name
-from brainmets.io.series import SeriesInfo, choose, group_series
+from brainmets.io.series import SeriesInfo, choose, choose_series, group_series
 from brainmets.io.slice_images import read_slices, stack_size
 
 if TYPE_CHECKING:
@@ -185,7 +186,10 @@ def _read(
     with entries_of(path, limits) as entries:
         kind, chosen = _sorted_out(entries, path.name, limits)
         if kind == "dicom":
-            return _read_dicom(chosen, series, sequence, path.name, limits)
+            others = [(one.name, one.kind) for one in entries if one.kind != "dicom"]
+            return _read_dicom(
+                chosen, series, sequence, path.name, limits, others=left_aside(others)
+            )
         if kind == "nifti":
             entry = _choose_nifti(chosen, series, sequence, path.name, limits)
             return _read_nifti(
@@ -268,10 +272,15 @@ def _is_mask(entry: Entry) -> bool:
 
 
 def _read_dicom(
-    entries: tuple[Entry, ...], series: str | None, sequence: Sequence, name: str, limits: Limits
+    entries: tuple[Entry, ...],
+    series: str | None,
+    sequence: Sequence,
+    name: str,
+    limits: Limits,
+    *,
+    others: tuple[str, ...],
 ) -> _Read:
-    offered = group_series(scan(entries, limits), limits)
-    chosen = offered[choose([one.info for one in offered], series, name)]
+    chosen = choose_series(group_series(scan(entries, limits), limits), series, name)
     stack = stack_frames(chosen.frames, limits)
     voxels, sha256 = decode_stack(stack)
     return _Read(
@@ -280,7 +289,7 @@ def _read_dicom(
         kind="volume",
         sha256=sha256,
         case_id=f"dicom-{sha256[:12]}",
-        notes=_doubt(chosen.info.guess, sequence, "DICOM header"),
+        notes=(*_doubt(chosen.info.guess, sequence, "DICOM header"), *chosen.notes, *others),
     )
 
 

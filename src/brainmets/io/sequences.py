@@ -21,7 +21,20 @@ NAMES: tuple[tuple[Sequence, str], ...] = (
 )  # fmt: skip
 """By the words people name files and protocols with; the first that fits wins."""
 
-CONTRAST_WORDS = r"\+ ?c|post|gd|gad[a-z]*|km|contrast|ce|\+gd|c\+"
+BIDS = r"^(?P<entities>sub-[a-z0-9]+(?:_[a-z0-9]+-[a-z0-9+]+)*)_(?P<suffix>[a-z0-9]+)(?:\.|$)"
+"""Entities and suffix of a name after the Brain Imaging Data Structure 1.10."""
+
+BIDS_SUFFIXES: dict[str, Sequence] = {
+    "t1w": "t1n", "mprage": "t1n", "t1c": "t1c", "t1ce": "t1c", "t1gd": "t1c", "t1n": "t1n",
+    "t2w": "t2w", "flair": "t2f", "t2f": "t2f",
+}  # fmt: skip
+"""What a suffix means without contrast agent; the entities `ce`, `acq`, `rec`, `desc` add it."""
+
+AGENTS = r"gd|gad[a-z]*|km|dotarem|clariscan|prohance"
+AFTER = r"post(?:_?(?:contrast|gad?|gd|km|c))?"
+CONTRAST_WORDS = rf"{AGENTS}|{AFTER}|\+ ?c|contrast|kontrast|ce|\+gd|c\+"
+WITHOUT = r"pre|no|non|ohne|without|sans|sin"
+WITHOUT_CONTRAST = rf"(?:{WITHOUT})[ _-]?(?:contrast|kontrast|ce|{AGENTS})|pre|nativ[ea]?"
 
 T1_REPETITION_MS = 1_200.0
 LONG_ECHO_MS = 60.0
@@ -30,19 +43,33 @@ FLAIR_INVERSION_MS = 1_500.0
 
 
 def guess_from_name(name: str) -> Sequence | None:
-    """Return the sequence a file name speaks of, or None."""
+    """Return the sequence a file name speaks of, or None; names after BIDS are read as BIDS."""
     words = name.casefold()
-    for sequence, pattern in NAMES:
-        if re.search(f"{START}(?:{pattern}){END}", words):
-            return sequence
-    return None
+    if bids := re.search(BIDS, words):
+        entities = dict(part.split("-", 1) for part in bids["entities"].split("_") if "-" in part)
+        named = BIDS_SUFFIXES.get(bids["suffix"])
+        told = " ".join(entities.get(key, "") for key in ("acq", "rec", "desc"))
+        contrast = entities.get("ce", "none") != "none" or _says_contrast(told)
+        return "t1c" if named == "t1n" and contrast else named
+    named = next((one for one, pattern in NAMES if _has(pattern, words)), None)
+    if named == "t1n" or (named is None and _has(AGENTS, words)):
+        return "t1c" if _says_contrast(words) else named
+    return named
+
+
+def _has(pattern: str, words: str) -> bool:
+    return re.search(f"{START}(?:{pattern}){END}", words) is not None
+
+
+def _says_contrast(words: str) -> bool:
+    return _has(CONTRAST_WORDS, words) and not _has(WITHOUT_CONTRAST, words)
 
 
 def guess_from_hints(hints: Hints) -> Sequence | None:
     """Return the sequence a DICOM header speaks of: its words, contrast agent, TR, TE and TI."""
     named = guess_from_name(hints.description)
     words = hints.description.casefold()
-    contrast = hints.contrast or bool(re.search(f"{START}(?:{CONTRAST_WORDS}){END}", words))
+    contrast = hints.contrast or _says_contrast(words)
     weighting = named or _weighting(hints)
     if weighting in {"t1n", "t1c"}:
         return "t1c" if contrast or weighting == "t1c" else "t1n"

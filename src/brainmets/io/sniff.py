@@ -38,10 +38,12 @@ NIFTI_SIZES = (b"\x5c\x01\0\0", b"\0\0\x01\x5c", b"\x1c\x02\0\0", b"\0\0\x02\x1c
 
 def sniff(head: bytes) -> Kind:
     """Name the format that begins with `head`, at least `SNIFF_BYTES` of it where there are."""
+    if head[128:132] == b"DICM":  # first: a preamble may look like the start of another format
+        return "dicom"
     for start, kind in STARTS:
         if head.startswith(start):
             return kind
-    if head[128:132] == b"DICM" or _bare_dicom(head):
+    if _bare_dicom(head):
         return "dicom"
     if head[:4] in NIFTI_SIZES:
         named = head[344:347] in {b"n+1", b"ni1"} or head[4:7] in {b"n+2", b"ni2"}

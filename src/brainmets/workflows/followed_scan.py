@@ -141,4 +141,4 @@ def _acquisition(path: Path) -> Acquisition:
     from brainmets.io import list_series
 
     several = len(list_series(path)) > 1
-    return read_acquisition(path, series="1" if several else None)
+    return read_acquisition(path, series="line:1" if several else None)

@@ -131,7 +131,7 @@ def _looked_at(
 ) -> FoundImage:
     sequence: Sequence = info.guess or "t1c"
     try:
-        case = read_case(path, series=None if only else str(info.index), sequence=sequence)
+        case = read_case(path, series=None if only else info.choice, sequence=sequence)
     except (InputError, MemoryError) as error:
         problem = error if isinstance(error, InputError) else None
         return FoundImage(info=info, kind=_kind(info), likely=likely, problem=problem)

@@ -64,6 +64,6 @@ def _cases(result: StoredResult, source: Path, series: str | None) -> Iterator[C
         for one in list_series(source):
             if sorted(one.shape) == size:
                 try:
-                    yield read_case(source, series=str(one.index), sequence=sequence)
+                    yield read_case(source, series=one.choice, sequence=sequence)
                 except InputError as error:  # of a neighbour in the same study
                     yield error
