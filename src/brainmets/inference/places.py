@@ -133,7 +133,8 @@ def lobe_of(x: float, y: float, z: float) -> str:
     of its borders.
     """
     lateral_fissure = -4.0 - 0.55 * y  # from (20, -15) up to (-45, 21)
-    if z < min(lateral_fissure, 20.0) and -62 < y < 22 and x > 18:
+    beside_trigone = y < -40 and z > 5 and x < 36  # deep: parietal or occipital
+    if z < min(lateral_fissure, 20.0) and -62 < y < 22 and x > 18 and not beside_trigone:
         return "temporal"
     if y < -62 - 0.2 * max(z, 0.0) and (z < 45 or y < -85):
         return "occipital"

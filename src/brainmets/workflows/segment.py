@@ -26,6 +26,7 @@ from brainmets.workflows.anatomy import (
     main_sequence,
     name_places,
 )
+from brainmets.workflows.plausibility import CT_WARNING, holds_ct_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -377,6 +378,8 @@ def _warnings(case: Case, bundle: Bundle, lesions: int) -> tuple[str, ...]:
             )
         if spacing[1] > COARSE_MM:
             found.append(f"Pixels are {spacing[1]:.1f} mm wide: small metastases may be missed.")
+    if case.kind == "volume" and any(holds_ct_numbers(v) for v in case.images.values()):
+        found.append(CT_WARNING)
     if case.kind == "volume" and bundle.plan.dims == 2:
         found.append(f"{bundle.name} looks at each slice by itself: expect more false alarms.")
     if lesions > MANY_LESIONS:
