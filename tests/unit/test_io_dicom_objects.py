@@ -30,7 +30,7 @@ from brainmets.io import read_case
 from brainmets.io.dicom_images import derived_series, images_of
 from brainmets.io.dicom_seg import segmentation
 from brainmets.io.dicom_source import find_source
-from brainmets.io.dicom_stamp import Finding
+from brainmets.io.dicom_stamp import Finding, colour_of
 from brainmets.io.rtstruct import structure_set
 from tests.unit.dicom_readers import (
     dciodvfy_errors,
@@ -424,3 +424,18 @@ def test_a_sheared_scan_is_refused() -> None:
 
     with pytest.raises(GantryTilt):
         derived_series(Geometry(shape=(8, 8, 8), affine=affine), "ab" * 32)
+
+
+def test_every_lesion_has_a_colour_of_its_own() -> None:
+    assert len({colour_of(number) for number in range(1, 301)}) == 300
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_frame_of_reference_that_was_made_is_told(kept: bool, tmp_path: Path) -> None:
+    volume = head((24, 28, 12))
+    uid = {} if kept else {"FrameOfReferenceUID": None}
+    write_dicom(tmp_path / "s", volume, **uid)
+    mask = Mask(data=(volume.data > 100).astype(np.uint8), geometry=volume.geometry)
+    source, _ = find_source(tmp_path / "s", mask)
+    assert source.frame_of_reference_made is not kept
+    assert source.frame_of_reference_uid

@@ -16,9 +16,9 @@ import numpy as np
 from brainmets.domain.prediction import RESEARCH_USE_ONLY
 from brainmets.io.dicom_stack import LPS_TO_RAS
 from brainmets.io.dicom_stamp import (
-    COLOURS,
     MANUFACTURER,
     coded,
+    colour_of,
     dataset,
     decimals,
     differs,
@@ -237,7 +237,7 @@ def _segment(number: int, lesion: Lesion, finding: Finding) -> Dataset:
         AnatomicRegionSequence=[coded("12738006", "SCT", "Brain")],
         TrackingID=f"{MANUFACTURER} lesion {lesion.id}",
         TrackingUID=generate_uid(),
-        RecommendedDisplayCIELabValue=_cielab(COLOURS[(lesion.id - 1) % len(COLOURS)]),
+        RecommendedDisplayCIELabValue=_cielab(colour_of(lesion.id)),
     )
 
 

@@ -87,6 +87,7 @@ class DicomSeriesSource:
     """A series as an object about it needs it: its planes in order of `geometry`'s last axis.
 
     `identity` holds patient and study by DICOM keyword, as the images have them, cleaned.
+    `frame_of_reference_made` says that the images have none and one was made for the object.
     """
 
     slices: tuple[SourceSlice, ...]
@@ -95,6 +96,7 @@ class DicomSeriesSource:
     series_uid: str
     frame_of_reference_uid: str
     identity: Mapping[str, str]
+    frame_of_reference_made: bool = False
 
     @property
     def axes_lps(self) -> NDArray[np.float64]:
@@ -200,12 +202,14 @@ def _described(stack: Stack) -> DicomSeriesSource:
         )
     first, at = headers[id(stack.frames[0].entry)], stack.frames[0]
     series_uid = _uid(first, "SeriesInstanceUID", at)
+    frame_of_reference, made = _frame_of_reference(first, series_uid)
     return DicomSeriesSource(
         slices=tuple(slices),
         geometry=stack.geometry,
         study_uid=_uid(first, "StudyInstanceUID", at),
         series_uid=series_uid,
-        frame_of_reference_uid=_frame_of_reference(first, series_uid),
+        frame_of_reference_uid=frame_of_reference,
+        frame_of_reference_made=made,
         identity=_identity(first),
     )
 
@@ -244,14 +248,14 @@ def _holds_frames(header: Dataset) -> bool:
     }
 
 
-def _frame_of_reference(header: Dataset, series_uid: str) -> str:
-    """The images' own, or one of the series' where an anonymiser has taken it out."""
+def _frame_of_reference(header: Dataset, series_uid: str) -> tuple[str, bool]:
+    """The images' own, or one made where an anonymiser has taken it out; and whether it was."""
     from pydicom.uid import generate_uid
 
     value = str(header.get("FrameOfReferenceUID", "")).strip()
     if value and len(value) <= 64 and UID.fullmatch(value):
-        return value
-    return str(generate_uid(entropy_srcs=["brainmets frame of reference", series_uid]))
+        return value, False
+    return str(generate_uid(entropy_srcs=["brainmets frame of reference", series_uid])), True
 
 
 def _identity(header: Dataset) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from colorsys import hls_to_rgb
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     from brainmets.io.dicom_source import DicomSeriesSource, SourceSlice
 
 __all__ = [
-    "COLOURS",
     "MANUFACTURER",
     "Finding",
     "begun",
     "coded",
+    "colour_of",
     "dataset",
     "decimals",
     "differs",
@@ -53,6 +54,19 @@ COLOURS = (
     (255, 196, 0), (0, 214, 255), (255, 104, 158), (126, 230, 88), (186, 140, 255), (255, 138, 72),
 )  # fmt: skip
 """The outlines' colours, as on the page and in overlay.png."""
+
+GOLDEN_TURN = 0.618034
+"""Hues this far apart are spread evenly however many there are."""
+
+
+def colour_of(identifier: int) -> tuple[int, int, int]:
+    """Return the colour (red, green, blue; 0 to 255) of a lesion; those of 1 to 999 differ."""
+    if identifier <= len(COLOURS):
+        return COLOURS[identifier - 1]
+    hue = identifier * GOLDEN_TURN % 1.0
+    lightness = (0.5, 0.62, 0.74)[identifier % 3]
+    red, green, blue = (round(255 * part) for part in hls_to_rgb(hue, lightness, 0.9))
+    return red, green, blue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

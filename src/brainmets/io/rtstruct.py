@@ -16,7 +16,7 @@ from brainmets.domain.prediction import RESEARCH_USE_ONLY
 from brainmets.io.contours import filled, outlines
 from brainmets.io.dicom_stack import LPS_TO_RAS
 from brainmets.io.dicom_stamp import (
-    COLOURS,
+    colour_of,
     dataset,
     differs,
     encoded,
@@ -181,7 +181,7 @@ def _contours(number: int, lesion: Lesion, finding: Finding, source: DicomSeries
                 )
             )
     return dataset(
-        ROIDisplayColor=list(COLOURS[(lesion.id - 1) % len(COLOURS)]),
+        ROIDisplayColor=list(colour_of(lesion.id)),
         ContourSequence=contours,
         ReferencedROINumber=number,
     )

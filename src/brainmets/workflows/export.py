@@ -49,6 +49,11 @@ NAMES: dict[ExportFormat, str] = {
 }
 """What each format's file is called."""
 
+FRAME_OF_REFERENCE_MADE = (
+    "The images have no Frame of Reference UID; one was made for the object: a viewer may not lay"
+    " the object over them."
+)
+
 IMAGES = "images"
 """Folder of the DICOM images made of a NIfTI scan."""
 
@@ -166,6 +171,8 @@ def _finding(
         found, mask = find_source(source, result.mask, series=series, sha256=content)
         if content is None:
             notes.append("The DICOM series was recognised by where it lies, not by its content.")
+        if found.frame_of_reference_made:
+            notes.append(FRAME_OF_REFERENCE_MADE)
     elif result.format == "dicom":
         raise SourceDiffers(
             f"no DICOM in {source.name}",
