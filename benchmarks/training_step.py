@@ -5,7 +5,8 @@
 Ours as our recipes do it: bfloat16 where the processor has it, channels last, every deeply
 supervised head, gradients clipped. MONAI's network of the same kind and widths with its Dice+CE in
 eager float32, one head. Both see the recipe's own patch and batch, on one thread by the
-processor's clock unless `--threads` says otherwise. The work column is MONAI's operations a voxel
+processor's clock unless `--threads` says otherwise. MONAI's U-Net++ has exactly five levels: of a
+recipe with more, both are built with the first five. The work column is MONAI's operations a voxel
 in one forward pass as a share of ours: its AttentionUnet has one convolution where ours has two on
 the way up. `brainmets train` prints and records (`waited_s`) how long steps waited for data.
 """
@@ -25,6 +26,9 @@ from brainmets.training.allocation import keep_freed_memory
 from brainmets.training.config import Recipe
 from brainmets.training.export import network_to_train
 from brainmets.training.loop import _step
+
+MONAI_LEVELS = {"unet-plus-plus": 5}
+"""Levels that MONAI's network of this kind has, whatever is asked for."""
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
@@ -49,8 +53,18 @@ def main() -> None:
         "|---|---|---|---|---|---|"
     )
     for name in names:
-        _row(Recipe.read(RECIPES / f"{name}.toml"), arguments)
+        _row(_comparable(Recipe.read(RECIPES / f"{name}.toml")), arguments)
     print()
+
+
+def _comparable(recipe: Recipe) -> Recipe:
+    """The recipe with no more levels than MONAI's network has."""
+    levels = MONAI_LEVELS.get(recipe.network.name)
+    if levels is None or len(recipe.network.widths) <= levels:
+        return recipe
+    network = recipe.network.model_copy(update={"widths": recipe.network.widths[:levels]})
+    name = f"{recipe.name}-{levels}-levels"
+    return recipe.model_copy(update={"network": network, "name": name})
 
 
 def _row(recipe: Recipe, arguments: argparse.Namespace) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -179,6 +179,11 @@ class ValidationSettings(_Settings):
 
     every: int = Field(default=200, gt=0, description="steps between validations")
     limit: int = Field(default=100_000, gt=0, description="at most this many cases each time")
+    keep: Literal["best", "last"] = Field(
+        default="best",
+        description="weights of the best validation, or the last ones: where validation cases are "
+        "of another kind than what is trained for",
+    )
     patience: int | None = Field(
         default=None,
         ge=1,

@@ -189,7 +189,7 @@ def _look(
             weights = measure_norm(run.network, weights, more())
     figures: dict[str, float] = shared(validate(_on_cpu(weights)) if rank() == 0 else None)
     history.validations.append({"step": float(history.step), **figures})
-    if figures["dice"] >= history.best:
+    if figures["dice"] >= history.best or run.recipe.validation.keep == "last":
         history.best, history.best_step = figures["dice"], history.step
         run.best.update({name: value.clone() for name, value in weights.items()})
 

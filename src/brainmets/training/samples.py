@@ -46,8 +46,14 @@ LESION_COUNT_LIMIT = 64
 """Components per sample that crops can be centred on."""
 
 
-OTHER_BRIGHT = 1.15
-"""Brightness, relative to the slice's median tissue, from which something could be a lesion."""
+AIR_SHARE = 0.1
+"""Share of a slice's range of grey levels below which it is air or fluid."""
+
+OTHER_BRIGHT_PERCENTILE = 95
+"""Of a slice's tissue, from which something could be another lesion."""
+
+OF_LESION = 0.85
+"""Share of the annotated lesion's mean brightness, likewise."""
 
 SLICES_OF_EACH = 8
 """Voxels of each lesion that a slice can be centred on, where slices are cut from a volume."""
@@ -230,9 +236,14 @@ def ignore_other_bright(case: Case, lesion: NDArray[np.uint8]) -> NDArray[np.uin
 
     (image,) = case.images.values()
     data = ndimage.gaussian_filter(image.data.astype(np.float32), (1.0, 1.0, 0.0))
-    tissue = data[data > np.percentile(data, 50)]
-    bright = data > OTHER_BRIGHT * np.median(tissue)
-    around = ndimage.binary_dilation(bright, np.ones((5, 5, 1)))
+    lowest = float(data.min())
+    tissue = data[data > lowest + AIR_SHARE * (data.max() - lowest)]
+    # white matter is bright too: what counts neither way is as bright as a lesion would be
+    level = float(np.percentile(tissue, OTHER_BRIGHT_PERCENTILE))
+    if (lesion == 1).any():
+        level = max(level, OF_LESION * float(data[lesion == 1].mean()))
+    bright = data >= level
+    around = ndimage.binary_dilation(bright, np.ones((3, 3, 1)))
     return np.where((lesion == 0) & around, np.uint8(IGNORE), lesion)
 
 
