@@ -213,3 +213,15 @@ def offset(x: float, y: float, z: float) -> NDArray[np.float64]:
     moved = np.zeros((4, 4))
     moved[:3, 3] = (x, y, z)
     return moved
+
+
+@pytest.mark.parametrize("share", [0.05, 0.15, 0.3, 0.5])
+def test_tissue_that_a_display_window_cut_off_is_not_background(share: float) -> None:
+    y, x = np.mgrid[:128, :128]
+    brain = (x - 64) ** 2 + (y - 64) ** 2 < 50**2
+    rng = np.random.default_rng(0)
+    grey = np.where(brain, rng.integers(40, 200, brain.shape), 0).astype(np.float32)
+    white = brain & (x < np.quantile(x[brain], share))
+    grey[white] = 255  # as large as any second background, and the brightest
+    levelled = level_background(grey[:, :, None])[:, :, 0]
+    assert np.array_equal(levelled[brain], grey[brain])

@@ -143,6 +143,8 @@ def _find_constants(image: NDArray[np.float32], sample: NDArray[np.float32]) -> 
             value, count = candidates[0]
             if count < COMMON_SHARE * rest.size or not _is_solid(image == np.float32(value)):
                 break
+            if found and value >= float(rest.max()):
+                break  # tissue that a display window cut off: lesions are among it
             # after a background in the corners: a second one, or a head drawn in flat parts
             drawn = bool(found)
         corners.discard(value)

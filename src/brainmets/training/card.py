@@ -91,6 +91,12 @@ def _crops(batch: int) -> str:
 
 def _describe(source: Source) -> str:
     about = source.about or f"`{source.root}`"
+    if isinstance(source, SliceSource | VolumeSource) and source.fold is not None:
+        kind = "slices" if isinstance(source, SliceSource) else "volumes with masks"
+        return (
+            f"{about}: {kind}, {source.folds} folds by patient: fold {source.fold} to test, the "
+            "others to train"
+        )
     if isinstance(source, SliceSource):
         return (
             f"{about}: slices, split by block: {list(source.test_blocks)} to test, "
