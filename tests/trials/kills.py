@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from tests.patience import all_below, comes_true
 from tests.trials.service import Service, head, vary
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ["KillReport", "try_kills"]
@@ -104,9 +105,15 @@ def try_kills(
             for _ in range(lone_workers)
         ]
         ids: dict[int, str] = {}
-        giver = threading.Thread(target=_hand_in, args=(clients, ids, jobs, seed))
+        struck: Counter[str] = Counter()
+
+        def due(number: int) -> bool:
+            """Let jobs come in as long as kills do."""
+            return number * kills <= (struck.total() + 2) * jobs
+
+        giver = threading.Thread(target=_hand_in, args=(clients, ids, jobs, seed, due))
         giver.start()
-        struck = _strike(services, random.Random(seed), kills, giver)
+        _strike(services, random.Random(seed), kills, struck)
         giver.join(PATIENCE_S)
         stuck = _wait(clients[0], ids)
         before = diary.read_text() if diary.exists() else ""
@@ -141,10 +148,17 @@ def try_kills(
     )
 
 
-def _hand_in(clients: list[Client], ids: dict[int, str], jobs: int, seed: int) -> None:
+def _hand_in(
+    clients: list[Client],
+    ids: dict[int, str],
+    jobs: int,
+    seed: int,
+    due: Callable[[int], bool],
+) -> None:
     """Submit each image until the service has said that it has it."""
     choice, content = random.Random(seed + 1), head()
     for number in range(jobs):
+        assert comes_true(lambda number=number: due(number), within_s=PATIENCE_S)
         upload = [(f"pause-{PACE_MS}-head-{number}.nii", vary(content, number))]
         deadline = time.monotonic() + PATIENCE_S
         while number not in ids and time.monotonic() < deadline:
@@ -155,28 +169,30 @@ def _hand_in(clients: list[Client], ids: dict[int, str], jobs: int, seed: int) -
 
 
 def _strike(
-    services: list[Service], choice: random.Random, kills: int, giver: threading.Thread
-) -> Counter[str]:
-    struck: Counter[str] = Counter()
+    services: list[Service], choice: random.Random, kills: int, struck: Counter[str]
+) -> None:
+    """Kill servers and workers by turns, each as soon as there is one."""
     for number in range(kills):
         time.sleep(choice.uniform(0.05, 1.5))
-        service = choice.choice(services)
         if number % 2:
+            service = choice.choice(services)
             service.kill()
-            struck["server"] += 1
             service.start()
+            struck["server"] += 1
             continue
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:  # a worker may just be starting
-            if pids := service.workers():
-                with suppress(ProcessLookupError):
-                    os.kill(choice.choice(pids), signal.SIGKILL)
-                    struck["worker"] += 1
-                    break
-            if not giver.is_alive():
-                break
-            time.sleep(0.02)
-    return struck
+        assert comes_true(lambda: _kill_worker(services, choice), within_s=PATIENCE_S)
+        struck["worker"] += 1
+
+
+def _kill_worker(services: list[Service], choice: random.Random) -> bool:
+    pids = [pid for service in services for pid in service.workers()]
+    if not pids:
+        return False
+    try:
+        os.kill(choice.choice(pids), signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _pause(

@@ -6,7 +6,6 @@ import fcntl
 import logging
 import os
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from brainmets.api.attempts import AGAIN_AFTER_S, POLL_S, Attempts
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Supervisor", "open_supervisor"]
 
 SWEEP_EVERY_S = 60.0
-RECOVER_EVERY_S = 2.0
+RECOVER_EVERY_S = 1.0
 
 _log = logging.getLogger("brainmets.jobs")
 
@@ -94,14 +93,16 @@ class Supervisor:
             if self._stop.wait(AGAIN_AFTER_S):
                 return
         self._begin_work()
-        swept = 0.0
-        while not self._stop.is_set():
-            if not swept or time.monotonic() - swept > SWEEP_EVERY_S:
-                self._tried(lambda: sweep(self._settings, self._store))
-                swept = time.monotonic()
+        self._begin(self._sweep, "brainmets-sweep")
+        while not self._stop.wait(RECOVER_EVERY_S):
             self._tried(self._recover)
             self._progress.note()
-            self._stop.wait(RECOVER_EVERY_S)
+
+    def _sweep(self) -> None:
+        self._progress.leave()  # it waits for long, and no job waits for it
+        while not self._stop.is_set():
+            self._tried(lambda: sweep(self._settings, self._store))
+            self._stop.wait(SWEEP_EVERY_S)
 
     def _ready(self) -> bool:
         """Whether this server may compute: it holds the lock and has recovered what was left."""

@@ -25,7 +25,7 @@ __all__ = ["CONNECTION", "QUEUE", "STALLED_S", "TASK", "PostgresStore"]
 TASK = QUEUE = "brainmets"
 MOST_CONNECTIONS = 12
 ANSWERS_WITHIN_S = 5.0
-STALLED_S = 8.0
+STALLED_S = 6.0
 """A worker without a heartbeat for so long, by the database's clock, has lost its jobs."""
 
 CONNECTION = {
