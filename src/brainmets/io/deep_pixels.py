@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from numpy.typing import NDArray
     from PIL.Image import Image
 
@@ -23,7 +25,7 @@ MIN_IS_WHITE = 0
 SIGNED = 2
 PLANES_APART = 2
 
-TURNS = {
+TURNS: Mapping[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
     4: lambda a: a[::-1],

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["list_series", "read_case", "read_mask", "read_volume"]
 
-VOLUMES: frozenset[Kind] = frozenset({"nifti", "analyze"}) | OTHER_VOLUMES
+VOLUMES: frozenset[Kind] = frozenset({"nifti", "analyze", *OTHER_VOLUMES})
 """Files that hold a volume each, unzipped."""
 
 KINDS: Mapping[InputFormat, frozenset[Kind]] = {
@@ -54,6 +54,7 @@ KINDS: Mapping[InputFormat, frozenset[Kind]] = {
 }
 """What a file may be by its content; in a mixed folder the first format that occurs is read."""
 
+FORMATS: Mapping[Kind, InputFormat] = {"nrrd": "nrrd", "metaimage": "metaimage", "mgh": "mgh"}
 FORMAT_NAMES: Mapping[Kind, str] = {"nrrd": "NRRD", "metaimage": "MetaImage", "mgh": "MGH"}
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 MASK_ENDINGS = ("mask", "seg", "label", "labels", "groundtruth")
@@ -309,10 +310,9 @@ def _choose_nifti(
 
 def _read_nifti(entry: Entry, sequence: Sequence, limits: Limits, min_slices: int) -> _Read:
     image = _read_file(entry, limits, min_slices=min_slices)
-    within = kind_within(entry)
     return _Read(
         volume=Volume(data=_float32(image.data, entry.name), geometry=image.geometry),
-        format=within if within in OTHER_VOLUMES else "nifti",
+        format=FORMATS.get(kind_within(entry), "nifti"),
         kind="volume",
         sha256=image.sha256,
         case_id=safe_stem(entry.name, f"case-{image.sha256[:12]}"),

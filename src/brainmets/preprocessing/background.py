@@ -80,7 +80,7 @@ def level_background(image: NDArray[np.float32]) -> NDArray[np.float32]:
     constants = _find_constants(image, sample)
     if not constants:
         return image
-    tissue = _describe(sample[~np.isin(sample, np.float32(constants))])
+    tissue = _describe(sample[~np.isin(sample, np.array(constants, dtype=np.float32))])
     usual = [value for value in constants if tissue.is_just_above(value)]
     level = np.float32(usual[0] if usual else tissue.level(constants[0]))
     for value in constants:
