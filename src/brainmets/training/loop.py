@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from tensorboardX import SummaryWriter
 
 from brainmets.domain.progress import Progress, silent
 from brainmets.training.checkpoint import History, load_checkpoint, save_checkpoint
 from brainmets.training.device import choose_device, computes_bf16, describe_machine
 from brainmets.training.export import network_to_train
 from brainmets.training.identity import accepted_sha256, recipe_sha256
-from brainmets.training.journal import EventFile, tell, write_curves
+from brainmets.training.journal import tell, write_curves
 from brainmets.training.losses import supervised_loss
 from brainmets.training.normalisation import freeze_norm, measure_norm, share_norm
 from brainmets.training.ranks import average_gradients, rank, shared
@@ -59,8 +60,10 @@ def train(
     run = _begin(recipe, out, start=start, resume=resume, device=choose_device(device))
     history, steps = run.history, recipe.optimiser.steps
     first, seconds_before, waited_before = history.step, history.seconds, history.waited_s
-    events, started = EventFile(out, first), time.monotonic()
-    with held_back() as stop:
+    started = time.monotonic()
+    # what earlier event files say beyond `first` no longer counts
+    writer = SummaryWriter(str(out), purge_step=first, write_to_disk=rank() == 0)
+    with held_back() as stop, writer as events:
         while not _finished(recipe, history):
             _advance(run, batches)
             history.seconds = seconds_before + time.monotonic() - started
@@ -154,13 +157,15 @@ def _advance(run: _Run, batches: Batches) -> None:
     history.losses.append(loss)
 
 
-def _note(events: EventFile, run: _Run, *, look: bool) -> None:
+def _note(events: SummaryWriter, run: _Run, *, look: bool) -> None:
     history = run.history
     rate = learning_rate(run.recipe.optimiser, history.step - 1)
-    events.add(history.step, {"loss": history.losses[-1], "learning_rate": rate})
+    figures = {"loss": history.losses[-1], "learning_rate": rate}
     if look:
-        figures = {name: value for name, value in history.validations[-1].items() if name != "step"}
-        events.add(history.step, figures)
+        figures |= history.validations[-1]
+    for name, value in figures.items():
+        if name != "step":
+            events.add_scalar(name, value, history.step)
 
 
 def _finished(recipe: Recipe, history: History) -> bool:
