@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from typing import TYPE_CHECKING
 
 import nibabel
@@ -145,6 +146,25 @@ def test_an_export_is_made_once_and_anew_after_a_review(
     refused = service.get(f"/v1/jobs/{dicom}/exports/rtstruct.dcm")
     assert (refused.status_code, refused.json()["code"]) == (422, "E_NO_LESION")
     assert list((attempt_of(state, dicom) / "exports").rglob("*")) == []  # no half-made file either
+
+
+def test_everything_holds_what_stands_after_a_review(service: httpx.Client, dicom: str) -> None:
+    job = service.get(f"/v1/jobs/{dicom}").json()
+    gone, *rest = [lesion["id"] for lesion in job["result"]["lesions"]]
+    said = {str(rest[0]): {"label": "metastasis", "comment": "near the vessel"}}
+    saved = service.put(f"/v1/jobs/{dicom}/review", json={"rejected": [gone], "readings": said})
+    assert saved.status_code == 200, saved.text
+    content = service.get(f"/v1/jobs/{dicom}/files/all.zip").content
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    names = set(archive.namelist())
+    assert {"seg.dcm", "rtstruct.dcm", "report.pdf", "mask.nii.gz", "lesions.csv"} <= names
+    assert {"as-found/mask.nii.gz", "as-found/lesions.csv", "as-found/report.json"} <= names
+    table = archive.read("lesions.csv").decode()
+    assert "near the vessel" in table
+    report = json.loads(archive.read("report.json"))
+    assert {lesion["id"] for lesion in report["lesions"]} == set(rest)
+    image = nibabel.Nifti1Image.from_bytes(gzip.decompress(archive.read("mask.nii.gz")))
+    assert set(np.unique(np.asanyarray(image.dataobj)).tolist()) == {0, *rest}
 
 
 def test_what_needs_dicom_images_says_what_to_do(service: httpx.Client, nifti: str) -> None:

@@ -17,6 +17,7 @@ from brainmets.cli.app import app
 from brainmets.domain import Geometry, Mask, Volume
 from brainmets.domain.errors import GridMismatch
 from brainmets.io import write_mask, write_volume
+from brainmets.reporting.case_text import facts_of
 from brainmets.reporting.stored import read_result
 from brainmets.workflows.export import ExportOptions, export
 from brainmets.workflows.followed_scan import scan_of_result
@@ -218,3 +219,35 @@ def test_the_command_prints_writes_and_refuses(made: tuple[Path, Path], tmp_path
     assert [row["peak_probability"] for row in rows] == ["", "", ""]
     machine = CliRunner().invoke(app, [*arguments, "--json"])
     assert json.loads(machine.stdout)["lesions"][0]["peak_probability"] is None
+
+
+def test_what_a_reader_said_is_in_every_export(made: tuple[Path, Path], tmp_path: Path) -> None:
+    _, folder = made
+    lesions = json.loads((folder / "report.json").read_text())["lesions"]
+    names = ["voxels", "volume_mm3", "diameter_in_plane_mm", "perpendicular_mm", "diameter_3d_mm"]
+    head = (
+        f"verdict,id,side,slice_index,peak_probability,mean_probability,{','.join(names)},"
+        "centroid_x_ras_mm,centroid_y_ras_mm,centroid_z_ras_mm,label,comment,notice"
+    )
+    lines = [head]
+    for lesion in lesions:
+        x, y, z = lesion["centroid_ras_mm"]
+        sizes = ",".join(str(lesion[name]) for name in names)
+        said = "metastasis,seen on FLAIR" if lesion["id"] == 2 else ","
+        lines.append(
+            f"kept,{lesion['id']},{lesion['side']},{lesion['slice_index']},0.9,0.8,{sizes},"
+            f"{x},{y},{z},{said},"
+        )
+    (folder / "lesions-reviewed.csv").write_text("\n".join(lines))
+    shutil.copy(folder / "mask.nii.gz", folder / "mask-reviewed.nii.gz")
+    (folder / "review.json").write_text('{"operating_point": {}}')
+    result = read_result(folder)
+    assert not result.edited
+    assert result.readings == {2: ("metastasis", "seen on FLAIR")}
+    written = export(folder, tmp_path / "out", ExportOptions(formats=("csv", "json")))
+    rows = list(csv.DictReader(written.files["csv"].read_text("utf-8").splitlines()))
+    assert [row["comment"] for row in rows] == ["", "seen on FLAIR", ""]
+    assert [row["label"] for row in rows] == ["", "metastasis", ""]
+    told = json.loads(written.files["json"].read_text())["lesions"]
+    assert (told[1]["label"], told[1]["comment"]) == ("metastasis", "seen on FLAIR")
+    assert facts_of(result.lesions[1], result, None).endswith("metastasis · seen on FLAIR")

@@ -74,6 +74,7 @@ def facts_of(lesion: Lesion, result: StoredResult, head: Head | None) -> str:
         f"{lesion.diameter_in_plane_mm:.1f} × {lesion.perpendicular_mm:.1f} {unit}",
         place_of(lesion, head),
         f"confidence {lesion.peak_text}",
+        *result.readings.get(lesion.id, ()),
     ]
     return " · ".join(part for part in parts if part)
 

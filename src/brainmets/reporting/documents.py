@@ -53,6 +53,9 @@ LESION_COLUMNS = (
 )
 """Columns of lesions.csv. Where `unit` is px, every "mm" is a pixel."""
 
+READING_COLUMNS = ("label", "comment")
+"""Further columns where a reader has labelled lesions."""
+
 DECIMALS = 4
 
 
@@ -128,11 +131,16 @@ def lesions_table(
     units: Units,
     notice: str,
     slice_names: tuple[str, ...] = (),
+    readings: Mapping[int, tuple[str, str]] | None = None,
 ) -> str:
-    """Return one line a lesion, in the order given, under `LESION_COLUMNS`."""
+    """Return one line a lesion, in the order given, under `LESION_COLUMNS`.
+
+    A reader's `readings`, label and comment by lesion, add columns of their own.
+    """
+    columns = (*LESION_COLUMNS, *(READING_COLUMNS if readings else ()))
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(LESION_COLUMNS)
+    writer.writerow(columns)
     for lesion in lesions:
         x, y, z = lesion.centroid_ras_mm
         named = lesion.slice_index < len(slice_names)
@@ -147,7 +155,8 @@ def lesions_table(
             "input_sha256": provenance.input_sha256,
             "notice": notice,
         }
-        writer.writerow([row[column] for column in LESION_COLUMNS])
+        row |= dict(zip(READING_COLUMNS, (readings or {}).get(lesion.id, ("", "")), strict=True))
+        writer.writerow([row[column] for column in columns])
     return buffer.getvalue()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from brainmets.reporting.edited import EDITED, agreeing, measured_anew
 from brainmets.reporting.names import REPORT, REVIEW, REVIEWED_TABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -55,6 +56,8 @@ class StoredResult:
     reviewed: bool = False
     rejected: int = 0
     edited: bool = False
+    readings: Mapping[int, tuple[str, str]] = field(default_factory=dict[int, tuple[str, str]])
+    """A reader's label and comment, by lesion."""
 
     @property
     def input_sha256(self) -> str | None:
@@ -120,6 +123,7 @@ def read_result(
             reviewed=reviewed,
             rejected=rejected,
             edited=agreed is None,
+            readings=_readings(review / REVIEWED_TABLE) if told else {},
         )
     except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
         if isinstance(error, (NotAResult, GridMismatch)):
@@ -216,6 +220,17 @@ def _lesion(row: dict[str, Any]) -> Lesion:
     return Lesion(**known)
 
 
+def _readings(path: Path) -> dict[int, tuple[str, str]]:
+    """Read what a reader called the lesions, and wrote of them."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [
+            (int(row["id"]), row.get("label"), row.get("comment")) for row in csv.DictReader(file)
+        ]
+    return {
+        number: (label or "", comment or "") for number, label, comment in rows if label or comment
+    }
+
+
 def _reviewed(path: Path, grid: Geometry) -> list[tuple[str, Lesion]]:
     """Read a reader's table: each lesion with the verdict on it."""
     with path.open(encoding="utf-8", newline="") as file:
@@ -230,8 +245,8 @@ def _reviewed(path: Path, grid: Geometry) -> list[tuple[str, Lesion]]:
             "place": row.get("place", ""),
             **{name: int(row[name]) for name in ("id", "voxels", "slice_index")},
         }
-        for field in fields(Lesion):
-            if field.name not in values:
-                values[field.name] = float(row[field.name] or "nan")
+        for one in fields(Lesion):
+            if one.name not in values:
+                values[one.name] = float(row[one.name] or "nan")
         found.append((row["verdict"], _lesion(values)))
     return found

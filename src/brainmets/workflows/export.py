@@ -154,6 +154,7 @@ def _write(result: StoredResult, folder: Path, draft: Path, options: ExportOptio
             units=result.mask.geometry.units,
             notice=result.notice,
             slice_names=result.slice_names,
+            readings=result.readings,
         )
         (draft / NAMES["csv"]).write_text(table, encoding="utf-8")
     if "json" in options.formats:
@@ -204,10 +205,11 @@ def _document(result: StoredResult, folder: Path) -> str:
     document = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     document["provenance"] = asdict(result.provenance)
     document |= lesions_document(result.lesions)
+    for row in document["lesions"]:
+        if row["id"] in result.readings:
+            row["label"], row["comment"] = result.readings[row["id"]]
     document["warnings"] = list(result.warnings)
-    document["review"] = {
-        "reviewed": result.reviewed,
-        "rejected": result.rejected,
-        "edited": result.edited,
-    }
+    document["review"] = {"reviewed": result.reviewed, "rejected": result.rejected}
+    if result.edited:
+        document["review"]["edited"] = True
     return report_json(document)

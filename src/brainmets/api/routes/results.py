@@ -82,13 +82,30 @@ def with_files(job: StoredJob, settings: Settings) -> JobView:
     response_class=FileResponse,
     responses=bytes_answer("application/octet-stream", "The file") | refusals(*OF_RESULTS),
 )
-def get_file(job: OwnJob, name: str, settings: ServiceSettings) -> Response:
-    """Return one result file, or `all.zip` with every one of them."""
-    _refuse_unfinished(job)
-    files = {path.name: path for path in _files(settings.result_dir(job.id, job.ticket))}
+async def get_file(job: OwnJob, name: str, settings: ServiceSettings, exports: Shelf) -> Response:
+    """Return one result file, or `all.zip`: every one of them, and what can be exported.
+
+    After a review the zip holds mask, table and report as reviewed; as found in `as-found/`.
+    """
+    result, folder = _refuse_unfinished(job), settings.result_dir(job.id, job.ticket)
+    files = {path.name: path for path in _files(folder)}
     if name == ALL_FILES:
+        packed, missing = dict(files), [""]
+        reviewed = latest_review(folder) is not None
+        shown = () if job.options.followup else offered(result, reviewed=reviewed)
+        for one in shown:
+            if one.problem is not None or (one.name in files and not reviewed):
+                continue
+            try:
+                made = await exports.file(folder, one.name, job.options)
+            except errors.BrainmetsError as error:
+                missing.append(f"{one.name} is missing: {error}")
+                continue
+            if one.name in packed:
+                packed[f"as-found/{one.name}"] = packed[one.name]
+            packed[one.name] = made
         return StreamingResponse(
-            _zipped(list(files.values())),
+            _zipped(packed, _READ_ME + "\n".join(missing)),
             media_type="application/zip",
             headers={"Content-Disposition": f'attachment; filename="brainmets-{job.id}.zip"'},
         )
@@ -260,12 +277,12 @@ class _Pipe:
         return taken
 
 
-def _zipped(files: list[Path]) -> Iterator[bytes]:
+def _zipped(files: dict[str, Path], read_me: str) -> Iterator[bytes]:
     pipe = _Pipe()
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[arg-type]
-        archive.writestr("READ-ME.txt", _READ_ME)
-        for path in files:
-            with path.open("rb") as source, archive.open(path.name, "w", force_zip64=True) as sink:
+        archive.writestr("READ-ME.txt", read_me)
+        for name, path in files.items():
+            with path.open("rb") as source, archive.open(name, "w", force_zip64=True) as sink:
                 while chunk := source.read(1024 * 1024):
                     sink.write(chunk)
                     yield pipe.take()
