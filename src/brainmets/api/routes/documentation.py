@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ADDRESS = "http://127.0.0.1:8501"
+ADDRESS = "localhost:8501"
 """Of `brainmets serve`, in the examples."""
 
 VALUES = {"index": "0", "number": "1", "part": "image.u16"}

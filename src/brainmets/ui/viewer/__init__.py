@@ -16,6 +16,8 @@ __all__ = ["SCRIPTS", "workbench"]
 SCRIPTS = (
     "scan.js",
     "diameters.js",
+    "grow.js",
+    "edits.js",
     "candidates.js",
     "readings.js",
     "place.js",
@@ -27,6 +29,7 @@ SCRIPTS = (
     "table.js",
     "verdicts.js",
     "sensitivity.js",
+    "tools.js",
     "looks.js",
     "keys.js",
     "takeaway.js",

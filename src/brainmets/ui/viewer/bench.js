@@ -1,6 +1,7 @@
 // The workbench: panes, controls and the lesion table, kept in step.
 
 const WARM_MS = 300; // after the first picture: the slider's first move finds its candidates counted
+const DRAFT_AFTER_MS = 400; // after an edit, before it is kept in this tab
 const NEAR_PX = [[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1], [1, 1], [1, -1], [-1, 1], [-1, -1]];
 
 class Bench {
@@ -14,7 +15,9 @@ class Bench {
       window: [0, TOP_LEVEL], opacity: 0.28, outline: true, cross: true, map: false, lines: true,
       mirrored: false, zoom: 1, differ: false,
     };
-    this.readings = new Readings(() => this.#judged());
+    this.steps = new Steps(() => this.verdicts?.fill());
+    this.readings = new Readings(() => this.#judged(), this.steps);
+    this.edits = new Edits(this);
     this.resizing = new ResizeObserver(() => this.redraw());
     root.addEventListener("keydown", (event) => this.keys?.press(event, this.main));
     this.unclaimed = (event) => { // keys that no control on the page has claimed are the viewer's
@@ -58,7 +61,9 @@ class Bench {
       const point = { ...this.sensitivity.own, ...review?.operating_point };
       this.savedPeak = data.review?.operating_point.peak ?? this.sensitivity.own.peak;
       if (review) await this.sensitivity.show(point, review);
+      if (review?.drawn) await this.#comeBackDrawn(review);
       if (draft) this.#judged();
+      if (review?.saved) this.verdicts.note(savedWords(review));
       if (draft) this.verdicts.note("Not saved yet: your words of this tab are still here.");
       if (place.peak && place.peak !== this.point.peak) await this.sensitivity.showPeak(place.peak);
     }
@@ -69,6 +74,14 @@ class Bench {
     if (place.view) this.promote(place.view, false);
     this.restored = true;
     if (!data.other) setTimeout(() => this.scan && this.candidates, WARM_MS);
+  }
+
+  // What was drawn: saved with the review, or unsaved in this tab.
+  async #comeBackDrawn({ drawn }) {
+    const ids = typeof drawn === "string"
+      ? (await gunzipBase64(drawn)).buffer
+      : await this.service.bytes(`${this.job}/view/drawn.u16`);
+    this.edits.restore(new Uint16Array(ids), typeof drawn === "string" ? null : drawn);
   }
 
   get job() {
@@ -122,7 +135,9 @@ class Bench {
     if (!other) {
       this.verdicts = new Verdicts(this);
       this.sensitivity = new Sensitivity(this);
-      side.append(this.verdicts.root, this.sensitivity.root);
+      side.append(this.verdicts.root);
+      if (!this.slices) side.append((this.tools = new Tools(this)).root);
+      side.append(this.sensitivity.root);
     }
     side.append(this.looks.root);
     this.takeaway = new Takeaway(this);
@@ -159,6 +174,7 @@ class Bench {
   }
 
   colourOf(id) {
+    if (id === PREVIEW) return COLOURS.preview;
     return COLOURS[this.readings.label(id) ?? "unread"];
   }
 
@@ -166,8 +182,11 @@ class Bench {
   replace({ labels, lesions }, point, review = null, { wrapped = false } = {}) {
     const met = overlaps(labels, this.scan.labels, wrapped ? null : this.candidates.where);
     const selected = lesions.find(({ id }) => met.get(id)?.has(this.selected));
+    this.edits.forget();
     if (review) this.readings.load(review);
     else this.readings.follow(met);
+    if (review) this.steps.clear();
+    else this.steps.drop(this.edits);
     this.selected = selected?.id ?? null;
     this.scan.labels = labels;
     this.scan.wrapped = wrapped;
@@ -184,37 +203,66 @@ class Bench {
     this.verdicts?.fill();
   }
 
+  // The lesions after an edit of their outlines.
+  edited(lesions) {
+    if (!lesions.some(({ id }) => id === this.selected)) this.selected = null;
+    this.measured(lesions);
+    this.panes.forEach((pane) => pane.labelled());
+    this.sensitivity.lock(this.edits.any);
+    this.#judged();
+  }
+
   get unsaved() {
     return this.spoken || this.point.peak !== this.savedPeak;
   }
 
   get judgement() {
     const { threshold, peak, min_volume_mm3 } = this.point;
-    return { readings: this.readings.body, operating_point: { threshold, peak, min_volume_mm3 } };
+    const ids = new Set(this.lesions.map(({ id }) => String(id)));
+    const readings = Object.fromEntries(Object.entries(this.readings.body).filter(([id]) => ids.has(id)));
+    return { readings, operating_point: { threshold, peak, min_volume_mm3 } };
   }
 
   #judged() {
     this.spoken = true;
-    this.draft.write(this.judgement);
+    this.#keepDraft();
     this.verdicts.note("");
     this.table.mark();
     this.verdicts.fill();
     this.panes.forEach((pane) => pane.coloured());
   }
 
+  // Words at once, a drawing once it rests: it is packed first.
+  #keepDraft() {
+    clearTimeout(this.drafting);
+    if (!this.edits.any) this.draft.write(this.judgement);
+    else {
+      this.drafting = setTimeout(async () => {
+        const drawn = await this.edits.packed();
+        if (this.spoken && this.scan) this.draft.write({ ...this.judgement, drawn });
+      }, DRAFT_AFTER_MS);
+    }
+  }
+
   async save() {
+    this.tools?.discard();
     const { readings, operating_point } = this.judgement;
     this.saving = true;
     this.verdicts.fill();
     try {
-      const job = await this.service.ask(`${this.job}/review`, { method: "PUT", json: { readings, ...operating_point } });
+      const drawn = this.edits.any ? await this.edits.packed() : null;
+      const author = this.verdicts.reader.value.trim();
+      const json = { readings, ...operating_point, drawn, author };
+      const job = await this.service.ask(`${this.job}/review`, { method: "PUT", json });
+      clearTimeout(this.drafting);
+      if (job.review.drawn) this.measured(job.review.drawn); // the service has the last word
       this.data.files = job.files.map(({ name }) => name);
       this.data.exports = job.exports;
       this.takeaway.fill();
       this.spoken = false;
       this.savedPeak = operating_point.peak;
       this.draft.forget();
-      this.verdicts.note("Saved: everything you take away holds these lesions.");
+      this.verdicts.note(`${savedWords(job.review)} Every export holds these lesions.`);
     } catch (error) {
       this.verdicts.note(error.text ?? String(error));
     } finally {
@@ -314,6 +362,16 @@ class Bench {
     this.moveTo(voxel);
   }
 
+  // The crosshair within its slice, by voxels to the right and down on the screen.
+  nudge(plane, right, down) {
+    const { across: [u], down: [v] } = PLANES[plane] ?? PLANES.axial;
+    const pane = this.panes.find((one) => one.plane === plane) ?? this.panes[0];
+    const voxel = [...this.at];
+    voxel[u] += right * pane.direction;
+    voxel[v] -= down;
+    this.moveTo(voxel);
+  }
+
   zoomBy(factor) {
     this.look.zoom = factor ? Math.max(1, Math.min(12, this.look.zoom * factor)) : 1;
     this.centre = [...this.at];
@@ -362,6 +420,7 @@ class Bench {
   }
 
   close() {
+    clearTimeout(this.drafting);
     document.removeEventListener("keydown", this.unclaimed, true);
     this.resizing.disconnect();
     cancelAnimationFrame(this.drawing);
@@ -379,4 +438,9 @@ function spaceView(bench) {
   } catch {
     return new Montage(bench);
   }
+}
+
+function savedWords({ saved, author }) {
+  const when = new Date(saved * 1000).toLocaleString("sv", { dateStyle: "short", timeStyle: "short" });
+  return `Saved ${when}${author ? ` by ${author}` : ""}.`;
 }

@@ -13,11 +13,14 @@ function sliceOf({ meta }, { slice_index: index }) {
 // shows nothing of the lesion.
 function diameterLines(scan, lesion) {
   const slice = sliceOf(scan, lesion);
-  if (!slice) return null;
+  const voxels = slice ? voxelsIn(scan, slice, lesion.id) : [];
+  return voxels.length ? linesThrough(scan, slice, voxels) : null;
+}
+
+function linesThrough(scan, slice, voxels) {
   const [a, b] = [0, 1, 2].filter((axis) => axis !== slice.axis);
   const steps = [scan.spacing[a], scan.spacing[b]];
-  const points = voxelsIn(scan, slice, lesion.id).map((voxel) => [voxel[a] * steps[0], voxel[b] * steps[1]]);
-  if (!points.length) return null;
+  const points = voxels.map((voxel) => [voxel[a] * steps[0], voxel[b] * steps[1]]);
   const [from, to] = farthest(points);
   const apart = [to[0] - from[0], to[1] - from[1]];
   const distance = Math.hypot(...apart);

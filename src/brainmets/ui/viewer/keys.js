@@ -9,6 +9,11 @@ const SHORTCUTS = [
     ["1 2 3 4", "metastasis, uncertain, other lesion, not a lesion"], ["k", "keep, or leave out"],
     ["u · shift+u", "undo, redo"], ["s", "save"],
   ]],
+  ["Edit", [
+    ["b e a i j", "brush, eraser, add, split, join; again puts it away"], ["[ ] · t", "size, 3-D ball"],
+    ["shift+arrows", "crosshair within the slice"], ["Space", "use the tool at the crosshair"],
+    ["Enter · Escape", "accept, discard what is grown"], ["g", "draw a new lesion"],
+  ]],
   ["Look", [
     ["right drag · shift+drag", "window and level"], ["w", "next window preset"],
     ["+ − 0 · ctrl+wheel", "zoom, fit"], ["ctrl+drag", "move the enlarged picture"],
@@ -40,16 +45,36 @@ class Keys {
   press(event, plane) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (event.target.matches("input, select, textarea, dialog *") || this.help.open) return;
-    const act = this.#acts(plane)[event.key];
+    if (event.target.matches("button") && (event.key === " " || event.key === "Enter")) return;
+    const act = (event.shiftKey && this.#nudges(plane)[event.key]) || this.#acts(plane)[event.key];
     if (!act) return;
     event.preventDefault();
     event.stopPropagation(); // Streamlit has shortcuts of its own
     act();
   }
 
+  #nudges(plane) {
+    const { bench } = this;
+    return {
+      ArrowLeft: () => bench.nudge(plane, -1, 0), ArrowRight: () => bench.nudge(plane, 1, 0),
+      ArrowUp: () => bench.nudge(plane, 0, -1), ArrowDown: () => bench.nudge(plane, 0, 1),
+    };
+  }
+
+  #edits(plane) {
+    const { tools, data } = this.bench;
+    if (!tools || data.other) return {};
+    const choices = Object.entries(TOOLS).map(([tool, { key }]) => [key, () => tools.choose(tool)]);
+    return {
+      ...Object.fromEntries(choices), "[": () => tools.resize(-1), "]": () => tools.resize(1),
+      t: () => tools.toggleBall(), g: () => this.bench.select(null), " ": () => tools.actHere(plane),
+      Enter: () => tools.accept(), Escape: () => tools.escape(),
+    };
+  }
+
   #acts(plane) {
     const { bench } = this;
-    const { readings } = bench;
+    const { steps } = bench;
     const words = Object.fromEntries(Object.entries(LABELS).map(([label, { key }]) => [key, () => bench.verdicts?.say(label)]));
     return {
       ArrowUp: () => bench.scroll(plane, 1), ArrowDown: () => bench.scroll(plane, -1),
@@ -59,8 +84,9 @@ class Keys {
       d: () => bench.flip("differ"), n: () => bench.flip("mirrored"), w: () => bench.looks.nextPreset(),
       "+": () => bench.zoomBy(1.25), "=": () => bench.zoomBy(1.25), "-": () => bench.zoomBy(0.8), 0: () => bench.zoomBy(0),
       m: () => bench.promote(plane), c: () => bench.space?.toggleCut(), "?": () => this.show(),
-      u: () => readings.undo(), U: () => readings.redo(), s: () => bench.unsaved && bench.save(),
+      u: () => steps.undo(), U: () => steps.redo(), s: () => bench.unsaved && bench.save(),
       k: () => bench.verdicts?.say("not_a_lesion"), ...words,
+      ...this.#edits(plane),
     };
   }
 }

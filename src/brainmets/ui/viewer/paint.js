@@ -3,8 +3,10 @@
 const COLOURS = {
   unread: [255, 176, 46], selected: [64, 224, 208], metastasis: [255, 112, 84],
   uncertain: [250, 226, 96], other: [206, 130, 255], not_a_lesion: [160, 160, 168],
-  mine: [255, 176, 46], theirs: [224, 120, 255], both: [110, 200, 120],
+  preview: [255, 255, 255], mine: [255, 176, 46], theirs: [224, 120, 255], both: [110, 200, 120],
 };
+
+const PREVIEW = 65535; // the id of what is being grown, until it is accepted
 
 // Paint `slice` on a canvas, a pixel a voxel. `other` paints what the second model says.
 function paintSlice(canvas, slice, bench, { overlay = true, other = false } = {}) {

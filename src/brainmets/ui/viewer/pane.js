@@ -15,7 +15,9 @@ class Pane {
     this.canvas.setAttribute("role", "img");
     this.caption = element("figcaption");
     this.name = title;
-    this.root.append(this.canvas, this.caption);
+    this.ring = element("div", "ring");
+    this.ring.hidden = true;
+    this.root.append(this.canvas, this.caption, this.ring);
     this.picture = document.createElement("canvas");
     this.travel = 0;
     this.#listen();
@@ -27,9 +29,10 @@ class Pane {
     c.addEventListener("pointerdown", (e) => this.#press(e));
     c.addEventListener("pointermove", (e) => this.#move(e));
     c.addEventListener("pointerup", (e) => this.#release(e));
+    c.addEventListener("pointerleave", () => this.hover(null));
     c.addEventListener("contextmenu", (e) => e.preventDefault());
     c.addEventListener("keydown", (e) => this.bench.keys.press(e, this.plane));
-    c.addEventListener("dblclick", () => this.bench.promote(this.plane));
+    c.addEventListener("dblclick", () => this.bench.tools?.active || this.bench.promote(this.plane));
   }
 
   #wheel(event) {
@@ -51,24 +54,43 @@ class Pane {
     this.canvas.focus({ preventScroll: true });
     this.canvas.setPointerCapture(event.pointerId);
     this.held = event.button === 1 || event.ctrlKey ? "pan" : event.button || event.shiftKey ? "window" : "cross";
+    if (this.held === "cross" && this.bench.tools?.press(this, this.voxelAt(event))) this.held = "tool";
     if (this.held === "cross") this.bench.moveTo(this.voxelAt(event));
   }
 
   #move(event) {
+    this.hover(event);
+    if (this.held === "tool") this.bench.tools.drag(this, this.voxelAt(event));
     if (this.held === "cross") this.bench.moveTo(this.voxelAt(event));
     if (this.held === "pan") this.#pan(event.movementX, event.movementY);
     if (this.held === "window") this.bench.windowBy(event.movementX, event.movementY, DRAG_PER_LEVEL);
   }
 
   #release(event) {
+    if (this.held === "tool") this.bench.tools.release(this, this.voxelAt(event));
     if (this.held === "cross") this.bench.picked(this.voxelAt(event), PLANES[this.plane]);
     this.held = null;
+  }
+
+  // How far brush and eraser reach, as a ring at the pointer.
+  hover(event) {
+    const { tools } = this.bench;
+    const shown = event && this.frame && tools && !tools.drawing.hidden;
+    this.ring.hidden = !shown;
+    if (!shown) return;
+    const box = this.canvas.getBoundingClientRect();
+    const { across: [u] } = PLANES[this.plane];
+    const wide = (2 * tools.radius * this.frame.x) / this.bench.scan.spacing[u];
+    Object.assign(this.ring.style, {
+      width: `${wide}px`, height: `${wide}px`,
+      left: `${event.clientX - box.left - wide / 2}px`, top: `${event.clientY - box.top - wide / 2}px`,
+    });
   }
 
   #pan(across, down) {
     const { bench, frame } = this;
     const { across: [u], down: [v] } = PLANES[this.plane];
-    bench.centre[u] -= (this.#direction() * across) / frame.x;
+    bench.centre[u] -= (this.direction * across) / frame.x;
     bench.centre[v] += down / frame.y;
     bench.redraw();
   }
@@ -81,7 +103,7 @@ class Pane {
     return PLANES[this.plane].through;
   }
 
-  #direction() {
+  get direction() {
     const [axis, direction] = PLANES[this.plane].across;
     return this.bench.look.mirrored && axis === 0 ? -direction : direction;
   }
@@ -94,7 +116,7 @@ class Pane {
     const voxel = [...this.bench.at];
     const u = Math.floor((event.clientX - box.left - left) / x);
     const v = Math.floor((event.clientY - box.top - top) / y);
-    voxel[across[0]] = this.#direction() < 0 ? scan.shape[across[0]] - 1 - u : u;
+    voxel[across[0]] = this.direction < 0 ? scan.shape[across[0]] - 1 - u : u;
     voxel[down[0]] = scan.shape[down[0]] - 1 - v;
     return scan.inside(voxel);
   }
@@ -159,7 +181,7 @@ class Pane {
   screenVoxel(voxel, slice) {
     const { across, down } = PLANES[this.plane];
     const u = voxel[across[0]];
-    return [this.#direction() < 0 ? slice.columns - 1 - u : u, slice.rows - 1 - voxel[down[0]]];
+    return [this.direction < 0 ? slice.columns - 1 - u : u, slice.rows - 1 - voxel[down[0]]];
   }
 
   // Along voxel borders, so that the line lies exactly where the mask ends at any zoom.
@@ -186,7 +208,7 @@ class Pane {
     for (const [id, line] of paths) {
       const chosen = id === bench.selected && !this.other;
       const colour = this.other ? COLOURS.theirs : chosen ? COLOURS.selected : bench.colourOf(id);
-      context.setLineDash(!this.other && bench.readings.out(id) ? [3, 3] : []);
+      context.setLineDash(!this.other && (id === PREVIEW || bench.readings.out(id)) ? [3, 3] : []);
       context.lineWidth = chosen ? 2.5 : 1.5;
       context.strokeStyle = `rgb(${colour.join(" ")})`;
       context.stroke(line);
@@ -241,7 +263,7 @@ class Pane {
   #letters(context, box) {
     if (this.bench.scan.meta.kind === "slices") return;
     let [l, r, t, b] = PLANES[this.plane].ends;
-    if (this.#direction() > 0) [l, r] = [r, l];
+    if (this.direction > 0) [l, r] = [r, l];
     context.font = "600 12px ui-sans-serif, system-ui, sans-serif";
     context.textBaseline = "middle";
     const { width, height } = box;

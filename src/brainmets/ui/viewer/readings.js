@@ -8,8 +8,9 @@ const LABELS = {
 };
 
 class Readings {
-  constructor(changed) {
+  constructor(changed, steps) {
     this.changed = changed;
+    this.steps = steps;
     this.load({});
   }
 
@@ -43,6 +44,7 @@ class Readings {
     this.now = new Map(this.now);
     if (label === null) this.now.delete(id);
     else this.now.set(id, { label, comment });
+    this.steps.add(this);
     this.changed();
   }
 

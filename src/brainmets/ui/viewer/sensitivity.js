@@ -43,6 +43,12 @@ class Sensitivity {
     else await this.#confirm(point, review);
   }
 
+  // Once outlines are drawn there is nothing to find again: undoing the drawing frees the slider.
+  lock(locked) {
+    this.input.disabled = this.reset.disabled = locked;
+    this.status.textContent = locked ? "Outlines were edited: undo the edits to move the sensitivity." : "";
+  }
+
   showPeak(peak) {
     return this.show({ ...this.own, peak, threshold: Math.min(peak, this.own.threshold) });
   }
@@ -77,7 +83,7 @@ class Sensitivity {
       if (mine === this.asked) this.status.textContent = error.text ?? String(error);
       return;
     }
-    if (mine !== this.asked || !bench.scan) return;
+    if (mine !== this.asked || !bench.scan || bench.edits.any) return;
     this.status.textContent = "";
     if (this.previewed === point && sameLesions(bench.lesions, found.lesions)) bench.measured(found.lesions);
     else {

@@ -1,5 +1,7 @@
 // What the reader says of the selected lesion: four words, a comment, undo, save.
 
+const READER = "brainmets-reader";
+
 class Verdicts {
   constructor(bench) {
     this.bench = bench;
@@ -21,14 +23,19 @@ class Verdicts {
       const { readings, selected } = bench;
       readings.set(selected, readings.label(selected), this.comment.value.trim());
     });
-    this.undo = button("Undo", () => bench.readings.undo(), { title: "Undo (u)" });
-    this.redo = button("Redo", () => bench.readings.redo(), { title: "Redo (shift+u)" });
+    this.undo = button("Undo", () => bench.steps.undo(), { title: "Undo (u)" });
+    this.redo = button("Redo", () => bench.steps.redo(), { title: "Redo (shift+u)" });
     this.save = button("Save", () => bench.save(), { title: "Write the corrected mask (s)", className: "primary" });
+    this.reader = element("input", "reader");
+    Object.assign(this.reader, { type: "text", maxLength: 100, placeholder: "Reader", value: localStorage.getItem(READER) ?? "" });
+    this.reader.title = "Your name, saved with the review";
+    this.reader.setAttribute("aria-label", "Reader, saved with the review");
+    this.reader.addEventListener("change", () => localStorage.setItem(READER, this.reader.value.trim()));
     this.message = element("p", "hint");
     this.message.setAttribute("role", "status");
     const actions = element("div", "actions");
     this.total = element("span", "hint total");
-    actions.append(this.total, this.undo, this.redo, this.save);
+    actions.append(this.total, this.undo, this.redo, this.reader, this.save);
     this.root.append(this.about, words, this.comment, actions, this.message);
   }
 
@@ -41,7 +48,7 @@ class Verdicts {
 
   fill() {
     const { bench } = this;
-    const { readings, selected } = bench;
+    const { readings, selected, steps } = bench;
     const none = selected === null;
     const said = none ? null : readings.label(selected);
     this.about.textContent = none ? "Select a lesion to say what it is" : `Lesion ${selected} is`;
@@ -52,8 +59,8 @@ class Verdicts {
     this.comment.disabled = said === null;
     this.comment.value = none ? "" : readings.comment(selected);
     this.comment.hidden = said === null;
-    this.undo.disabled = !readings.past.length;
-    this.redo.disabled = !readings.future.length;
+    this.undo.disabled = !steps.done.length;
+    this.redo.disabled = !steps.undone.length;
     this.save.disabled = !bench.unsaved || bench.saving;
     this.total.textContent = totals(bench);
   }
