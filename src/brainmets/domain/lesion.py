@@ -15,7 +15,8 @@ Side = Literal["left", "right", "midline", "unknown"]
 class Lesion:
     """One connected lesion, measured on the input's own grid.
 
-    Diameters run between voxel centres plus one voxel, so a single voxel has its own width.
+    Diameters run between voxel centres plus one voxel, so a single voxel has its own width and a
+    ball cut into voxels measures about half a pixel more than it is (`domain.diameters`).
     `diameter_in_plane_mm` is the longest in any one acquired slice and
     `perpendicular_mm` the longest at right angles to it in that slice (RANO-BM);
     `diameter_3d_mm` the longest in space. For slice images without a known spacing every
