@@ -1,7 +1,8 @@
 """Write the reference pages that follow from the code: `python -m tests.docs.reference_pages`.
 
 `docs/reference/cli.md` from the Typer commands, `recipes.md` and `settings.md` from pydantic
-models, and `api.md` from the OpenAPI schema. A test holds the written pages to what this makes.
+models, `api.md` from the OpenAPI schema, and `faults.md` from the tests of faults. A test holds
+the written pages to what this makes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from inspect import cleandoc
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
+
+from tests.docs.faults import faults_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,6 +128,7 @@ PAGES = {
     "recipes.md": recipe,
     "api.md": http_api,
     "settings.md": settings,
+    "faults.md": faults_page,
 }
 
 

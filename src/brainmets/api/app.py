@@ -17,7 +17,9 @@ from starlette.exceptions import HTTPException
 
 import brainmets
 from brainmets.api.bodies import BodyKeeper, noting_stop
+from brainmets.api.deleted import deleted_meanwhile
 from brainmets.api.exports import Exports
+from brainmets.api.half_open import close_half_open
 from brainmets.api.journal import speak
 from brainmets.api.limits import ByteCap, Doorkeeper
 from brainmets.api.metrics import Metrics, RequestMeter
@@ -30,7 +32,7 @@ from brainmets.api.store import RETRY_AFTER_S, open_store
 from brainmets.api.supervisor import open_supervisor
 from brainmets.api.uploads import Uploads
 from brainmets.domain import RESEARCH_USE_ONLY
-from brainmets.domain.errors import BadRequest, BrainmetsError, Unforeseen
+from brainmets.domain.errors import BadRequest, BrainmetsError, StorageUnavailable, Unforeseen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -59,6 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         speak(settings.log_level, app.openapi()["paths"])
+        close_half_open()
         app.state.storage = storage = Storage(settings)
         store = open_store(settings.job_list)
         supervisor = open_supervisor(settings, store, metrics, storage)
@@ -122,8 +125,10 @@ def _problem(error: BrainmetsError, *, status: int | None = None) -> JSONRespons
     )
 
 
-async def _explain(_request: Request, error: Exception) -> JSONResponse:
+async def _explain(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, BrainmetsError)  # noqa: S101 - registered for nothing else
+    if isinstance(error, StorageUnavailable):
+        return _problem(await deleted_meanwhile(request) or error)
     return _problem(error)
 
 
@@ -169,7 +174,7 @@ async def _explain_http(_request: Request, error: Exception) -> JSONResponse:
 
 async def _explain_storage(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, OSError)  # noqa: S101 - registered for nothing else
-    known = storage_error(error)
+    known = await deleted_meanwhile(request) or storage_error(error)
     return await _explain_unforeseen(request, error) if known is None else _problem(known)
 
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import brainmets
 from brainmets.api.problems import problem_of
+from brainmets.api.quiet import keep_quiet, place_of
 from brainmets.api.schemas import JobOptions, SeriesView
 from brainmets.api.storage import storage_error
 from brainmets.domain.errors import BrainmetsError, OutOfMemory, SeveralSeries, Unforeseen
@@ -41,7 +42,7 @@ _log = logging.getLogger("brainmets.worker")
 def main() -> None:
     """Serve tasks until standard input closes."""
     events = _Events(os.dup(sys.stdout.fileno()))
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a chatty library must not write events
+    keep_quiet()  # a chatty library must not write events either
     limit_memory(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     tasks: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
@@ -152,21 +153,11 @@ def limit_memory(limit_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
 
 
-def _place(error: BaseException) -> str:
-    """Where it was raised: file and line only, as messages may quote the patient's data."""
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    if last is None:
-        return "?"
-    return f"{Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno}"
-
-
 def explained(error: Exception) -> BrainmetsError:
     """Return an error as one that may be shown; where it was raised goes to the log."""
     if isinstance(error, BrainmetsError):
         return error
-    _log.error("job failed: %s at %s", type(error).__name__, _place(error))
+    _log.error("job failed: %s at %s", type(error).__name__, place_of(error))
     if isinstance(error, MemoryError):
         return _out_of_memory()
     known = storage_error(error) if isinstance(error, OSError) else None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast, get_args
 
 from brainmets.api.child import explained, limit_memory
 from brainmets.api.problems import problem_of
+from brainmets.api.quiet import keep_quiet
 from brainmets.api.reviews import latest_review
 from brainmets.api.schemas import ExportName, JobOptions
 from brainmets.api.segmenting import input_path
@@ -119,7 +120,7 @@ def main() -> None:
     """Write the export named on the command line, or print why not."""
     job_dir, name, limit = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a chatty library must not answer
+    keep_quiet()  # a chatty library must not answer either
     limit_memory(int(limit[0]) if limit else 0)
     if name not in get_args(ExportName):
         sys.exit(f"no such format: choose among {', '.join(get_args(ExportName))}")

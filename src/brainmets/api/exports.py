@@ -45,11 +45,13 @@ class Exports:
                 DICOM images; `OutOfMemory` where it took too much time or memory.
         """
         key = (job_dir, name)
-        async with self._locks.setdefault(key, asyncio.Lock()):
-            while not (made := _place(job_dir, name)).is_file():
-                async with self._making:
-                    await self._make(job_dir, name, options)
-        self._locks.pop(key, None)
+        try:
+            async with self._locks.setdefault(key, asyncio.Lock()):
+                while not (made := _place(job_dir, name)).is_file():
+                    async with self._making:
+                        await self._make(job_dir, name, options)
+        finally:
+            self._locks.pop(key, None)
         return made
 
     async def _make(self, job_dir: Path, name: ExportName, options: JobOptions) -> None:

@@ -126,7 +126,7 @@ def _boundary(request: Request, settings: Settings) -> bytes:
 
 def _declared(request: Request) -> int:
     length = request.headers.get("content-length", "0")
-    return int(length) if length.isdigit() else 0
+    return int(length) if length.isascii() and length.isdigit() else 0
 
 
 @dataclass(slots=True)

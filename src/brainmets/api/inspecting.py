@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from brainmets.api.child import explained, limit_memory
 from brainmets.api.problems import problem_of
+from brainmets.api.quiet import keep_quiet
 from brainmets.api.segmenting import input_path
 from brainmets.api.uploads import INSPECTION, EstimateView, ImageView, InspectionView
 
@@ -70,6 +71,7 @@ def _estimate(cost: Cost) -> EstimateView:
 def main() -> None:
     """Look into the upload named on the command line."""
     folder = Path(sys.argv[1])
+    keep_quiet()
     limit_memory(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
     draft = folder / f".{INSPECTION}"
     draft.write_text(inspect_upload(folder).model_dump_json(), encoding="utf-8")

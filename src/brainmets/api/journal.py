@@ -12,6 +12,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from brainmets.api.quiet import FORMAT, strip_texts
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
 __all__ = ["RequestLog", "speak"]
-
-FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _UNLISTED = frozenset({"docs", "openapi.json"})
 """Routes of ours that the schema does not list."""
@@ -39,6 +39,7 @@ def speak(level: str, paths: Iterable[str]) -> None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter(FORMAT))
         logger.addHandler(handler)
+    strip_texts()
     access = logging.getLogger("uvicorn.access")
     if not any(isinstance(present, _Discreet) for present in access.filters):
         access.addFilter(_Discreet(_words_of(paths)))

@@ -5,12 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from brainmets.api.key_guard import KeyGuard
 from brainmets.api.problems import MEDIA_TYPE, problem_of
-from brainmets.api.sessions import session_of, sound_origin
-from brainmets.domain.errors import BrainmetsError, Unauthorised, UploadTooLarge
+from brainmets.api.sessions import host_of, session_of, sound_origin
+from brainmets.domain.errors import (
+    BadRequest,
+    BrainmetsError,
+    TooManyTries,
+    Unauthorised,
+    UploadTooLarge,
+)
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,7 +29,15 @@ __all__ = ["LOCAL_OWNER", "ByteCap", "Doorkeeper"]
 LOCAL_OWNER = "local"
 """The owner of every job where no API key is configured."""
 
+MOST_DIGITS = 18
+"""Of a body's declared length."""
+
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+
+
+def _path(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 async def _answer(send: Send, error: BrainmetsError, status: int) -> None:
@@ -37,37 +52,58 @@ class _OverLimitError(Exception):
     pass
 
 
+UPLOADS = frozenset({"/v1/jobs", "/v1/uploads"})
+"""Where images come in; every other body is JSON, and small."""
+
+JSON_BYTES = 1024**2
+REVIEW_BYTES = 20 * 1024**2
+"""Of 10,000 lesions, each with a comment, and a drawing of 16 million letters."""
+
+MOST_JSON_VALUES = 100_000
+"""Values that a JSON body may hold: reading more would hold up every other request."""
+
+
 class ByteCap:
-    """Answer 413 as soon as a body, declared or chunked, grows beyond the limit."""
+    """Answer 413 as soon as a body, declared or chunked, grows beyond the limit.
+
+    Uploads may have `limit_bytes`, reviews `REVIEW_BYTES`, everything else `JSON_BYTES`.
+    """
 
     def __init__(self, app: ASGIApp, *, limit_bytes: int) -> None:
         """Guard `app`."""
         self._app = app
-        self._limit = limit_bytes
+        self._uploads = limit_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count what comes in."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        bound = self._bound(scope)
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        declared = headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self._limit:
-            await self._refuse(send)
+        declared = headers.get(b"content-length", b"0").lstrip(b"0")
+        if declared.isdigit() and (len(declared) > MOST_DIGITS or int(declared) > bound.bytes):
+            await _answer(send, bound.refusal(), 413)
             return
-        received = 0
-        started = False
+        received = values = 0
+        over = started = False
 
         async def counting_receive() -> Message:
-            nonlocal received
+            nonlocal received, values, over
             message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._limit:
+            body: bytes = message.get("body", b"")
+            received += len(body)
+            if bound.values:
+                values += sum(body.count(mark) for mark in (b"[", b"{", b","))
+            over = received > bound.bytes or values > bound.values > 0
+            if over:
                 raise _OverLimitError
             return message
 
         async def noting_send(message: Message) -> None:
             nonlocal started
+            if over and not started:
+                raise _OverLimitError  # the application took it for a body that cannot be read
             started = started or message["type"] == "http.response.start"
             await send(message)
 
@@ -75,15 +111,35 @@ class ByteCap:
             await self._app(scope, counting_receive, noting_send)
         except _OverLimitError:
             if not started:
-                await self._refuse(send)
+                await _answer(send, bound.refusal(), 413)
 
-    async def _refuse(self, send: Send) -> None:
-        error = UploadTooLarge(
-            f"a request larger than {self._limit} bytes",
-            expected=f"at most {self._limit} bytes",
-            remedy="send fewer images at once, or raise BRAINMETS_MAX_UPLOAD_BYTES",
+    def _bound(self, scope: Scope) -> _Bound:
+        path = _path(scope)
+        if scope["method"] == "POST" and path in UPLOADS:
+            return _Bound(self._uploads, 0)
+        review = scope["method"] == "PUT" and path.endswith("/review")
+        return _Bound(min(self._uploads, REVIEW_BYTES if review else JSON_BYTES), MOST_JSON_VALUES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """How large a request's body may be; `values` are those of JSON, 0 for images."""
+
+    bytes: int
+    values: int
+
+    def refusal(self) -> UploadTooLarge:
+        if not self.values:
+            return UploadTooLarge(
+                f"a request larger than {self.bytes} bytes",
+                expected=f"at most {self.bytes} bytes",
+                remedy="send fewer images at once, or raise BRAINMETS_MAX_UPLOAD_BYTES",
+            )
+        return UploadTooLarge(
+            f"a request larger than {self.bytes} bytes or {self.values} values",
+            expected="the form that /openapi.json documents",
+            remedy="correct the request; images go to /v1/jobs or /v1/uploads",
         )
-        await _answer(send, error, 413)
 
 
 class Doorkeeper:
@@ -102,43 +158,58 @@ class Doorkeeper:
         self._app = app
         self._keys = keys
         self._sessions = sessions
+        self._guard = KeyGuard()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Set `scope["brainmets.owner"]`."""
-        if scope["type"] == "http" and self._path(scope) not in _OPEN_PATHS:
-            owner = self._owner_by_key(scope) if self._keys else self._owner_nearby(scope)
+        if scope["type"] == "http" and not _sound_host(scope):
+            await _answer(send, _odd_host(), 400)
+            return
+        if scope["type"] == "http" and _path(scope) not in _OPEN_PATHS:
+            try:
+                owner = await self._owner_by_key(scope) if self._keys else self._owner_nearby(scope)
+            except TooManyTries as error:
+                await _answer(send, error, 429)
+                return
             if isinstance(owner, Unauthorised):
                 await _answer(send, owner, 401 if self._keys else 403)
                 return
             scope["brainmets.owner"] = owner
         await self._app(scope, receive, send)
 
-    @staticmethod
-    def _path(scope: Scope) -> str:
-        path: str = scope["path"]
-        return path.removeprefix(scope.get("root_path", ""))
-
-    def _owner_by_key(self, scope: Scope) -> str | Unauthorised:
+    async def _owner_by_key(self, scope: Scope) -> str | Unauthorised:
+        """Name the holder of a key or a token; whoever guesses keys waits longer and longer."""
         headers: dict[bytes, bytes] = dict(scope["headers"])
+        shown = headers.get(b"authorization", b"")
+        owner = self._owner_by_token(scope, headers)
+        if owner is not None or not shown:
+            return owner or _no_key()
+        address, digest = _address(scope), hashlib.sha256(shown).hexdigest()
+        await self._guard.admit(address, digest)
+        owner = self._holder(scope, shown)
+        self._guard.note(address, digest, right=owner is not None)
+        return owner or _no_key()
+
+    def _holder(self, scope: Scope, shown: bytes) -> str | None:
+        scheme, _, key = shown.partition(b" ")
+        given = hashlib.sha256(key.strip()).hexdigest()
+        for digest, name in self._keys.items():
+            if scheme.lower() == b"bearer" and hmac.compare_digest(digest, given):
+                scope["brainmets.key"] = digest
+                return name
+        return None
+
+    def _owner_by_token(self, scope: Scope, headers: dict[bytes, bytes]) -> str | None:
         scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
-        shown = hashlib.sha256(key.strip()).hexdigest()
         token = ""
         if scheme.lower() == b"bearer":
-            for digest, name in self._keys.items():
-                if hmac.compare_digest(digest, shown):
-                    scope["brainmets.key"] = digest
-                    return name
             token = key.strip().decode("latin-1")
         elif sound_origin(scope["method"], headers):
             token = session_of(headers)
         owner = self._sessions.owner(token) if self._sessions and token else None
         if owner is not None:
-            return owner
-        return Unauthorised(
-            "no valid API key with the request",
-            expected="the header `Authorization: Bearer <key>`",
-            remedy="ask whoever runs this service for a key",
-        )
+            scope["brainmets.token"] = token
+        return owner
 
     def _owner_nearby(self, scope: Scope) -> str | Unauthorised:
         client: tuple[str, int] | None = scope.get("client")
@@ -146,9 +217,9 @@ class Doorkeeper:
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         origin = headers.get("origin", "")
-        names: list[Any] = [urlsplit(f"//{headers.get('host', '')}").hostname]
+        names = [host_of(f"//{headers.get('host', '')}")]
         if origin:
-            names.append(urlsplit(origin).hostname)
+            names.append(host_of(origin))
         if client is not None and _is_local(client[0]) and all(map(_is_local, names)):
             return LOCAL_OWNER
         return Unauthorised(
@@ -156,6 +227,40 @@ class Doorkeeper:
             expected="requests from this computer only, as no API key is configured",
             remedy="set BRAINMETS_API_KEYS_SHA256 before serving others",
         )
+
+
+def _no_key() -> Unauthorised:
+    return Unauthorised(
+        "no valid API key with the request",
+        expected="the header `Authorization: Bearer <key>`",
+        remedy="ask whoever runs this service for a key",
+    )
+
+
+def _address(scope: Scope) -> str:
+    """The caller's address; of IPv6 the network, as one computer has many addresses in it."""
+    client: tuple[str, int] | None = scope.get("client")
+    try:
+        address = ipaddress.ip_address(client[0] if client else "")
+    except ValueError:
+        return "?"
+    if address.version == 6:
+        return str(ipaddress.ip_network((int(address), 64), strict=False))
+    return str(address)
+
+
+def _sound_host(scope: Scope) -> bool:
+    """Whether addresses can be made of the host that the request names."""
+    host = dict[bytes, bytes](scope["headers"]).get(b"host", b"").decode("latin-1")
+    return not host or host_of(f"//{host}") is not None
+
+
+def _odd_host() -> BadRequest:
+    return BadRequest(
+        "a Host header that names no host",
+        expected="the name or address of this service",
+        remedy="correct the header",
+    )
 
 
 def _is_local(name: str | None) -> bool:

@@ -25,6 +25,7 @@ _STATUS: dict[type[BrainmetsError], int] = {
     errors.BadRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ServiceUnreachable: HTTPStatus.BAD_GATEWAY,
     errors.ServiceStopping: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.TooManyTries: HTTPStatus.TOO_MANY_REQUESTS,
     errors.WorkersStalled: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,

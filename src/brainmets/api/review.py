@@ -18,7 +18,7 @@ from brainmets.api.rethreshold import lesions_at, operating_point
 from brainmets.api.reviews import REVIEW, keep_review
 from brainmets.api.schemas import LEFT_OUT, ReviewView
 from brainmets.api.staging import remove
-from brainmets.domain import RESEARCH_USE_ONLY, Lesion, Mask, Provenance
+from brainmets.domain import RESEARCH_USE_ONLY, Lesion, Mask, Provenance, plain_cell
 from brainmets.domain.errors import OptionError
 from brainmets.inference.lesions import measure_lesions
 from brainmets.io import write_mask, write_slice_mask
@@ -113,13 +113,7 @@ def _table(lesions: tuple[Lesion, ...], review: ReviewView) -> str:
     for lesion in lesions:
         verdict = "rejected" if lesion.id in review.rejected else "kept"
         reading = review.readings.get(lesion.id)
-        said = ("", "") if reading is None else (reading.label, _harmless(reading.comment))
+        said = ("", "") if reading is None else (reading.label, plain_cell(reading.comment))
         values = [getattr(lesion, name) for name in names]
         writer.writerow([verdict, *values, *lesion.centroid_ras_mm, *said, RESEARCH_USE_ONLY])
     return rows.getvalue()
-
-
-def _harmless(comment: str) -> str:
-    """One line that no spreadsheet takes for a formula."""
-    line = " ".join(comment.split())
-    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line

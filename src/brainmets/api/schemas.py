@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from brainmets.api.following_schemas import FollowupOptions, FollowupView  # noqa: TC001 - pydantic
 from brainmets.domain import RESEARCH_USE_ONLY, InputFormat, Lesion, Sequence
@@ -195,6 +195,19 @@ class Reading(_Schema):
     comment: str = Field(default="", max_length=200, examples=["meningioma"])
 
 
+MOST_READINGS = 10_000
+
+
+def _at_most(value: Any) -> Any:
+    """Refuse what is too long before its items are looked at: each would be a fault to list."""
+    if isinstance(value, (list, tuple, dict)) and len(value) > MOST_READINGS:  # type: ignore[arg-type]
+        raise ValueError("too long")
+    return value  # type: ignore[return-value]
+
+
+_AT_MOST = BeforeValidator(_at_most)
+
+
 class ReviewRequest(_Schema):
     """A reader's verdict on the lesions at the operating point they looked at.
 
@@ -203,10 +216,10 @@ class ReviewRequest(_Schema):
     `drawn` the lesions are those of the drawing, measured anew, under the ids they have in it.
     """
 
-    rejected: tuple[int, ...] = Field(default=(), max_length=10_000)
-    readings: dict[int, Reading] = Field(
+    rejected: Annotated[tuple[int, ...], _AT_MOST] = Field(default=(), max_length=MOST_READINGS)
+    readings: Annotated[dict[int, Reading], _AT_MOST] = Field(
         default={},
-        max_length=10_000,
+        max_length=MOST_READINGS,
         description="By lesion id.",
         examples=[{2: {"label": "other"}}],
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from brainmets.api.display import save_view
@@ -115,15 +115,16 @@ def run_job(
 def segment(folder: Path, out: Path, options: JobOptions, progress: Progress) -> Segmented:
     """Segment the upload in `folder` by the workflow that the command line uses.
 
-    Networks stay compiled from one job to the next.
+    Networks stay compiled from one job to the next, unless a model was replaced meanwhile.
     """
+    from brainmets.inference import bundles_as_they_are
     from brainmets.workflows.segment import SegmentOptions
 
     files = sorted(folder.iterdir())
     images = None
     if len(files) > 1 and len(options.sequences) == len(files):
         images = dict(zip(options.sequences, files, strict=True))
-    segmenter = _warm_segmenter()
+    segmenter = _warm_segmenter(bundles_as_they_are())
     segmenter.options = SegmentOptions(
         model=options.model,
         threshold=options.threshold,
@@ -134,8 +135,9 @@ def segment(folder: Path, out: Path, options: JobOptions, progress: Progress) ->
     return segmenter.run(input_path(folder), out, progress)
 
 
-@cache
-def _warm_segmenter() -> Segmenter:
+@lru_cache(maxsize=1)
+def _warm_segmenter(_models: object) -> Segmenter:
+    """Return the segmenter for the models as they are; of others it knows nothing."""
     from brainmets.workflows.segment import Segmenter
 
     return Segmenter()

@@ -38,7 +38,7 @@ def sweep(settings: Settings, store: JobStore) -> None:
             remove(folder)
     for folder in settings.staging_dir.iterdir():
         waiting = (folder / "upload.json").exists()
-        if _old(folder) or (not waiting and _deserted(folder)):
+        if (_old(folder) or not waiting) and _deserted(folder):
             remove(folder)
 
 
@@ -73,10 +73,12 @@ def _deserted(folder: Path) -> bool:
 
 
 def _old(folder: Path) -> bool:
+    """Whether nothing in the folder has changed for so long: a slow upload still grows."""
     try:
-        return time.time() - folder.stat().st_mtime > UPLOAD_LIFE_S
+        changes = [entry.stat().st_mtime for entry in (folder, *folder.rglob("*"))]
     except OSError:
         return False
+    return time.time() - max(changes) > UPLOAD_LIFE_S
 
 
 @contextmanager

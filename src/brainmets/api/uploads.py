@@ -172,16 +172,19 @@ class Uploads:
     def delete(self, upload_id: str, owner: str) -> None:
         """Forget an upload and its files."""
         folder, _ = self._find(upload_id, owner)
+        (folder / RECORD).unlink(missing_ok=True)  # from now on nobody finds it
         remove(folder)
 
     async def inspected(self, upload_id: str, owner: str) -> UploadView:
         """Look into an upload, once, in a process of its own."""
         folder, record = self._find(upload_id, owner)
-        async with self._locks.setdefault(upload_id, asyncio.Lock()):
-            if not (folder / INSPECTION).exists():
-                async with self._looking:
-                    await self._inspect(folder)
-        self._locks.pop(upload_id, None)
+        try:
+            async with self._locks.setdefault(upload_id, asyncio.Lock()):
+                if not (folder / INSPECTION).exists():
+                    async with self._looking:
+                        await self._inspect(folder)
+        finally:
+            self._locks.pop(upload_id, None)
         os.utime(folder)  # someone is at it: the sweep's hour begins anew
         return self._view(folder, record)
 
@@ -212,9 +215,12 @@ class Uploads:
 
     def _find(self, upload_id: str, owner: str) -> tuple[Path, _Record]:
         folder = self._settings.staging_dir / upload_id
-        if not _ID.fullmatch(upload_id) or not (folder / RECORD).is_file():
+        if not _ID.fullmatch(upload_id):
             raise _unknown("no upload of yours with this id")
-        record = _Record.model_validate_json((folder / RECORD).read_text(encoding="utf-8"))
+        try:
+            record = _Record.model_validate_json((folder / RECORD).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise _unknown("no upload of yours with this id") from None
         if record.owner != owner:
             raise _unknown("no upload of yours with this id")
         return folder, record

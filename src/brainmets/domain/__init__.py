@@ -1,6 +1,7 @@
 """Plain values that every other part of brainmets speaks in."""
 
 from brainmets.domain.case import Case, CaseKind, InputFormat, Sequence, Source
+from brainmets.domain.cells import plain_cell
 from brainmets.domain.geometry import Geometry, Units
 from brainmets.domain.lesion import Lesion, Side
 from brainmets.domain.motion import RigidMotion
@@ -30,5 +31,6 @@ __all__ = [
     "Source",
     "Units",
     "Volume",
+    "plain_cell",
     "silent",
 ]

@@ -66,6 +66,7 @@ BrainmetsError
 │   ├── BadRequest                E_REQUEST
 │   ├── ServiceUnreachable        E_SERVICE
 │   ├── ServiceStopping           E_STOPPING
+│   ├── TooManyTries              E_TRIES
 │   ├── WorkersStalled            E_WORKERS
 │   ├── StoreUnavailable          E_STORE
 │   ├── RecordDamaged             E_RECORD
@@ -137,6 +138,7 @@ __all__ = [
     "StoreUnavailable",
     "TooFewSlices",
     "TooLarge",
+    "TooManyTries",
     "Truncated",
     "Unauthorised",
     "Unforeseen",
@@ -564,6 +566,12 @@ class ServiceStopping(JobError):
     """The service is shutting down and takes nothing more in."""
 
     code = "E_STOPPING"
+
+
+class TooManyTries(JobError):
+    """Too many requests with wrong API keys came from one address."""
+
+    code = "E_TRIES"
 
 
 class WorkersStalled(JobError):

@@ -1,6 +1,12 @@
 """Running a trained model: bundles, engines, windows, and lesions out of probabilities."""
 
-from brainmets.inference.bundle import MODELS_VARIABLE, Bundle, list_bundles, write_bundle
+from brainmets.inference.bundle import (
+    MODELS_VARIABLE,
+    Bundle,
+    bundles_as_they_are,
+    list_bundles,
+    write_bundle,
+)
 from brainmets.inference.engines import ENGINES, Engine, EngineName, Precision, make_engine
 from brainmets.inference.footprint import Footprint, measure_footprint
 from brainmets.inference.lesions import find_lesions
@@ -22,6 +28,7 @@ __all__ = [
     "Precision",
     "Predictor",
     "Rejector",
+    "bundles_as_they_are",
     "find_lesions",
     "fuse_bundles",
     "list_bundles",

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from brainmets.domain import Volume
     from brainmets.preprocessing import Prepared
 
-__all__ = ["MODELS_VARIABLE", "Bundle", "list_bundles", "write_bundle"]
+__all__ = ["MODELS_VARIABLE", "Bundle", "bundles_as_they_are", "list_bundles", "write_bundle"]
 
 MODELS_VARIABLE = "BRAINMETS_MODELS"
 """Environment variable: one or more folders of bundles of your own, like PATH."""
@@ -184,6 +185,17 @@ class Bundle:
 def list_bundles() -> tuple[str, ...]:
     """Return the names of the shipped bundles and of those under `$BRAINMETS_MODELS`, sorted."""
     return tuple(sorted(_named_roots()))
+
+
+def bundles_as_they_are() -> tuple[tuple[str, int, int, int], ...]:
+    """Return what changes whenever a file of an installed bundle does: a cheap look at each."""
+    found: list[tuple[str, int, int, int]] = []
+    for root in _named_roots().values():
+        for name in (*FILES, MANIFEST):
+            with suppress(OSError):
+                status = (root / name).stat()
+                found.append((str(root / name), status.st_mtime_ns, status.st_size, status.st_ino))
+    return tuple(found)
 
 
 def write_bundle(

@@ -9,6 +9,8 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from brainmets.domain import plain_cell
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -148,7 +150,7 @@ def lesions_table(
             "centroid_x_ras_mm": rounded(x),
             "centroid_y_ras_mm": rounded(y),
             "centroid_z_ras_mm": rounded(z),
-            "slice_name": slice_names[lesion.slice_index] if named else "",
+            "slice_name": plain_cell(slice_names[lesion.slice_index]) if named else "",
             "unit": units,
             "model": provenance.model,
             "model_sha256": provenance.model_sha256,

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from brainmets import __version__
+from brainmets.domain import plain_cell
 from brainmets.reporting.documents import rounded
 
 if TYPE_CHECKING:
@@ -171,5 +172,11 @@ def _table(columns: tuple[str, ...], rows: Iterable[Sequence[object]]) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow(["" if value is None else rounded(value) for value in row])
+        writer.writerow([_cell(value) for value in row])
     return buffer.getvalue()
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    return plain_cell(value) if isinstance(value, str) else rounded(value)

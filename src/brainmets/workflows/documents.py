@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from brainmets.domain import plain_cell
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -27,11 +29,17 @@ def plain(value: Any) -> Any:
 
 
 def csv_text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as CSV under the columns; what a row does not have stays empty."""
+    """Return rows as CSV under the columns; what a row does not have stays empty.
+
+    No text in them is one that a spreadsheet takes for a formula.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n", restval="")
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow(
+            {name: plain_cell(v) if isinstance(v, str) else v for name, v in row.items()}
+        )
     return text.getvalue()
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import FileResponse
 
+from brainmets.api.files import File
 from brainmets.api.following import queue_followup
 from brainmets.api.following_schemas import MOST_SCANS, FollowupRequest
 from brainmets.api.routes.answers import OF_BODIES, bytes_answer, json_answer, refusals
@@ -79,7 +80,7 @@ def get_followup_view(
             expected="one that is done",
             remedy="wait for it, or look at its problem",
         )
-    return FileResponse(
+    return File(
         settings.result_dir(job.id, job.ticket) / "view" / "scans" / str(number) / f"{part}.gz",
         media_type="application/octet-stream",
         headers={"Content-Encoding": "gzip", "Cache-Control": "private, max-age=3600"},

@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from brainmets.api.edits import DRAWN
 from brainmets.api.exports import Exports, offered
+from brainmets.api.files import File
 from brainmets.api.limits import LOCAL_OWNER
 from brainmets.api.reviews import REVIEW, latest_review
 from brainmets.api.routes.answers import OF_BODIES, bytes_answer, json_answer, refusals
@@ -115,7 +116,7 @@ async def get_file(job: OwnJob, name: str, settings: ServiceSettings, exports: S
             expected="a name from the job's `files`, or all.zip",
             remedy="look at GET /v1/jobs/{id}",
         )
-    return FileResponse(files[name], media_type=_media_type(name), filename=name)
+    return File(files[name], media_type=_media_type(name), filename=name)
 
 
 @router.get(
@@ -144,7 +145,7 @@ def get_view(
                 expected="a review whose `drawn` lists lesions",
                 remedy="ask for view/labels.u8 instead",
             )
-    return FileResponse(
+    return File(
         path,
         media_type="application/octet-stream",
         headers={"Content-Encoding": "gzip", "Cache-Control": kept},
@@ -196,7 +197,7 @@ async def export(
     _lesions_of(job)
     room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)
     path = await exports.file(settings.result_dir(job.id, job.ticket), name, job.options)
-    return FileResponse(path, media_type=_media_type(name), filename=name)
+    return File(path, media_type=_media_type(name), filename=name)
 
 
 @router.put(

@@ -19,6 +19,8 @@ from brainmets.api.store import RETRY_AFTER_S
 from brainmets.domain.errors import BrainmetsError, BundleTampered, ServiceStopping, WorkersStalled
 
 if TYPE_CHECKING:
+    from starlette.datastructures import State
+
     from brainmets.api.storage import Storage
     from brainmets.inference import Bundle
 
@@ -50,9 +52,7 @@ async def readiness(
     if stopping.is_set():
         faults.append(f"{ServiceStopping.code}: the service stops")
     try:
-        if not getattr(request.app.state, "models_verified", False):
-            await run_in_threadpool(_models)
-            request.app.state.models_verified = True
+        await run_in_threadpool(_verify_models, request.app.state)
     except BrainmetsError as error:
         faults.append(str(error))
     counts: dict[str, int] = {}
@@ -112,6 +112,16 @@ def metrics(request: Request, store: Store) -> PlainTextResponse:
 def models() -> list[ModelView]:
     """List the models that a job may name."""
     return [_view(bundle) for bundle in _models()]
+
+
+def _verify_models(state: State) -> None:
+    """Read every model whose files have changed since they were last found sound."""
+    from brainmets.inference import bundles_as_they_are
+
+    now = bundles_as_they_are()
+    if getattr(state, "models_verified", None) != now:
+        _models()
+        state.models_verified = now
 
 
 def _models() -> list[Bundle]:

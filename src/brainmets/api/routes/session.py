@@ -61,7 +61,11 @@ def sign_in(request: Request, response: Response, caller: Caller) -> SessionView
 
 
 @router.delete("", status_code=204, operation_id="sign_out", responses=refusals())
-def sign_out(response: Response, caller: Caller) -> None:
-    """Take the cookie back."""
+def sign_out(request: Request, response: Response, caller: Caller) -> None:
+    """Take the cookie back and end its token, wherever it was copied to."""
     del caller  # only its owner comes this far
+    sessions = cast("Sessions | None", request.app.state.sessions)
+    token = cast("str | None", request.scope.get("brainmets.token"))
+    if sessions is not None and token is not None:
+        sessions.revoke(token)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")

@@ -9,6 +9,7 @@ from fastapi.concurrency import contextmanager_in_threadpool
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
+from brainmets.api.files import File
 from brainmets.api.forms import FILES_FORM, receive_form
 from brainmets.api.intake import check_model
 from brainmets.api.routes.answers import OF_BODIES, bytes_answer, json_answer, refusals
@@ -33,6 +34,7 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
 UploadId = Annotated[str, Path(description="The upload's id", max_length=64)]
+ImageIndex = Annotated[int, Path(description="The image's `index`", ge=1, le=100_000)]
 
 
 def _uploads(request: Request) -> Uploads:
@@ -79,9 +81,11 @@ async def get_upload(upload_id: UploadId, caller: Caller, shelf: Shelf) -> Uploa
     responses=bytes_answer("image/png", "The image's middle slice")
     | refusals(errors.UnknownJob, errors.BadRequest),
 )
-def get_thumbnail(upload_id: UploadId, index: int, caller: Caller, shelf: Shelf) -> FileResponse:
+def get_thumbnail(
+    upload_id: UploadId, index: ImageIndex, caller: Caller, shelf: Shelf
+) -> FileResponse:
     """Return the middle slice of an image."""
-    return FileResponse(shelf.thumbnail(upload_id, caller, index), media_type="image/png")
+    return File(shelf.thumbnail(upload_id, caller, index), media_type="image/png")
 
 
 @router.delete(
