@@ -167,7 +167,9 @@ def test_the_same_head_gives_the_same_input_in_any_axis_order(
     straight = prepare_anatomy(Volume(data=data, geometry=grid), stride=16, spacing_mm=2.0)
     turned = np.flip(data.transpose(axes), [a for a in range(3) if flips[a]])
     other = prepare_anatomy(
-        Volume(data=np.ascontiguousarray(turned), geometry=grid.permuted(axes, flips)), stride=16
+        Volume(data=np.ascontiguousarray(turned), geometry=grid.permuted(axes, flips)),
+        stride=16,
+        spacing_mm=2.0,
     )
     assert all(n % 16 == 0 for n in straight.image.shape)
     np.testing.assert_allclose(straight.image, other.image, atol=1e-5)

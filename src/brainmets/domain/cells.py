@@ -17,7 +17,7 @@ def plain_cell(text: str) -> str:
     An apostrophe goes before it where its first visible character would begin one, full-width
     forms included. Control characters are left out.
     """
-    line = "".join(" " if letter.isspace() else letter for letter in text)
+    line = " ".join(text.split())
     line = "".join(letter for letter in line if unicodedata.category(letter) != "Cc").strip()
     seen = next((one for one in line if unicodedata.category(one) not in _UNSEEN), "")
     begins = unicodedata.normalize("NFKC", seen)[:1] in _FORMULA

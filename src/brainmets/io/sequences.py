@@ -51,10 +51,10 @@ def guess_from_name(name: str) -> Sequence | None:
         told = " ".join(entities.get(key, "") for key in ("acq", "rec", "desc"))
         contrast = entities.get("ce", "none") != "none" or _says_contrast(told)
         return "t1c" if named == "t1n" and contrast else named
-    named = next((one for one, pattern in NAMES if _has(pattern, words)), None)
-    if named == "t1n" or (named is None and _has(AGENTS, words)):
-        return "t1c" if _says_contrast(words) else named
-    return named
+    found: Sequence | None = next((one for one, pattern in NAMES if _has(pattern, words)), None)
+    if found == "t1n" or (found is None and _has(AGENTS, words)):
+        return "t1c" if _says_contrast(words) else found
+    return found
 
 
 def _has(pattern: str, words: str) -> bool:

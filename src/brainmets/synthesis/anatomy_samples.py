@@ -188,7 +188,8 @@ def _smooth_field(
         at = np.linspace(0, field.shape[axis] - 1, n, dtype=np.float32)
         low = np.minimum(at.astype(int), field.shape[axis] - 2)
         part = (at - low).reshape([-1 if a == axis else 1 for a in range(3)])
-        field = field.take(low, axis) * (1 - part) + field.take(low + 1, axis) * part
+        mixed = field.take(low, axis) * (1 - part) + field.take(low + 1, axis) * part
+        field = mixed.astype(np.float32, copy=False)
     return field
 
 
@@ -272,9 +273,10 @@ def _acquire(
 ) -> NDArray[np.float32]:
     """Add what a scanner adds: blur, bias field, noise, gamma, thick slices."""
     if rng.random() < 0.6:
-        image = np.asarray(
-            ndimage.gaussian_filter(image, rng.uniform(0.4, 1.6, 3) / spacing_mm, truncate=2.5)
+        blurred = ndimage.gaussian_filter(
+            image, rng.uniform(0.4, 1.6, 3) / spacing_mm, truncate=2.5
         )
+        image = np.asarray(blurred, dtype=np.float32)
     if rng.random() < 0.8:
         image *= np.exp(
             rng.uniform(0, 0.35)

@@ -59,7 +59,7 @@ class _AtRoot:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope | {"root_path": ""}, receive, send)
+        await self._app({**scope, "root_path": ""}, receive, send)
 
 
 class _NotFound:

@@ -16,5 +16,6 @@ def stay_offline() -> None:
     """
     from streamlit import config, net_util
 
-    vars(net_util).update(_internal_ip=LOOPBACK, _external_ip=LOOPBACK)  # its cache
+    for cached in ("_internal_ip", "_external_ip"):
+        setattr(net_util, cached, LOOPBACK)
     config.set_option("browser.gatherUsageStats", False)  # noqa: FBT003 - takes it by position

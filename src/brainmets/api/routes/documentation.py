@@ -67,8 +67,8 @@ def curl_example(method: str, path: str, operation: dict[str, Any], schema: dict
     name = next((value for part, value in NAMES.items() if part in path), "mask.nii.gz")
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":
-            value = VALUES.get(parameter["name"], "$" + parameter["name"].upper())
-            value = name if parameter["name"] == "name" else value
+            wanted = str(parameter["name"])
+            value = name if wanted == "name" else VALUES.get(wanted, f"${wanted.upper()}")
             path = path.replace(f"{{{parameter['name']}}}", value)
     options = "" if method == "get" else f" -X {method.upper()}"
     content = operation.get("requestBody", {}).get("content", {})
