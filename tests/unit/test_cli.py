@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from brainmets import __version__
-from brainmets.cli.options import parse_images, parse_memory, parse_sequence
 from brainmets.cli.run import EXIT_INTERNAL, EXIT_REFUSED, run
 from brainmets.domain import RESEARCH_USE_ONLY, Geometry, HeadPhantom
-from brainmets.domain.errors import EngineMissing, OptionError
+from brainmets.domain.errors import EngineMissing
 from brainmets.inference import OperatingPoint
 from brainmets.io import write_volume
 from tests.bundles import random_bundle
@@ -450,24 +449,3 @@ results.draw_overlay = linger
 from brainmets.cli.run import run
 run(["segment", sys.argv[1], "--out", sys.argv[2]])
 """
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("2GB", 2 * 10**9), ("800 MB", 8 * 10**8), ("1.5g", 15 * 10**8), ("4096", 4096), (None, None)],
-)
-def test_sizes_are_read_as_written(text: str | None, size: int | None) -> None:
-    assert parse_memory(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "GB", "-1GB", "0", "2 potatoes"])
-def test_other_sizes_are_refused(text: str) -> None:
-    with pytest.raises(OptionError):
-        parse_memory(text)
-
-
-def test_sequences_and_images_are_read_as_written() -> None:
-    assert parse_sequence("T1C") == "t1c"
-    assert parse_images(["t1n=a=b.nii"]) == {"t1n": Path("a=b.nii")}
-    with pytest.raises(OptionError, match="two images"):
-        parse_images(["t1n=a", "t1n=b"])

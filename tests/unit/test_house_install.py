@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from brainmets.domain import Geometry, HeadPhantom
@@ -64,7 +65,7 @@ HEAVY = (
 def declared() -> dict[str, Requirement]:
     lines = [*PROJECT["dependencies"], *chain(*PROJECT["optional-dependencies"].values())]
     requirements = [Requirement(line) for line in lines]
-    return {requirement.name: requirement for requirement in requirements}
+    return {canonicalize_name(one.name): one for one in requirements}
 
 
 def best_seconds(*command: str, tries: int = 5) -> float:
@@ -105,18 +106,18 @@ def test_floor_is_declared_and_installed(package: str, floor: str) -> None:
 def test_constraints_meet_every_declared_version() -> None:
     lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {
-        name.lower(): version
+        canonicalize_name(name): version
         for name, _, version in (line.partition("==") for line in lines if "==" in line)
     }
 
     for name, requirement in declared().items():
-        assert name.lower() in pinned, f"{name} is not in constraints.txt: make lock"
-        assert Version(pinned[name.lower()]) in requirement.specifier
+        assert name in pinned, f"{name} is not in constraints.txt: make lock"
+        assert Version(pinned[name]) in requirement.specifier
 
 
 def test_every_import_is_declared_and_nothing_else_is() -> None:
     development = {
-        Requirement(line).name
+        canonicalize_name(Requirement(line).name)
         for line in (REPOSITORY / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
         if line and line[0].isalpha()
     }
@@ -137,7 +138,7 @@ def distributions(*folders: str) -> set[str]:
     ours = {"brainmets", "tests", "app", "benchmarks"}
     foreign = modules - set(sys.stdlib_module_names) - ours
     known = metadata.packages_distributions()
-    return {known[module][0] for module in foreign}
+    return {canonicalize_name(known[module][0]) for module in foreign}
 
 
 def test_dependencies_without_extras_have_no_torch_and_no_server() -> None:

@@ -23,6 +23,9 @@ __all__ = ["sweep"]
 UPLOAD_LIFE_S = 3600.0
 """How long an upload waits for its owner's word, or for a job to name it."""
 
+LOST_RESULT_LIFE_S = 30 * 86_400.0
+"""How long results stay that no job names: the list may have been lost, and can be restored."""
+
 
 def sweep(settings: Settings, store: JobStore) -> None:
     """Delete expired jobs, uploads that nobody came back for and what killed servers left."""
@@ -34,7 +37,7 @@ def sweep(settings: Settings, store: JobStore) -> None:
     for folder in settings.jobs_dir.iterdir():
         if folder.name in known:
             _sweep_attempts(folder, *known[folder.name])
-        elif _deserted(folder) and not _exists(store, folder.name):
+        elif _deserted(folder) and not _exists(store, folder.name) and not _holds_results(folder):
             remove(folder)
     for folder in settings.staging_dir.iterdir():
         waiting = (folder / "upload.json").exists()
@@ -60,6 +63,11 @@ def _exists(store: JobStore, job_id: str) -> bool:
     return True
 
 
+def _holds_results(folder: Path) -> bool:
+    """Whether a job has run in the folder, not long ago: with a lost list none is known."""
+    return any(folder.glob("attempt-*")) and not _old(folder, LOST_RESULT_LIFE_S)
+
+
 def _deserted(folder: Path) -> bool:
     """Whether no process is filling the folder: each holds a lock on it as long as it does."""
     try:
@@ -72,13 +80,13 @@ def _deserted(folder: Path) -> bool:
     return True
 
 
-def _old(folder: Path) -> bool:
+def _old(folder: Path, life_s: float = UPLOAD_LIFE_S) -> bool:
     """Whether nothing in the folder has changed for so long: a slow upload still grows."""
     try:
         changes = [entry.stat().st_mtime for entry in (folder, *folder.rglob("*"))]
     except OSError:
         return False
-    return time.time() - max(changes) > UPLOAD_LIFE_S
+    return time.time() - max(changes) > life_s
 
 
 @contextmanager

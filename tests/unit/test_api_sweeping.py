@@ -1,0 +1,55 @@
+"""What the sweep deletes, and the results that it must leave where the list of jobs was lost."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from brainmets.api.settings import Settings
+from brainmets.api.sweeping import LOST_RESULT_LIFE_S, sweep
+from brainmets.domain.errors import UnknownJob
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class EmptyList:
+    """A list of jobs that was begun anew."""
+
+    def expired(self, older_than_s: float) -> tuple[str, ...]:
+        assert older_than_s > 0
+        return ()
+
+    def tickets(self) -> dict[str, Any]:
+        return {}
+
+    def get(self, job_id: str) -> None:
+        raise UnknownJob(f"no job {job_id}", expected="a job", remedy="none")
+
+
+@pytest.mark.parametrize(
+    ("attempt", "age_s", "kept"),
+    [
+        (True, 0.0, True),
+        (True, 86_400.0, True),
+        (True, LOST_RESULT_LIFE_S + 60, False),
+        (False, 0.0, False),
+    ],
+)
+def test_results_outlive_a_lost_list(
+    tmp_path: Path, *, attempt: bool, age_s: float, kept: bool
+) -> None:
+    settings = Settings(state_dir=tmp_path / "state")
+    job = settings.jobs_dir / "0123456789abcdef"
+    place = job / ("attempt-1" if attempt else "input")
+    place.mkdir(parents=True)
+    settings.staging_dir.mkdir(parents=True, exist_ok=True)
+    (place / "mask.nii.gz").write_bytes(b"mask")
+    then = time.time() - age_s
+    for path in (place / "mask.nii.gz", place, job):
+        os.utime(path, (then, then))
+    sweep(settings, EmptyList())  # pyright: ignore[reportArgumentType]
+    assert (place / "mask.nii.gz").exists() is kept
