@@ -9,12 +9,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from brainmets import __version__
 from brainmets.cli.run import EXIT_INTERNAL, EXIT_REFUSED, run
 from brainmets.domain import RESEARCH_USE_ONLY, Geometry, HeadPhantom
 from brainmets.domain.errors import EngineMissing
@@ -24,6 +22,7 @@ from tests.bundles import random_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 COMMANDS = (
     "segment",
@@ -103,10 +102,6 @@ def test_help_gives_an_example(invoke: Callable[..., Outcome], command: str) -> 
     text = invoke(*command.split(), "--help").out
     assert "Example" in text
     assert text.count(f"brainmets {command}") >= 2, "usage and at least one example"
-
-
-def test_version(invoke: Callable[..., Outcome]) -> None:
-    assert invoke("--version") == (0, f"brainmets {__version__}\n", "")
 
 
 def test_segment_says_what_it_found(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
+from brainmets import __version__
 from brainmets.cli.options import parse_images, parse_memory, parse_sequence
+from brainmets.cli.run import run
 from brainmets.domain.errors import OptionError
 
 
@@ -29,3 +32,13 @@ def test_sequences_and_images_are_read_as_written() -> None:
     assert parse_images(["t1n=a=b.nii"]) == {"t1n": Path("a=b.nii")}
     with pytest.raises(OptionError, match="two images"):
         parse_images(["t1n=a", "t1n=b"])
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    with pytest.raises(SystemExit) as ended:
+        run(["--version"])
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    assert ended.value.code in {0, None}
+    assert capsys.readouterr().out == f"brainmets {__version__}\n"
