@@ -34,7 +34,7 @@ class Tools {
     this.fresh = button("New lesion", () => bench.select(null), { title: "What is drawn next is a lesion of its own (g)" });
     this.extent = this.#slider("Extent", { min: 0, max: LEVELS - 2, step: 1 }, 32, "How far the lesion is grown", () => this.#regrow());
     const decide = element("div", "actions");
-    this.told = element("span", "hint total");
+    this.told = element("span", "hint extent-told");
     decide.append(this.told, button("Discard", () => this.discard(), { title: "Escape" }),
       button("Accept", () => this.accept(), { title: "Enter", className: "primary" }));
     this.growing = element("div", "growing");
