@@ -10,6 +10,7 @@ from brainmets.models import Architecture, ArchitectureName
 from brainmets.models.joining import convolve_joined
 from brainmets.models.registry import build
 from brainmets.models.upsampling import convolve_up
+from brainmets.training.device import computes_bf16
 
 
 def _case(dims: int, dtype: torch.dtype) -> tuple[nn.Module, list[torch.Tensor]]:
@@ -38,6 +39,10 @@ def test_values_and_gradients_are_those_of_the_concatenation(dims: int) -> None:
         torch.testing.assert_close(mine, theirs)
 
 
+@pytest.mark.skipif(
+    not computes_bf16(torch.device("cpu")),
+    reason="this processor emulates bfloat16, in other layouts and minutes: training avoids it",
+)
 @pytest.mark.parametrize("dims", [2, 3])
 def test_gradients_come_back_dense_under_autocast(dims: int) -> None:
     layer, parts = _case(dims, torch.float32)
