@@ -22,6 +22,7 @@ from brainmets.models import Architecture  # noqa: E402
 from brainmets.models.registry import build  # noqa: E402
 from brainmets.training.batches import Batches, open_pools  # noqa: E402
 from brainmets.training.config import Recipe  # noqa: E402
+from brainmets.training.device import computes_bf16  # noqa: E402
 from brainmets.training.journal import spoken  # noqa: E402
 from brainmets.training.loop import CHECKPOINT, _step, _update_average, train  # noqa: E402
 from brainmets.training.normalisation import measure_norm  # noqa: E402
@@ -167,7 +168,8 @@ def test_bfloat16_and_memory_layout_change_the_loss_by_little() -> None:
             [_step(network, optimiser, data, target, recipe=recipe, step=n) for n in range(6)]
         )
         assert {p.dtype for p in network.parameters()} == {torch.float32}
-    assert found[1] != found[0]  # it does compute in bfloat16
+    if computes_bf16(torch.device("cpu")):
+        assert found[1] != found[0]  # it does compute in bfloat16
     assert found[1] == pytest.approx(found[0], abs=0.03)
     assert found[0][-1] < found[0][0]
 
