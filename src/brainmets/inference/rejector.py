@@ -38,8 +38,8 @@ FARTHEST = 2.5
 """Standard deviations that a figure counts at most: none alone outvotes the others where something
 is as no made lesion is, such as a large and ragged tumour."""
 
-PLAIN_MM3 = 524.0
-"""Volume, a ball of 10 mm, from which a component can be too plain to be judged by its shape."""
+PLAIN_MM3 = 4189.0
+"""Volume, a ball of 20 mm, from which a component can be too plain to be judged by its shape."""
 
 PLAIN_PEAK = 0.9
 """The network's own probability from which it is."""
