@@ -6,10 +6,12 @@ import gzip
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+import imagecodecs
 import nibabel
 import numpy as np
 from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     EnhancedMRImageStorage,
     ExplicitVRBigEndian,
@@ -229,5 +231,12 @@ def _set_pixels(data: FileDataset, stored: np.ndarray, syntax: str) -> None:
         stored = stored.astype(stored.dtype.newbyteorder(">"))
     data.PixelData = stored.tobytes()
     data["PixelData"].VR = "OW" if stored.dtype.itemsize > 1 else "OB"
-    if syntax in {RLE, JPEG_LS, JPEG_2000}:
+    if syntax in {RLE, JPEG_LS}:
         data.compress(syntax, generate_instance_uid=False)
+    elif syntax == JPEG_2000:  # pydicom's own encoder asks for packages that nothing else needs
+        frames = stored if data.get("NumberOfFrames") else stored[None]
+        data.PixelData = encapsulate(
+            [imagecodecs.jpeg2k_encode(one, codecformat="j2k", reversible=True) for one in frames]
+        )
+        data["PixelData"].is_undefined_length = True
+        data.file_meta.TransferSyntaxUID = JPEG_2000
