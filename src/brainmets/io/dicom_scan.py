@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from brainmets.domain.errors import DicomHeader, TooLarge
+from brainmets.io.dicom_skim import skim
 from brainmets.io.guard import guarded
 
 if TYPE_CHECKING:
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
+    from brainmets.io.dicom_skim import Skimmed
     from brainmets.io.entries import Entry
     from brainmets.io.limits import Limits
 
@@ -54,6 +58,8 @@ TAGS = [
     "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 
+KNOWN_AT_MOST = 4_096
+"""Kinds of headers that are remembered."""
 
 FUNCTIONAL_GROUPS = (
     "PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence",
@@ -144,8 +150,9 @@ def scan(entries: Iterable[Entry], limits: Limits) -> Scan:
     frames: list[Frame] = []
     aside: list[tuple[str, str]] = []
     broken: list[tuple[str | None, DicomHeader]] = []
+    known: dict[bytes, _Known] = {}
     for entry in entries:
-        found = _File(entry)
+        found = _File(entry, known)
         try:
             frames += found.frames()
         except DicomHeader as fault:
@@ -161,11 +168,20 @@ def scan(entries: Iterable[Entry], limits: Limits) -> Scan:
     return Scan(frames=tuple(frames), aside=tuple(aside), broken=tuple(broken))
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What came of a file; others that are alike need no parsing."""
+
+    frame: Frame | None
+    series_uid: str | None
+    other: str | None
+
+
 class _File:
     """One file: its frames, or what `other` object it is."""
 
-    def __init__(self, entry: Entry) -> None:
-        self._entry = entry
+    def __init__(self, entry: Entry, known: dict[bytes, _Known]) -> None:
+        self._entry, self._known = entry, known
         self.other: str | None = None
         self.series_uid: str | None = None
 
@@ -175,8 +191,6 @@ class _File:
         Raises:
             DicomHeader: the header cannot be read.
         """
-        from pydicom import dcmread
-
         name = self._entry.name
         fault = DicomHeader(
             f"{name} has a DICOM header that cannot be read or ends before the pixels",
@@ -192,12 +206,62 @@ class _File:
             if DEFLATED in head:
                 raise _deflated(name)
             stream.seek(0)
-            header = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=TAGS)
-            self.series_uid = str(header.get("SeriesInstanceUID") or "") or None
-            if not _is_mr_image(header):
-                self.other = _class_name(str(header.get("SOPClassUID", "")))
-                return []
-            return list(_frames(header, self._entry, _layout(header, stream)))
+            small = skim(stream, _wanted())
+            if small is None:
+                stream.seek(0)
+                return self._parsed(stream, 0)
+            if small.alike is None:
+                return self._parsed_part(small)
+            return self._like_others(small)
+
+    def _like_others(self, small: Skimmed) -> list[Frame]:
+        """Parse the first of the files that differ in identifier and position alone."""
+        key = small.alike or b""
+        if key not in self._known:
+            frames = self._parsed_part(small)
+            if len(self._known) < KNOWN_AT_MOST and len(frames) < 2:
+                self._known[key] = _Known(
+                    frames[0] if frames else None, self.series_uid, self.other
+                )
+            return frames
+        known = self._known[key]
+        self.series_uid, self.other = known.series_uid, known.other
+        if known.frame is None:
+            return []
+        return [
+            replace(
+                known.frame,
+                entry=self._entry,
+                instance_uid=small.instance_uid,
+                position=small.position if all(map(math.isfinite, small.position)) else None,
+                pixels=replace(known.frame.pixels, at=small.at),
+            )
+        ]
+
+    def _parsed_part(self, small: Skimmed) -> list[Frame]:
+        return self._parsed(BytesIO(small.content), small.at - len(small.content))
+
+    def _parsed(self, stream: BinaryIO, shift: int) -> list[Frame]:
+        """Parse a file whose pixels begin `shift` bytes further on than in `stream`."""
+        from pydicom import dcmread
+
+        header = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=TAGS)
+        self.series_uid = str(header.get("SeriesInstanceUID") or "") or None
+        if not _is_mr_image(header):
+            self.other = _class_name(str(header.get("SOPClassUID", "")))
+            return []
+        return list(_frames(header, self._entry, _layout(header, stream, shift)))
+
+
+@cache
+def _wanted() -> frozenset[bytes]:
+    """Return `TAGS` as little-endian files hold them."""
+    from pydicom.tag import Tag
+
+    tags = [Tag(name) for name in [*TAGS, "SpecificCharacterSet"]]
+    return frozenset(
+        tag.group.to_bytes(2, "little") + tag.element.to_bytes(2, "little") for tag in tags
+    )
 
 
 def _storage_class(head: bytes) -> str:
@@ -286,8 +350,8 @@ def _frame(
     )
 
 
-def _layout(header: Dataset, stream: BinaryIO) -> PixelLayout:
-    """Describe the pixels; the parser has stopped `stream` right before them."""
+def _layout(header: Dataset, stream: BinaryIO, shift: int) -> PixelLayout:
+    """Describe the pixels; the parser has stopped `stream` right before their head."""
     syntax = getattr(header, "file_meta", {}).get("TransferSyntaxUID")
     compressed = bool(syntax and syntax.is_compressed)  # deflated data sets count as well
     implicit, little = header.original_encoding
@@ -298,7 +362,7 @@ def _layout(header: Dataset, stream: BinaryIO) -> PixelLayout:
     stored = int(header.get("BitsStored", allocated))
     return PixelLayout(
         compressed=compressed,
-        at=here + (8 if implicit else 12),  # tag and length, with or without the type
+        at=shift + here + (8 if implicit else 12),  # tag and length, with or without the type
         big_endian=not little,
         samples=int(header.get("SamplesPerPixel", 1)),
         photometric=str(header.get("PhotometricInterpretation", "")).strip(),
