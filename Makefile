@@ -35,7 +35,7 @@ trials: $(VENV)/.dev browser ## flood, kill and attack the service, and print wh
 bench: $(VENV)/.dev ## how fast it is here, as tables (more, each with its --help, in benchmarks/)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/network_vs_ceiling.py
-	$(BIN)/python benchmarks/walk.py
+	$(BIN)/python benchmarks/pipeline.py
 
 docs: $(VENV)/.dev ## write the generated reference pages, then run every block in the docs
 	$(BIN)/python -m tests.docs.reference_pages

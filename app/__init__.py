@@ -1,1 +1,1 @@
-"""Front doors: `uvicorn app.main:app` and `streamlit run app/frontend.py`."""
+"""Entry points: `uvicorn app.main:app` and `streamlit run app/frontend.py`."""

@@ -1,4 +1,4 @@
-"""The API's front door: `uvicorn app.main:app`."""
+"""Entry point of the API: `uvicorn app.main:app`."""
 
 import sys
 from pathlib import Path

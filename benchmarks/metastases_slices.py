@@ -83,7 +83,7 @@ def _interval(rows: list[dict], patients: list[str], figure: str) -> str:
 
 
 def _draw(case, truth: np.ndarray, marked: np.ndarray, path: Path) -> None:
-    """The slice, and beside it the reference in green and the answer in red."""
+    """The slice, and next to it the reference in green and the answer in red."""
     (image,) = case.images.values()
     plane = image.data[:, :, 0].T
     grey = np.clip(255 * plane / max(float(np.percentile(plane, 99.8)), 1e-6), 0, 255)

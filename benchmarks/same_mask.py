@@ -83,7 +83,7 @@ def _fresh(name: str, scan: Path) -> np.ndarray:
 
 
 def _label(scan: Path) -> str:
-    """A name without more of the path than tells scans apart."""
+    """The shortest part of the path that identifies the scan."""
     return scan.name.split(".")[0]
 
 

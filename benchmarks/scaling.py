@@ -2,8 +2,8 @@
 
     python -m benchmarks.scaling [--model attention-unet-3d] [--threads 1]
 
-Heads made from formulas go file to file: one of each size in a process of its own, then many of
-one size through one warm engine. On one thread the seconds are the processor's, which other
+Analytic phantoms are segmented from file to file: one of each size in a process of its own, then
+many of one size through one warm engine. On one thread the seconds are the processor's, which other
 programs do not slow. The last column is each row's share of what a straight line through the first
 and the last row says.
 """

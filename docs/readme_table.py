@@ -25,7 +25,7 @@ NETWORKS = {"attention-unet": "Attention U-Net", "unet-plus-plus": "U-Net++"}
 
 
 def table(measured: Sequence[Mapping[str, Any]], duels: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table and one line a verdict; a network that was not measured has a dash."""
+    """Return the table and one line for each claim; a network that was not measured has a dash."""
     bundles = [one for document in measured for one in document["bundles"]]
     folds = [one for document in measured for one in document["cross_validated"]]
     made = [
@@ -72,7 +72,7 @@ def _synthetic(made: Mapping[str, Any]) -> Iterator[str]:
             lambda one, n=number: _interval(one["at_operating_point"][n]["sensitivity"]),
         )
     yield _row(
-        "synthetic heads: false alarms a scan",
+        "synthetic heads: false positives a scan",
         made,
         lambda one: _interval(one["at_operating_point"][0]["false_alarms_per_scan"]),
     )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["MOTION", "Ball", "brighter", "later_grid", "moved", "write_result"]
 
 MOTION = RigidMotion.of(rotation_deg=(4.0, -6.0, 9.0), shift_mm=(7.0, -5.0, 6.0))
-"""Where the first scan's anatomy lies in the second: more than a patient usually moves."""
+"""Where the first scan's anatomy is in the second: more than a patient usually moves."""
 
 
 class Ball(NamedTuple):

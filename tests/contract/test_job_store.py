@@ -1,4 +1,4 @@
-"""What every job list keeps, whichever database it lies in."""
+"""What every job list keeps, whichever database it is in."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def run_block(
         case "python":
             # Padded with empty lines, so that a traceback names the page's own line.
             source = "\n" * (block.line - 1) + block.text
-            exec(compile(source, str(block.page), "exec"), namespace)  # noqa: S102 - our own docs
+            exec(compile(source, str(block.page), "exec"), namespace)  # noqa: S102 - docs of this project
         case "bash":
             _shell(block, block.text, folder, environment)
         case "console":

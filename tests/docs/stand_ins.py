@@ -128,7 +128,7 @@ def free_port() -> int:
 def is_up(url: str) -> bool:
     """Say whether the address answers 200."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own loopback
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - loopback
             return answer.status == 200
     except (urllib.error.URLError, OSError):
         return False

@@ -1,4 +1,4 @@
-"""A DICOM series of a phantom, as a scanner's export would lie in a zip."""
+"""A DICOM series of a phantom, as a scanner's export would be in a zip."""
 
 from __future__ import annotations
 

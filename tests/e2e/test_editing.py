@@ -87,14 +87,14 @@ def test_thirty_strokes_are_drawn_undone_and_saved(page: Page, address: str, nif
     page.keyboard.press("b")  # away
     found.get_by_label("Reader", exact=False).fill("Dr Example")
     found.get_by_role("button", name="Save", exact=True).click()
-    expect(found.locator(".verdicts")).to_contain_text("by Dr Example")
+    expect(found.locator(".review")).to_contain_text("by Dr Example")
     assert table(found) == after  # the service measures what the page has measured
     ids, job = saved_drawing(page, address)
     assert np.array_equal(exported(page, job), ids)
     page.reload()
     found = bench(page)
     assert table(found) == after
-    expect(found.locator(".verdicts")).to_contain_text("by Dr Example")
+    expect(found.locator(".review")).to_contain_text("by Dr Example")
 
 
 def test_lesions_are_split_joined_and_drawn_by_keys_alone(
@@ -166,7 +166,7 @@ def grower(browser: Browser) -> Any:
 
 
 def test_lesions_that_the_network_missed_are_grown_from_one_click(grower: Any) -> None:
-    """On synthetic heads, a voxel beside the middle, with no probability to help.
+    """On synthetic heads, a voxel next to the middle, with no probability to help.
 
     13 of 17 reached a Dice of .6 on 30 November 2026: open dark cores and lesions of a few voxels
     did not. The aim is 8 of 10.

@@ -121,7 +121,7 @@ def refused() -> list[str]:
     """Streamlit looks for its server below the page's own path first, and logs that as an error.
 
     Opened directly, any page but the first cannot know how many parts of its address are the
-    server's. Only an index.html of our own with Streamlit's undocumented `BACKEND_BASE_URL`
+    server's. Only a custom index.html with Streamlit's undocumented `BACKEND_BASE_URL`
     would spare the question; behind a proxy's path it would be wrong.
     """
     return ["/followup/_stcore/"]
@@ -164,10 +164,10 @@ def test_two_visits_from_the_list_of_results_to_every_lesion_s_course(
         state = badges[1]
         expected = [mm for mm in KNOWN[state] if mm]
         assert sizes == pytest.approx(expected, abs=WITHIN_MM), state
-    verdicts = found.locator(".verdicts li")
-    assert verdicts.locator(".day").all_text_contents() == ["Day 0", "Day 92"]
-    assert verdicts.locator(".rano").all_text_contents() == ["first", "PD"]
-    expect(verdicts.nth(1)).to_contain_text("lesion 5 is new")
+    responses = found.locator(".responses li")
+    assert responses.locator(".day").all_text_contents() == ["Day 0", "Day 92"]
+    assert responses.locator(".rano").all_text_contents() == ["first", "PD"]
+    expect(responses.nth(1)).to_contain_text("lesion 5 is new")
     assert found.locator(".chart svg").count() == 1
     assert "2024" not in (page.locator("body").text_content() or "")
     shoot(page, "followup-result")
@@ -226,7 +226,7 @@ def test_a_follow_up_opens_from_the_list_of_past_results(
 ) -> None:
     page.goto(address)
     page.get_by_role("link", name="Past results").click()
-    row = page.locator(".ledger tr").filter(has_text="Follow-up of 2 scans").first
+    row = page.locator(".results_list tr").filter(has_text="Follow-up of 2 scans").first
     expect(row.locator(".model")).to_have_text("follow-up")
     expect(row.locator(".lesions")).to_have_text("–")
     shoot(page, "followup-listed")

@@ -156,7 +156,7 @@ def test_a_format_that_turns_out_impossible_is_explained(
         found.get_by_label(f"Keep lesion {number}").click()
         expect(found.get_by_label(f"Keep lesion {number}")).not_to_be_checked()
     found.get_by_role("button", name="Save", exact=True).click()
-    expect(found.locator(".verdicts")).to_contain_text("Saved")
+    expect(found.locator(".review")).to_contain_text("Saved")
     refused.append("exports/seg.dcm")
     found.get_by_role("button", name="DICOM-SEG").click()
     alert = found.get_by_role("alert")
@@ -248,7 +248,7 @@ def test_lesions_are_judged_undone_and_saved(page: Page, address: str, nifti: Pa
     found = bench(page)
     expect(found.get_by_label("Keep lesion 2")).not_to_be_checked()
     found.get_by_role("button", name="Save", exact=True).click()
-    expect(found.locator(".verdicts")).to_contain_text("Saved")
+    expect(found.locator(".review")).to_contain_text("Saved")
     with page.expect_download() as waiting:
         found.get_by_role("button", name="Mask · NIfTI").click()
     path = Path(waiting.value.path()).with_name("corrected.nii.gz")

@@ -59,7 +59,7 @@ def test_a_key_opens_the_page_and_past_results_begin_empty(
     upload(page, address, nifti)
     assert bench(page).locator("tbody tr").count() == len(LESIONS)
     page.get_by_role("link", name="Past results").click()
-    row = page.locator(".ledger tbody tr")
+    row = page.locator(".results_list tbody tr")
     expect(row).to_have_count(1)
     expect(row).to_contain_text("head_t1c.nii.gz")
     expect(row.locator(".lesions")).to_have_text(str(len(LESIONS)))

@@ -27,7 +27,7 @@ ANSWERS_WITHIN_MS = 300.0
 SHAPE = (240, 240, 155)
 MIDLINE_X_MM = 3.7
 POINTS = [(0.5, 0.5), (0.5, 0.93), (0.437, 0.61), (0.3, 0.3), (0.1, 0.1), (0.02, 0.02)]
-"""Threshold and peak; .437 and .61 are the model's own, the others the slider's."""
+"""Threshold and peak; .437 and .61 are the model's defaults, the others the slider's."""
 
 
 @pytest.fixture(scope="module")

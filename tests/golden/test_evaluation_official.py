@@ -86,7 +86,7 @@ def test_every_number_of_the_sample_json(
             ours = sorted(
                 (row.volume_mm3, row.dice, row.nsd, row.hd95_mm)
                 for row in region.lesions
-                if row.outcome != "false alarm"
+                if row.outcome != "false positive"
             )
             assert len(theirs) == len(ours)
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=TOLERANCE)
@@ -121,7 +121,7 @@ def our_value(regions: tuple[RegionScore, ...], column: str) -> float:
     region = next(one for one in regions if one.region == code)
     if name.startswith("all_instance_"):
         name = name.removeprefix("all_instance_").replace("f1", "rq")
-    if name.startswith("lesionwise_"):  # made before misses and false alarms were charged
+    if name.startswith("lesionwise_"):  # made before misses and false positives were charged
         name += "_found"
     return region.values[name]
 

@@ -130,7 +130,7 @@ def test_perfect_is_one(mask, spacing, scorer) -> None:
         value = region.values[HEADLINE[scorer]]
         assert value == 1.0 or (scorer == "brats-2026" and math.isnan(value))
         assert all(row.dice == 1.0 for row in region.lesions if row.outcome == "found")
-        assert not any(row.outcome == "false alarm" for row in region.lesions)
+        assert not any(row.outcome == "false positive" for row in region.lesions)
 
 
 @given(labels(), labels())

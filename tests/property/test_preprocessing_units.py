@@ -114,7 +114,7 @@ def test_a_stripped_brain_in_every_background(name: str) -> None:
     if "integers" not in name:
         assert_same(found, REFERENCE)
         return
-    # single voxels at the brain's surface hold the background's value: nothing tells them apart
+    # single voxels at the brain's surface hold the background's value: nothing distinguishes them
     expected = prepare(np.rint(STRIPPED))
     assert np.mean(np.abs(found[0] - expected[0]) > ROUNDING) < 0.001
     assert np.abs(found[1] - expected[1]).mean() < 0.005

@@ -39,7 +39,7 @@ class HangReport:
     went_on: int
     """Rounds after which the next job was computed."""
     ready: int
-    """Rounds after which `/readyz` said so."""
+    """Rounds after which `/readyz` reported it."""
     seconds: float
 
     @property

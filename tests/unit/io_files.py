@@ -1,4 +1,4 @@
-"""Input files made for tests, NIfTI by nibabel and DICOM by pydicom: our readers meet strangers."""
+"""Input files for tests, written by nibabel (NIfTI) and pydicom (DICOM)."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def nifti_bytes(
 
 
 def nifti(path: Path, data: np.ndarray, affine: np.ndarray | None = None, **fields: Any) -> Path:
-    """Write `nifti_bytes`, gzipped where the name says so."""
+    """Write `nifti_bytes`, gzipped where the name ends in .gz."""
     raw = bytes(nifti_bytes(data, affine, **fields))
     path.write_bytes(gzip.compress(raw) if path.name.endswith(".gz") else raw)
     return path

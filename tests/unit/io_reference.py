@@ -39,7 +39,7 @@ def errors_page() -> str:
 
 
 def inputs_page() -> str:
-    """The page on inputs: its prose as it stands, its limits as they are."""
+    """The page on inputs: its prose unchanged, its limits as set in the code."""
     prose, _, limits = (FOLDER / "inputs.md").read_text(encoding="utf-8").partition(LIMITS_HEADING)
     introduction = limits.partition("| Limit")[0]
     return f"{prose}{LIMITS_HEADING}{introduction}{limits_table()}\n"

@@ -135,7 +135,7 @@ def test_lesions_are_named_in_their_order() -> None:
         ((8, -60, 45), "parietal"),  # precuneus
         ((48, -60, 35), "parietal"),  # angular gyrus
         ((58, -40, 30), "parietal"),  # supramarginal gyrus
-        ((30, -60, 16), "parietal"),  # white matter beside the trigone
+        ((30, -60, 16), "parietal"),  # white matter next to the trigone
         ((8, -85, 2), "occipital"),  # primary visual cortex
         ((8, -80, 25), "occipital"),  # cuneus
         ((40, -80, 5), "occipital"),

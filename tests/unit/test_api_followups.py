@@ -1,4 +1,4 @@
-"""Follow-ups over HTTP: one's own finished jobs in, every lesion's course out."""
+"""Follow-ups over HTTP: one's own finished jobs in, how every lesion changed out."""
 
 from __future__ import annotations
 

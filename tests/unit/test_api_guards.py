@@ -172,7 +172,7 @@ logging.getLogger("decoder").error("PATIENT^NAME")
 print("PATIENT^NAME"); print("PATIENT^NAME", file=sys.stderr)
 os.write(2, b"PATIENT^NAME")
 threading.Thread(target=lambda: int("PATIENT^NAME")).start()
-logging.getLogger("brainmets.worker").error("our own line")
+logging.getLogger("brainmets.worker").error("a line of the service")
 int("PATIENT^NAME")
 """
 
@@ -183,7 +183,7 @@ def test_a_process_that_reads_files_logs_nothing_that_it_read() -> None:
     )
     assert done.returncode != 0
     assert "PATIENT" not in done.stdout + done.stderr
-    assert "our own line" in done.stderr
+    assert "a line of the service" in done.stderr
     assert "ended by ValueError at" in done.stderr
 
 

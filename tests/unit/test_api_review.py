@@ -117,4 +117,4 @@ def test_a_save_cut_short_anywhere_leaves_the_earlier_review_or_the_new_one(
 
 
 AT_THE_RENAME = 3
-"""The folder is made, table and verdict are written, then it is renamed."""
+"""The folder is made, table and review are written, then it is renamed."""

@@ -242,6 +242,6 @@ def test_times_follow_what_earlier_jobs_took() -> None:
     speed = Speed(ratios=(("slow", 3.0), ("quick", 0.5), ("quick", 0.7), ("quick", 9.0)))
     assert speed.expected_s("quick", 10) == pytest.approx(7.0)
     assert speed.jobs("quick") == 3
-    assert speed.expected_s("new", 10) == pytest.approx(18.5)  # all of them, for want of its own
+    assert speed.expected_s("new", 10) == pytest.approx(18.5)  # all of them, without its own
     assert Speed().expected_s("quick", 10) == 10
     assert json.loads(json.dumps(speed.ratios))

@@ -128,7 +128,7 @@ def test_benchmark_writes_tables_curves_and_bars(
         strata["all"]["tp"] + strata["all"]["fn"]
     )
     text = (tmp_path / "out" / "benchmark.md").read_text("utf-8")
-    assert "false alarms a scan" in text
+    assert "false positives a scan" in text
     assert "≥10 mm" in text
     assert (tmp_path / "out" / "froc.png").read_bytes().startswith(b"\x89PNG")
 
@@ -141,7 +141,7 @@ def test_label_maps_that_are_not_there(tmp_path: Path) -> None:
 def row(outcome: str, confidence: float, diameter: float = 4.0) -> LesionScore:
     return LesionScore(
         outcome=outcome,  # type: ignore[arg-type]
-        reference_id=int(outcome != "false alarm"),
+        reference_id=int(outcome != "false positive"),
         prediction_ids=() if outcome == "missed" else (1,),
         voxels=30, volume_mm3=30.0, predicted_volume_mm3=30.0, dice=0.8, nsd=0.8, hd95_mm=1.0,
         diameter_mm=diameter, confidence=confidence,
@@ -156,25 +156,25 @@ def scan(name: str, *rows: LesionScore) -> CaseScore:
 def test_a_stricter_confidence_turns_finds_into_misses_and_alarms_into_nothing() -> None:
     rows = [
         row("found", 0.9), row("found", 0.6), row("missed", float("nan")),
-        row("false alarm", 0.7), row("false alarm", 0.5),
+        row("false positive", 0.7), row("false positive", 0.5),
     ]  # fmt: skip
     left = at_confidence(rows, 0.65)
-    assert [one.outcome for one in left] == ["found", "missed", "missed", "false alarm"]
+    assert [one.outcome for one in left] == ["found", "missed", "missed", "false positive"]
     assert left[1].dice == 0.0
     assert at_confidence(rows, 0.0) == rows
 
 
 def test_confidence_at_a_rate_allows_no_more_than_the_rate() -> None:
     cases = [
-        scan("a", row("found", 0.9), row("false alarm", 0.8), row("false alarm", 0.4)),
-        scan("b", row("found", 0.6), row("false alarm", 0.7)),
+        scan("a", row("found", 0.9), row("false positive", 0.8), row("false positive", 0.4)),
+        scan("b", row("found", 0.6), row("false positive", 0.7)),
     ]
     assert confidence_at_rate(cases, 1.0) == 0.6
     assert confidence_at_rate(cases, 0.5) == 0.8
     assert confidence_at_rate(cases, 0.0) == 0.9
     every = by_size(cases, least=0.6)[0]
     assert (every.tp, every.fn, every.fp) == (2, 0, 2)
-    assert confidence_at_rate([scan("c", row("false alarm", 0.9))], 0.5) > 1.0
+    assert confidence_at_rate([scan("c", row("false positive", 0.9))], 0.5) > 1.0
 
 
 def ignoring(case: ReferenceCase, where: tuple[slice, ...]) -> ReferenceCase:
@@ -192,7 +192,7 @@ def test_what_counts_neither_way_is_cut_before_scoring(heads: list[MadeHead]) ->
     case = replace(case, truth=Mask(data=truth, geometry=case.truth.geometry))
     labels = np.zeros(truth.shape, dtype=np.uint8)
     labels[15:25, 5:8, 5:8] = 1  # spills over the edge of what is ignored
-    labels[40:44, 40:44, 40:44] = 2  # a false alarm
+    labels[40:44, 40:44, 40:44] = 2  # a false positive
     labels[10:34, 31:33, 31:33] = 3  # reaches from the lesion into what is ignored
     left = counted_labels(case, labels)
     assert set(np.unique(left)) == {0, 2, 3}

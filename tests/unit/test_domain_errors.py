@@ -68,7 +68,7 @@ def test_an_error_says_three_things_on_one_line_and_survives_pickling(
     kind: type[BrainmetsError],
 ) -> None:
     error = kind("a\nthing", expected="another", remedy="do this")
-    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - bytes made above
 
     assert str(error) == f"{kind.code}: a thing; expected another; do this"
     assert type(copy) is kind

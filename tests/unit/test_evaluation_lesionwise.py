@@ -92,7 +92,7 @@ def test_reference_lesions_two_voxels_apart_count_as_one() -> None:
 
 def test_growth_does_not_reach_round_a_corner() -> None:
     # The 18-neighbourhood lacks the cube's corners, so a corner neighbour at distance 1 is not
-    # reached and the prediction is a false alarm.
+    # reached and the prediction is a false positive.
     reference = cube(empty(), (3, 3, 3), 3)
     prediction = cube(empty(), (6, 6, 6), 3)
     assert values(score_brats_2023, reference, prediction)["fp"] == 1

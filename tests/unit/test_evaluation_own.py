@@ -41,7 +41,7 @@ def ball(radius_mm: float, spacing: tuple[float, float, float]) -> np.ndarray:
 def lesion(outcome: str, confidence: float = math.nan, diameter: float = 6.0) -> LesionScore:
     return LesionScore(
         outcome=outcome,  # type: ignore[arg-type]
-        reference_id=0 if outcome == "false alarm" else 1,
+        reference_id=0 if outcome == "false positive" else 1,
         prediction_ids=() if outcome == "missed" else (1,),
         voxels=100,
         volume_mm3=100.0,
@@ -126,7 +126,7 @@ def test_without_surfaces_only_surface_figures_are_missing() -> None:
     for name, value in both[0].values.items():
         assert math.isnan(both[1].values[name]) == (name in ("nsd_1mm", "hd95_mm")), name
         assert name in ("nsd_1mm", "hd95_mm") or both[1].values[name] == value
-    assert [row.outcome for row in both[1].lesions] == ["found", "false alarm"]
+    assert [row.outcome for row in both[1].lesions] == ["found", "false positive"]
     assert both[0].lesions[0].solidity == both[1].lesions[0].solidity == pytest.approx(1.0)
 
 
@@ -207,7 +207,7 @@ def test_pooled_counts_and_patient_means() -> None:
     cases = [
         case("A", 1, [lesion("found"), lesion("missed", diameter=2.0)], 0.4),
         case("A", 2, [lesion("found")], 0.8),
-        case("B", 1, [lesion("false alarm", diameter=2.5)], 0.2),
+        case("B", 1, [lesion("false positive", diameter=2.5)], 0.2),
     ]
     (summary,) = summarise(cases)
     assert (summary.cases, summary.patients) == (3, 2)
@@ -224,9 +224,9 @@ def test_pooled_counts_and_patient_means() -> None:
 def test_froc_by_hand() -> None:
     rows = [
         lesion("found", 0.9),
-        lesion("false alarm", 0.8),
+        lesion("false positive", 0.8),
         lesion("found", 0.7),
-        lesion("false alarm", 0.7),
+        lesion("false positive", 0.7),
         lesion("missed"),
     ]
     curve = froc_curve(rows, scans=2)

@@ -82,7 +82,7 @@ def test_files_hold_every_case_lesion_and_the_summary(scores: Path) -> None:
     assert rows[-1]["case_id"] == "mean"
     with (scores / "good" / "lesions.csv").open() as file:
         lesions = list(csv.DictReader(file))
-    assert sum(row["outcome"] != "false alarm" for row in lesions) == 4 * CASES
+    assert sum(row["outcome"] != "false positive" for row in lesions) == 4 * CASES
     assert all(0.8 <= float(row["confidence"]) <= 1 for row in lesions if row["outcome"] == "found")
 
 
@@ -181,7 +181,7 @@ def test_comparison_finds_the_difference_and_prints_it(
     assert sizes["<3 mm"].found_a == 0
     assert sizes["<3 mm"].only_b == sizes["<3 mm"].lesions
     assert sum(row.lesions for row in pair.by_shape) == 4 * CASES
-    assert "good" in found.verdicts[0]
+    assert "good" in found.conclusions[0]
     assert {path.name for path in files} == {
         "comparison.json",
         "comparison.html",
@@ -200,7 +200,7 @@ def test_comparison_finds_the_difference_and_prints_it(
 def test_equal_models_show_no_difference(scores: Path, tmp_path: Path) -> None:
     found, _ = compare((scores / "good", scores / "good"), tmp_path / "out")
     assert [model.name for model in found.models] == ["good (1)", "good (2)"]
-    assert "no difference shown" in found.verdicts[0]
+    assert "no difference shown" in found.conclusions[0]
     assert all(
         row.test.difference.value == 0 or math.isnan(row.test.difference.value)
         for row in found.pairs[0].rows

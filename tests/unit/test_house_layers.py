@@ -1,4 +1,4 @@
-"""The house itself: its stairs go one way, its rooms are small and its doors are labelled."""
+"""Structure of the package: layers import downwards, files are short, exports are documented."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Segmentation objects and structure sets: valid, in place, and read by strangers."""
+"""Segmentation objects and structure sets: valid, in place, and readable by other software."""
 
 from __future__ import annotations
 

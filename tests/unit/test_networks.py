@@ -1,4 +1,4 @@
-"""Two networks against each other: several trainings, strata, and verdicts on two claims."""
+"""Two networks against each other: several trainings, strata, and conclusions on two claims."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def made_run(
 
 
 def made_lesion(number: int, diameter: float, shape: float, dice: float) -> LesionScore:
-    outcome = "false alarm" if number == 0 else "found" if dice > 0 else "missed"
+    outcome = "false positive" if number == 0 else "found" if dice > 0 else "missed"
     return LesionScore(
         outcome=outcome, reference_id=number, prediction_ids=(1,), voxels=40 * max(number, 1),
         volume_mm3=40.0, predicted_volume_mm3=40.0, dice=dice, nsd=dice, hd95_mm=1.0,
@@ -82,15 +82,15 @@ def seeds(**made: float) -> list[ScoreRun]:
 
 
 def test_a_real_advantage_is_confirmed_and_its_absence_refuted() -> None:
-    verdicts = duel(seeds(small=0.75), seeds(small=0.55))
-    assert verdicts == {CLAIMS[0]: "confirmed", CLAIMS[1]: "refuted"}
-    verdicts = duel(seeds(small=0.55), seeds(small=0.75, jagged=0.1))
-    assert verdicts == {CLAIMS[0]: "refuted", CLAIMS[1]: "confirmed"}
+    conclusions = duel(seeds(small=0.75), seeds(small=0.55))
+    assert conclusions == {CLAIMS[0]: "confirmed", CLAIMS[1]: "refuted"}
+    conclusions = duel(seeds(small=0.55), seeds(small=0.75, jagged=0.1))
+    assert conclusions == {CLAIMS[0]: "refuted", CLAIMS[1]: "confirmed"}
 
 
 def test_an_advantage_paid_for_with_false_alarms_is_not_confirmed() -> None:
-    verdicts = duel(seeds(small=0.75, alarms=3), seeds(small=0.55, alarms=1))
-    assert verdicts[CLAIMS[0]] == "undecided"
+    conclusions = duel(seeds(small=0.75, alarms=3), seeds(small=0.55, alarms=1))
+    assert conclusions[CLAIMS[0]] == "undecided"
 
 
 def test_trainings_that_disagree_leave_it_undecided() -> None:
@@ -137,7 +137,7 @@ def test_strata_hold_every_lesion_once_and_swap_with_the_networks() -> None:
     for by in ("size", "size third", "sphericity", "solidity"):
         rows = [r for r in found.rows if r.by == by and r.figure == "lesion dice"]
         assert sum(row.lesions for row in rows) == 3 * PATIENTS, by
-        alarms = [r for r in found.rows if r.by == by and r.figure == "false alarms per scan"]
+        alarms = [r for r in found.rows if r.by == by and r.figure == "false positives per scan"]
         assert sum(row.a.value for row in alarms) == pytest.approx(1.0)
     for one, other in zip(found.rows, turned.rows, strict=True):
         assert one.difference.value == pytest.approx(-other.difference.value, nan_ok=True)

@@ -1,4 +1,4 @@
-"""CT is told by its numbers; no MR image is taken for it."""
+"""CT is recognised by its numbers; no MR image is taken for CT."""
 
 from __future__ import annotations
 

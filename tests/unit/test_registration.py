@@ -1,4 +1,4 @@
-"""Rigid registration: known motions are found, strangers are refused."""
+"""Rigid registration: known motions are found, other patients are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heads made from label maps: deterministic, true to their record, plausible in brightness."""
+"""Synthetic heads from label maps: deterministic, true to their record, plausible in brightness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Synthetic heads as files, and the head made from formulas."""
+"""Synthetic heads as files, and the analytic head phantom."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ def test_a_lesion_cut_by_the_edge_of_the_field_is_said_to_be() -> None:
 def test_scans_lie_in_the_first_ones_space() -> None:
     """Another grid, orientation and head position: nothing changes."""
     motion = RigidMotion.of(rotation_deg=(0, 0, 90), shift_mm=(100.0, -20.0, 7.0))
-    # the first scan's voxel (i, j, k) lies at (-j + 100, i - 20, k + 7) in the second
+    # the first scan's voxel (i, j, k) is at (-j + 100, i - 20, k + 7) in the second
     affine = np.eye(4)
     affine[:3, 3] = (100 - 59, -20, 7)
     there = scan(

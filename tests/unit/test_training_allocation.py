@@ -1,4 +1,4 @@
-"""Freed blocks stay with the process, where the C library lets one say so."""
+"""Freed blocks stay with the process, where the C library has a setting for it."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_a_large_lesion_does_not_drown_a_small_one() -> None:
 
 
 def test_every_false_alarm_counts_alike_by_hand() -> None:
-    # three claims: two voxels beside the lesion are its own, two and one apart are false, and
+    # three claims: two voxels next to the lesion are its own, two and one apart are false, and
     # what touches voxels that do not count is let be
     target = image([[1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, IGNORE]]).to(torch.uint8)
     sure, fair = logit(0.9), logit(0.6)

@@ -65,7 +65,7 @@ def maker(data: Path, share: float) -> InsertionMaker:
 
 
 def test_inserted_lesions_join_the_scans_own_and_what_is_ignored_stays_so(data: Path) -> None:
-    make = pickle.loads(pickle.dumps(maker(data, share=1.0)))  # noqa: S301 - our own
+    make = pickle.loads(pickle.dumps(maker(data, share=1.0)))  # noqa: S301 - bytes made here
     plain, kept = maker(data, share=1e-9)(0), maker(data, share=1e-9)(1)
     first, second = make(0), make(1)
     own = plain.target == 1

@@ -213,7 +213,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
 def test_the_hardest_voxels_alone_can_make_the_cross_entropy() -> None:
     target = torch.zeros(1, 1, 10, 10, dtype=torch.uint8)
     logits = torch.full((1, 1, 10, 10), -9.0)
-    logits[0, 0, 0, :5] = 4.0  # five false alarms in a hundred voxels
+    logits[0, 0, 0, :5] = 4.0  # five false positives in a hundred voxels
     only = {"dice_weight": 0.0}
     mean = float(dice_cross_entropy(logits, target, **only))
     hardest = float(dice_cross_entropy(logits, target, top_share=0.05, **only))

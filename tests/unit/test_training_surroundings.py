@@ -1,4 +1,4 @@
-"""What surrounds lesions: marked in made heads, carried into targets, told apart in training."""
+"""Surrounding tissue: labelled in synthetic heads, part of the targets, learnt in training."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_the_best_point_keeps_to_its_false_alarms() -> None:
     assert free[1].sensitivity == 1.0
     tight = best_point(cases, choices, most_false_alarms=0.0)
     assert tight[1].false_alarms == 0
-    # volume tells these apart, and nothing is lost
+    # volume separates these, and nothing is lost
     assert tight[0].min_volume_mm3 > 27
     assert tight[1].sensitivity == 1.0
     small = [one for one in choices if one.min_volume_mm3 < 27]
@@ -116,7 +116,7 @@ def test_sources_weigh_the_same() -> None:
 
 def test_detection_is_read_off_the_froc_curve() -> None:
     cases = [candidates([0.9, 0.7], [0.8], missed=1), candidates([0.6], [0.5], number=1)]
-    # at no false alarm .9 is found, at half a one also .7 and .6, of four lesions
+    # at no false positive .9 is found, at half a one also .7 and .6, of four lesions
     assert detection(cases, [0.0]) == pytest.approx(1 / 4)
     assert detection(cases, [0.5]) == pytest.approx(3 / 4)
     assert detection(cases, [0.0, 0.5, 1.0]) == pytest.approx((1 + 3 + 3) / 12)

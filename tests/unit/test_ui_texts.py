@@ -11,7 +11,7 @@ TRAINED = """# a
 
 ## Held-out test
 
-Mean Dice per case **0.907** (95 % interval 0.885–0.929), 4 cases; 22 false alarms a case; \
+Mean Dice per case **0.907** (95 % interval 0.885–0.929), 4 cases; 22 false positives a case; \
 threshold 0.5.
 
 ## Limits
@@ -33,7 +33,7 @@ lesion; lesion sensitivity 0.44; no overlap at all in 0.
 
 def test_a_model_is_described_by_what_was_measured_at_its_own_point() -> None:
     assert quality(TRAINED) == (
-        "Mean Dice per case 0.907 (95 % interval 0.885–0.929), 4 cases; 22 false alarms a case"
+        "Mean Dice per case 0.907 (95 % interval 0.885–0.929), 4 cases; 22 false positives a case"
     )
     expected = (
         "Mean Dice 0.912 [0.893, 0.933] over 4 scans; 1.25 [0.25, 2.50] components a scan "

@@ -251,7 +251,7 @@ def test_results_as_bids_derivatives(scans: Path, tmp_path: Path) -> None:
         json.loads((tmp_path / "out" / "sub-01_ses-b" / "report.json").read_text())["lesions"]
     )
     read = open_dataset(raw)
-    assert [len(case.masks) for case in read.cases] == [1, 1, 1], "our own reader finds them"
+    assert [len(case.masks) for case in read.cases] == [1, 1, 1], "the reader finds them"
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_no_refused_input_breaks_the_page(tmp_path: Path, name: str, content: by
 
 
 def work(task: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Square a number, or fail in the way it is told."""
+    """Square a number, or fail in the way asked for."""
     if task.get("die"):
         os.kill(os.getpid(), signal.SIGKILL)
     if error := task.get("raise"):
@@ -336,7 +336,7 @@ def test_a_case_that_kills_its_workers_is_reported_and_the_others_go_on(tmp_path
     path = tmp_path / "status" / "c1.json"
     status = json.loads(path.read_text("utf-8"))
     path.write_text(json.dumps(status | {"state": "running", "attempts": 2}))
-    tasks[1].task["die"] = True  # the third attempt kills a worker, the other worker is told
+    tasks[1].task["die"] = True  # the third attempt kills a worker, the other worker gets a message
     found = run(tasks, tmp_path, cluster="local:2")
     assert [found[f"c{n}"].code for n in range(3)] == ["", PoisonJob.code, ""]
 

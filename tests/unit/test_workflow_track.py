@@ -233,7 +233,7 @@ def test_a_scan_that_does_not_fit_is_named(
 
     monkeypatch.setattr("brainmets.registration.align", refuse)
     results = [patient / "a-result", patient / "b-result"]
-    with pytest.raises(NotAligned, match="scan 2 beside the first: two scans that do not fit"):
+    with pytest.raises(NotAligned, match="scan 2 next to the first: two scans that do not fit"):
         track(results, tmp_path / "out", TrackOptions(images=images(patient)))
     assert not (tmp_path / "out").exists()
 

@@ -21,7 +21,7 @@ from brainmets.api.deleted import deleted_meanwhile
 from brainmets.api.exports import Exports
 from brainmets.api.half_open import close_half_open
 from brainmets.api.journal import speak
-from brainmets.api.limits import ByteCap, Doorkeeper
+from brainmets.api.limits import Authentication, ByteCap
 from brainmets.api.metrics import Metrics, RequestMeter
 from brainmets.api.problems import MEDIA_TYPE, RETRIED, problem_of
 from brainmets.api.routes import documentation, followups, jobs, results, service, session, uploads
@@ -102,7 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(ByteCap, limit_bytes=settings.max_upload_bytes)
     sessions = Sessions.of(settings.state_dir, settings.keys) if settings.keys else None
     app.state.sessions = sessions
-    app.add_middleware(Doorkeeper, keys=settings.keys, sessions=sessions)
+    app.add_middleware(Authentication, keys=settings.keys, sessions=sessions)
     app.add_middleware(BodyKeeper)
     app.state.metrics = metrics
     app.add_middleware(RequestMeter, metrics=metrics)

@@ -40,7 +40,7 @@ class BodyKeeper:
     """
 
     def __init__(self, app: ASGIApp) -> None:
-        """Guard `app`; the event `stopping` in its application's state tells of a stop."""
+        """Guard `app`; the event `stopping` in its application's state signals a stop."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

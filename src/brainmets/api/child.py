@@ -126,7 +126,7 @@ def _runner(name: str) -> Runner:
 
 
 def _series(job_dir: Path, choice: SeveralSeries) -> list[SeriesView]:
-    """List the series to choose from, as the exception or the reader tells them."""
+    """List the series to choose from, as the exception or the reader lists them."""
     found: Any = getattr(choice, "series", None)
     if not found:
         from brainmets.api.segmenting import input_path

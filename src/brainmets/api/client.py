@@ -139,7 +139,7 @@ class Client:
         return JobList.model_validate(self._json("GET", "/v1/jobs", params=query))
 
     def job(self, job_id: str) -> JobView:
-        """Return a job as it stands."""
+        """Return the current state of a job."""
         return JobView.model_validate(self._json("GET", f"/v1/jobs/{job_id}"))
 
     def wait(self, job_id: str, *, timeout_s: float = 3600.0, every_s: float = 0.3) -> JobView:

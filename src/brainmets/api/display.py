@@ -151,7 +151,7 @@ def count_levels(probability: NDArray[np.float32], levels: tuple[float, ...]) ->
 
 
 def _levels(settings: Mapping[str, float | int | str | bool]) -> tuple[float, ...]:
-    """The slider's levels with the model's own operating point among them."""
+    """The slider's levels including the model's default operating point."""
     own = (settings.get(name) for name in ("threshold", "peak"))
     finite = {float(value) for value in own if isinstance(value, (int, float)) and 0 < value <= 1}
     return tuple(sorted({*SLIDER_LEVELS, *finite}))

@@ -25,7 +25,7 @@ AT_ONCE = 2
 
 
 class Exports:
-    """Makes exports in processes of their own and keeps them beside the result.
+    """Makes exports in processes of their own and keeps them next to the result.
 
     A saved review makes another version; what was made before it is not handed out again.
     """
@@ -79,7 +79,7 @@ class Exports:
 
 
 def offered(result: JobResult, *, reviewed: bool) -> tuple[ExportView, ...]:
-    """List every format, with the reason where a glance tells that it cannot be made."""
+    """List every format, with the reason where it clearly cannot be made."""
     return tuple(_offer(name, _hindrance(name, result, reviewed=reviewed)) for name in _NAMES)
 
 
@@ -90,7 +90,7 @@ def _offer(name: ExportName, hindrance: BrainmetsError | None) -> ExportView:
 def _hindrance(name: ExportName, result: JobResult, *, reviewed: bool) -> BrainmetsError | None:
     if result.kind == "slices" and (name in OF_DICOM or name == "mask.nii.gz"):
         return OptionError(
-            "slice images, which do not say where they lie in the patient",
+            "slice images, which do not say where they are in the patient",
             expected="a scan that does",
             remedy="take the PNG masks, the table or the PDF report",
         )

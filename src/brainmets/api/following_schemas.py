@@ -50,7 +50,7 @@ class FollowupOptions(_Schema):
 
 
 class FollowedScanView(_Schema):
-    """One scan of a follow-up, laid over the first."""
+    """One scan of a follow-up, registered to the first scan."""
 
     job: str
     model: str

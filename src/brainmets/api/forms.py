@@ -49,7 +49,7 @@ _CHOICES: dict[str, Any] = {
         "type": "number",
         "minimum": 0,
         "maximum": 1,
-        "description": "Probability from which a voxel is marked; by default the model's own.",
+        "description": "Lowest probability of a marked voxel; default: the model's threshold.",
         "example": 0.4,
     },
     "series": {

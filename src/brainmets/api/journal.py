@@ -83,7 +83,7 @@ def _words_of(paths: Iterable[str]) -> frozenset[str]:
 
 
 def _shown(path: str, words: frozenset[str]) -> str:
-    """Leave of a path the words of our own routes and the ids that we gave."""
+    """Keep of a path only the words of known routes and ids that the service issued."""
     parts = path.partition("?")[0].split("/")
     return "/".join(part if part in words or _ID.fullmatch(part) else "…" for part in parts)
 

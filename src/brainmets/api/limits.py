@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from brainmets.api.sessions import Sessions
 
-__all__ = ["LOCAL_OWNER", "ByteCap", "Doorkeeper"]
+__all__ = ["LOCAL_OWNER", "Authentication", "ByteCap"]
 
 LOCAL_OWNER = "local"
 """The owner of every job where no API key is configured."""
@@ -142,7 +142,7 @@ class _Bound:
         )
 
 
-class Doorkeeper:
+class Authentication:
     """Name the caller of each request, or refuse it.
 
     Without keys only this computer is served, and only when asked by a local name, so that a

@@ -1,4 +1,4 @@
-"""Processes of our own that answer within bounds or are ended, with all that they started."""
+"""Child processes with time limits; one that exceeds them is ended with all its children."""
 
 from __future__ import annotations
 
@@ -68,5 +68,5 @@ async def _ended(process: Process) -> None:
 
 def end_group(leader: int) -> None:
     """Kill a process that leads a group of its own, and all that it started."""
-    with suppress(ProcessLookupError, PermissionError):  # gone; macOS says so of zombies
+    with suppress(ProcessLookupError, PermissionError):  # gone; macOS raises it for zombies
         os.killpg(leader, signal.SIGKILL)

@@ -68,7 +68,7 @@ def lesions_at(
     if above > MOST_CANDIDATES:
         raise OptionError(
             f"a threshold that {above / probability.data.size:.0%} of the image lies above",
-            expected="one that tells lesions from the rest",
+            expected="one that separates lesions from background",
             remedy="choose a higher threshold",
         )
     # the middle that the result was made with: no lesion may change sides under the slider

@@ -1,4 +1,4 @@
-"""A reader's verdict on a result: which lesions stand, at which operating point."""
+"""A reader's review of a result: which lesions are kept, at which operating point."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = ["save_review"]
 def save_review(
     job_dir: Path, result: JobResult, request: ReviewRequest, *, author: str = ""
 ) -> ReviewView:
-    """Write the corrected mask and lesion table beside the results, all of it or nothing.
+    """Write the corrected mask and lesion table next to the results, all of it or nothing.
 
     The kept lesions keep their ids, so mask, table and what the reader saw agree. `author` is
     who saves where the request names no one.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["REVIEW", "keep_review", "latest_review"]
 
 REVIEW = "review.json"
-"""The verdict itself, among the files it made."""
+"""The review itself, among the files it made."""
 
 _NUMBERED = re.compile(r"review-(\d{6})")
 KEPT = 2

@@ -209,7 +209,7 @@ _AT_MOST = BeforeValidator(_at_most)
 
 
 class ReviewRequest(_Schema):
-    """A reader's verdict on the lesions at the operating point they looked at.
+    """A reader's review of the lesions at the operating point they looked at.
 
     A lesion without a reading stands. `other` (a lesion, but no metastasis) and `not_a_lesion`
     are left out of the corrected mask, as are those in `rejected`; all stay in the table. With
@@ -242,7 +242,7 @@ class ReviewRequest(_Schema):
 
 
 class ReviewView(_Schema):
-    """A saved verdict."""
+    """A saved review."""
 
     rejected: tuple[int, ...]
     readings: dict[int, Reading] = {}
@@ -263,7 +263,7 @@ ExportName = Literal[
 
 
 class ExportView(_Schema):
-    """One format, and whether this result can be had in it."""
+    """One format, and whether this result can be exported in it."""
 
     name: ExportName
     problem: Problem | None = Field(default=None, description="Why not.")
@@ -306,7 +306,7 @@ class JobView(_Schema):
 
 
 class JobEvent(_Schema):
-    """How a job stands, as an event tells it."""
+    """The state of a job, as an event reports it."""
 
     state: JobState
     stage: str = ""

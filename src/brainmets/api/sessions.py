@@ -144,7 +144,7 @@ def sound_origin(method: str, headers: Mapping[bytes, bytes]) -> bool:
     """Whether a request that a cookie vouches for comes from a page of this very host.
 
     Browsers send cookies by themselves, so a change must name its origin; ports may differ, as
-    the page may run beside the service.
+    the page may run next to the service.
     """
     if method in SAFE_METHODS:
         return True

@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     page_origins: str = Field(
         default="",
         description="Comma-separated origins, such as `https://page.example:8501`, of pages that"
-        " run beside the service and not on this computer.",
+        " run next to the service and not on this computer.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least weight of the lines on standard error."

@@ -26,7 +26,7 @@ CHUNK_BYTES = 1024 * 1024
 LONGEST_NAME = 80
 LABEL_NAMES = 3
 GIVEN = ("input", "scans", "expected.json")
-"""What a job's folder holds from its submission on, beside the folders of the attempts."""
+"""What a job's folder holds from its submission on, next to the folders of the attempts."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 

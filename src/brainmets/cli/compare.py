@@ -90,8 +90,8 @@ def compare(
     r"""Compare models on the same patients, lesion by lesion, by size and by shape.
 
     Of networks: several trainings (seeds) of Attention U-Net and of U-Net++ are taken together;
-    Dice, sensitivity and false alarms by lesion size and by thirds of sphericity and solidity,
-    with 95 % intervals over patients and trainings at once, and a verdict on two claims:
+    Dice, sensitivity and false positives by lesion size and by thirds of sphericity and solidity,
+    with 95 % intervals over patients and trainings at once, and a conclusion on two claims:
     "Attention U-Net is better on small metastases", "U-Net++ handles complex structures better".
 
     Of scores or masks: paired tests, effect sizes, and a report to print. Ends with code 1 if a
@@ -209,7 +209,7 @@ def _show_comparison(comparison: Comparison) -> None:
                 f"  {row.stratum:12} {row.lesions:5} lesions: {pair.a} found {row.found_a}, "
                 f"{pair.b} {row.found_b}"
             )
-    for line in comparison.verdicts:
+    for line in comparison.conclusions:
         typer.echo(line)
     if comparison.left_out:
         typer.echo(f"Left out: {', '.join(comparison.left_out)}", err=True)

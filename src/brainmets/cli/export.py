@@ -78,7 +78,7 @@ def export(
     as --source, DICOM images of an unknown patient are made along, in images/.
 
     Each object is read back and compared with the mask before it is written. A review saved
-    on the page (lesions-reviewed.csv, mask-reviewed.nii.gz beside the result) is respected.
+    on the page (lesions-reviewed.csv, mask-reviewed.nii.gz next to the result) is respected.
 
     \b
     Examples:

@@ -118,7 +118,7 @@ def _invoke(arguments: Sequence[str]) -> int:
 
 
 def _explained(error: Exception) -> BrainmetsError:
-    """Return the error in our terms; of a stranger only its kind, its text may hold names."""
+    """Return a `BrainmetsError`; of any other only its type, its text may hold names."""
     if isinstance(error, BrainmetsError):
         return error
     if isinstance(error, MemoryError):

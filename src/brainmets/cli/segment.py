@@ -60,7 +60,7 @@ def segment(
         float | None,
         typer.Option(
             metavar="P",
-            help="Keep voxels of at least this probability instead of the model's own choice.",
+            help="Lowest probability of a marked voxel (default: the model's operating point).",
             show_default=False,
         ),
     ] = None,
@@ -367,7 +367,7 @@ def _print_result(result: SegmentResult, *, as_json: bool) -> None:
             console.print(f"… and {len(lesions) - 20} more in {result.files['lesions']}")
     for warning in report.warnings:
         console.print(f"Note: {warning}")
-    console.print(f"Look at {result.files['overlay']} first; all files are beside it.")
+    console.print(f"Look at {result.files['overlay']} first; all files are next to it.")
     peak = f", at most {result.peak_bytes / 1e9:.1f} GB of memory" if result.peak_bytes else ""
     console.print(f"{result.timings['total']:.1f} s{peak}. {report.notice}")
 

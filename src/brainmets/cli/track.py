@@ -91,7 +91,7 @@ def track(
 ) -> None:
     r"""Follow each lesion of a patient over scans: new, growing, stable, shrinking, gone.
 
-    Scans are segmented, laid over the first one (rigidly; another person's head is refused),
+    Scans are segmented, registered to the first scan (rigidly; another person's head is refused),
     and each lesion keeps one number in all of them. The sizes are those of each scan's own grid.
 
     \b
@@ -185,7 +185,7 @@ def _print(result: TrackResult) -> None:
             console.print(f"Scan {number}: {one.category}: {'; '.join(one.reasons)}.")
     for warning in story.warnings:
         console.print(f"Note: {warning}")
-    console.print(f"Look at {result.files['chart']} first; all files are beside it.")
+    console.print(f"Look at {result.files['chart']} first; all files are next to it.")
     console.print(story.notice)
 
 

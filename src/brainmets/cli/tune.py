@@ -28,7 +28,7 @@ def tune(
         typer.Option(help="Recipe that says what to validate on, if the network does not know."),
     ] = None,
     heads: Annotated[
-        int, typer.Option(min=0, help="Made heads to choose on as well, for 3-D networks.")
+        int, typer.Option(min=0, help="Synthetic heads to choose on as well, for 3-D networks.")
     ] = 16,
     false_alarms: Annotated[
         float | None,

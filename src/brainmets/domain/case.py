@@ -43,11 +43,11 @@ class Source:
 class Case:
     """An examination: images by sequence, all on `geometry`, the input's own grid.
 
-    Slice images (`kind="slices"`) lie at `data[column, row, slice]` with an LPI-like affine
+    Slice images (`kind="slices"`) are at `data[column, row, slice]` with an LPI-like affine
     (columns run to the patient's left, rows to the back), the radiological display.
 
     Raises:
-        GridMismatch: there is no image, or one lies on another grid.
+        GridMismatch: there is no image, or one is on another grid.
     """
 
     images: Mapping[Sequence, Volume]
@@ -57,15 +57,15 @@ class Case:
     kind: CaseKind = "volume"
 
     def __post_init__(self) -> None:
-        """Check that every image lies on the case's grid."""
-        strangers = [
+        """Check that every image is on the case's grid."""
+        misplaced = [
             name
             for name, image in self.images.items()
             if not image.geometry.same_grid(self.geometry)
         ]
-        if strangers or not self.images:
+        if misplaced or not self.images:
             raise GridMismatch(
-                f"{', '.join(strangers) or 'no image'} on the case's grid",
+                f"{', '.join(misplaced) or 'no image'} on the case's grid",
                 expected="at least one image, all on the same grid",
                 remedy="co-register and resample the sequences to one grid first",
             )

@@ -123,7 +123,7 @@ def _line_ends(
 ) -> NDArray[np.int64]:
     """Keep the voxels that end a line of voxels along every direction.
 
-    A corner of the convex hull ends every line it lies on, so all corners are kept, and of the
+    A corner of the convex hull ends every line it is on, so all corners are kept, and of the
     other voxels few: no general hull is needed.
     """
     low = voxels.min(axis=0)

@@ -341,7 +341,7 @@ class MissingSlices(InputError):
 
 
 class DuplicateSlices(InputError):
-    """Two slices lie in the same place."""
+    """Two slices are in the same place."""
 
     code = "E_SLICES_DUPLICATE"
 
@@ -371,7 +371,7 @@ class GridMismatch(InputError):
 
 
 class NotAligned(InputError):
-    """Two scans cannot be laid over each other: not the same head, or too little of it."""
+    """Two scans cannot be registered to each other: not the same head, or too little of it."""
 
     code = "E_REGISTRATION"
 
@@ -413,7 +413,7 @@ class SourceDiffers(InputError):
 
 
 class NothingToExport(InputError):
-    """No lesion stands, and the format has no way to say so."""
+    """No lesion is left, and the format cannot hold an empty result."""
 
     code = "E_NO_LESION"
 

@@ -1,4 +1,4 @@
-"""Where a voxel grid lies in the patient: shape, and a voxel-to-RAS+ matrix in millimetres."""
+"""Where a voxel grid is in the patient: shape, and a voxel-to-RAS+ matrix in millimetres."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Frames:
     """What a NIfTI header says of where its grid lies, field by field, to be written unchanged.
 
     Readers differ in which of the two matrices they believe. A result that carries both, with
-    their codes, lies where its image lies in every one of them.
+    their codes, lies where its image is in every one of them.
     """
 
     qform_code: int

@@ -1,4 +1,4 @@
-"""A rigid motion in the patient: where the same anatomy lies in another scan."""
+"""A rigid motion in the patient: where the same anatomy is in another scan."""
 
 from __future__ import annotations
 

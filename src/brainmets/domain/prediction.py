@@ -41,7 +41,7 @@ class Prediction:
     the disagreement of a fused model's members, 0…0.5.
 
     Raises:
-        GridMismatch: probability and mask lie on different grids.
+        GridMismatch: probability and mask are on different grids.
     """
 
     probability: Volume

@@ -1,4 +1,4 @@
-"""How long work tells its caller where it stands."""
+"""Progress reports of long work to its caller."""
 
 from __future__ import annotations
 

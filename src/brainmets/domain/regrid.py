@@ -30,7 +30,7 @@ def turned_onto(
     expected: str = "the same voxels, in whatever order of axes",
     remedy: str = "give the images that were segmented, or segment these",
 ) -> Mask:
-    """Return the mask with its axes reordered and flipped to lie on `grid`, voxel on voxel.
+    """Return the mask with its axes reordered and flipped to be on `grid`, voxel on voxel.
 
     Nothing is interpolated: every voxel of the one grid is a voxel of the other.
 
@@ -52,7 +52,7 @@ def turned_onto(
 
 
 def volume_turned_onto(volume: Volume, grid: Geometry) -> Volume:
-    """Return an image with its axes reordered and flipped to lie on `grid`, voxel on voxel.
+    """Return an image with its axes reordered and flipped to be on `grid`, voxel on voxel.
 
     Raises:
         GridMismatch: the grids hold different voxels.

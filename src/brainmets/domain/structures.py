@@ -1,4 +1,4 @@
-"""The coarse structures of the head that the anatomy network tells apart."""
+"""The coarse structures of the head that the anatomy network distinguishes."""
 
 from __future__ import annotations
 

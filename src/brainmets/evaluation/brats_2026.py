@@ -7,7 +7,7 @@ whole-region figures (`global_bin_…`) count in voxels, NSD there at half a vox
 github.com/BrainLesion/panoptica under the configuration `mets` of the package `BraTS_evaluation`.
 
 The challenge's table splits lesions at 27 mm³: `lesionwise_…` are means over the large reference
-lesions and all false alarms (a miss or a false alarm has Dice and NSD 0 and HD95 373 mm), NaN
+lesions and all false positives (a miss or a false positive has Dice and NSD 0 and HD95 373 mm), NaN
 without a large reference lesion; `small_instance_…` count detections at Dice ≥ 0.2. The sample
 table that the organisers published was made by an earlier edition without those penalties and
 with the package's defaults (20 mm³, Dice 0.1); its figures are here under `lesionwise_…_found`,
@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 PENALTY_2026_MM = 373.0
-"""HD95 of a miss or a false alarm: "diameter of the cube in SRI space"."""
+"""HD95 of a miss or a false positive: "diameter of the cube in SRI space"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ def score_brats_2026(
         spacing_mm = (spacing_mm[2], spacing_mm[1], spacing_mm[0])
     if (
         reference.flags.f_contiguous and not reference.flags.c_contiguous
-    ):  # as NIfTI lies in memory: turn views, not voxels
+    ):  # as NIfTI is in memory: turn views, not voxels
         reference, prediction = reference.T, prediction.T
         spacing_mm = (spacing_mm[2], spacing_mm[1], spacing_mm[0])
     near = labelled_box(reference, prediction)
@@ -125,7 +125,7 @@ def _score_region(
 
 
 def _score_lesions(matching: Matching, spacing_mm: tuple[float, ...]) -> tuple[LesionScore, ...]:
-    """Return the pairs, then the misses, then the false alarms."""
+    """Return the pairs, then the misses, then the false positives."""
     boxes_r = component_boxes(matching.reference_labels)
     boxes_p = component_boxes(matching.prediction_labels)
     size_r = np.bincount(matching.reference_labels.ravel())
@@ -162,7 +162,7 @@ def _unpaired(
 ) -> LesionScore:
     volume = float(sizes[number]) * voxel_mm3
     return LesionScore(
-        outcome="false alarm" if false_alarm else "missed",
+        outcome="false positive" if false_alarm else "missed",
         reference_id=0 if false_alarm else number,
         prediction_ids=(number,) if false_alarm else (),
         voxels=int(sizes[number]),
@@ -236,8 +236,8 @@ def _challenge_values(
     nothing: bool,
 ) -> dict[str, float]:
     """Return the figures of the challenge's table."""
-    alarms = [row for row in lesions if row.outcome == "false alarm"]
-    real = [row for row in lesions if row.outcome != "false alarm"]
+    alarms = [row for row in lesions if row.outcome == "false positive"]
+    real = [row for row in lesions if row.outcome != "false positive"]
     large = [row for row in real if row.volume_mm3 >= split.large_from_mm3]
     small = [row for row in real if row.volume_mm3 < split.large_from_mm3]
     values: dict[str, float] = {}
@@ -259,7 +259,7 @@ def _challenge_values(
 def _detection(
     size: str, rows: list[LesionScore], fp: int, found_from_dice: float
 ) -> dict[str, float]:
-    """Count detections of one size class; the false alarms of any size count in both."""
+    """Count detections of one size class; the false positives of any size count in both."""
     names = ("tp", "fp", "fn", "prec", "rec", "f1")
     if not rows:
         return {f"{size}_instance_{name}": float("nan") for name in names}

@@ -2,8 +2,9 @@
 
 2023 (github.com/rachitsaluja/BraTS-2023-Metrics): WT, TC, ET. Reference lesions are grown
 together, predicted ones are plain 26-connected components. Reference lesions of at most 2 mm³ are
-left out afterwards; false alarms of any size count. A miss or a false alarm has Dice 0 and HD95
-374 mm. The case scores the sum over its lesions divided by reference lesions plus false alarms.
+left out afterwards; false positives of any size count. A miss or a false positive has Dice 0 and
+HD95 374 mm. The case score is the sum over its lesions divided by the number of reference lesions
+plus false positives.
 
 2024/25 (github.com/rachitsaluja/BraTS-2024-Metrics, `metrics_MET.py`): RC besides. Predicted
 lesions are grown together too, and those of at most 2 voxels are removed. ET lesions that touch one
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["PENALTY_2023_MM", "score_brats_2023", "score_brats_2024"]
 
 PENALTY_2023_MM = 374.0
-"""HD95 of a miss or a false alarm: about the diagonal of the 240×240×155 atlas grid."""
+"""HD95 of a miss or a false positive: about the diagonal of the 240×240×155 atlas grid."""
 
 SMALLEST_REFERENCE_MM3 = 2.0
 """Reference lesions up to this volume are not scored."""
@@ -189,7 +190,7 @@ def _score_region(
     claimed = touch.claimed()
     alarms = [
         LesionScore(
-            outcome="false alarm",
+            outcome="false positive",
             reference_id=0,
             prediction_ids=(number,),
             voxels=int(sizes[number]),

@@ -4,7 +4,7 @@ The rule is fixed before any figure is seen. The figure is the Dice of each refe
 where it is missed), averaged over the lesions of a stratum: it pays for finding and for
 outlining. With the 95 % interval of the claimed advantage:
 
-- confirmed: it lies wholly above 0, and false alarms of that stratum are not shown to be more;
+- confirmed: it lies wholly above 0, and false positives of that stratum are not shown to be more;
 - refuted: it lies wholly below 0.02, so that an advantage worth having is excluded;
 - undecided: anything else, too few lesions, patients or trainings.
 """
@@ -37,13 +37,13 @@ MARGIN = 0.02
 """Dice: less than this is no advantage worth having."""
 
 FEWEST_LESIONS = 20
-"""In a stratum, for a verdict to be given."""
+"""Fewest lesions in a stratum for a conclusion."""
 
 SEEDS_WANTED = 3
-"""Trainings of each network, for a verdict on the architectures and not on some weights."""
+"""Fewest trainings of each network for a conclusion on architectures, not on weights."""
 
 FEWEST_PATIENTS = 5
-"""Patients or blocks: a bootstrap over fewer tells next to nothing."""
+"""Patients or blocks: a bootstrap over fewer is not informative."""
 
 CLAIMS = (
     "Attention U-Net is better on small metastases",
@@ -52,20 +52,20 @@ CLAIMS = (
 
 RULE = (
     "Figure: Dice of each reference lesion, 0 where it is missed, averaged over the stratum. "
-    "Confirmed when the 95 % interval of the claimed advantage lies above 0 and false alarms of "
+    "Confirmed when the 95 % interval of the claimed advantage lies above 0 and false positives of "
     f"that stratum are not shown to be more; refuted when it lies below {MARGIN}, which excludes "
     "an advantage worth having; undecided otherwise. Small is below 5 mm, else below 10 mm, else "
     f"the smallest third, the first with at least {FEWEST_LESIONS} lesions. Complex is the least "
-    "spherical third and the most indented third; the claim must hold in both. No verdict from "
+    "spherical third and the most indented third; the claim must hold in both. No conclusion from "
     f"fewer than {SEEDS_WANTED} trainings of each network or {FEWEST_PATIENTS} patients or blocks."
 )
 
-Verdict = Literal["confirmed", "refuted", "undecided"]
+Conclusion = Literal["confirmed", "refuted", "undecided"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimResult:
-    """One claim's verdict, and the numbers it rests on.
+    """One claim's conclusion, and the numbers it rests on.
 
     Attributes:
         advantage: Of the network the claim favours, in lesion Dice, by stratum.
@@ -75,7 +75,7 @@ class ClaimResult:
     """
 
     claim: str
-    verdict: Verdict
+    verdict: Conclusion
     because: str
     advantage: dict[str, Interval]
     sensitivity: dict[str, Interval]
@@ -113,7 +113,7 @@ def _test(
     rows = {
         stratum: [
             comparison.row(by, stratum, figure)
-            for figure in ("lesion dice", "sensitivity", "false alarms per scan")
+            for figure in ("lesion dice", "sensitivity", "false positives per scan")
         ]
         for by, stratum in strata
     }
@@ -123,17 +123,17 @@ def _test(
         for name, three in rows.items()
         if all(row is not None and row.lesions >= FEWEST_LESIONS for row in three)
     }
-    verdict: Verdict = "undecided"
+    reached: Conclusion = "undecided"
     if not strata or len(known) < len(strata):
-        because = f"too few lesions: a verdict needs {FEWEST_LESIONS} in each stratum"
+        because = f"too few lesions: a conclusion needs {FEWEST_LESIONS} in each stratum"
     else:
-        verdict, because = _verdict(known)
+        reached, because = _conclude(known)
         if any(by == "size third" for by, _ in strata):
             because += "; too few lesions are below 10 mm, so the smallest third stands in"
-        verdict, because = _allowed(verdict, because, comparison)
+        reached, because = _allowed(reached, because, comparison)
     return ClaimResult(
         claim=claim,
-        verdict=verdict,
+        verdict=reached,
         because=because,
         advantage={name: three[0] for name, three in known.items()},
         sensitivity={name: three[1] for name, three in known.items()},
@@ -141,7 +141,7 @@ def _test(
     )
 
 
-def _verdict(strata: dict[str, list[Interval]]) -> tuple[Verdict, str]:
+def _conclude(strata: dict[str, list[Interval]]) -> tuple[Conclusion, str]:
     above = {name for name, (dice, _, _) in strata.items() if dice.low > 0}
     paid = {name for name, (_, _, alarms) in strata.items() if alarms.low > 0}
     excluded = {name for name, (dice, _, _) in strata.items() if dice.high < MARGIN}
@@ -156,21 +156,23 @@ def _verdict(strata: dict[str, list[Interval]]) -> tuple[Verdict, str]:
         how = "the other network is better" if worse == set(strata) else f"below {MARGIN}"
         return "refuted", f"an advantage worth having is excluded, {how} ({spoken})"
     if above == set(strata):
-        return "undecided", f"it is paid for with more false alarms ({spoken})"
+        return "undecided", f"it is paid for with more false positives ({spoken})"
     return "undecided", f"the interval allows both ({spoken})"
 
 
-def _allowed(verdict: Verdict, because: str, comparison: NetworkComparison) -> tuple[Verdict, str]:
-    """Take a verdict back that too few trainings or patients stand behind."""
+def _allowed(
+    reached: Conclusion, because: str, comparison: NetworkComparison
+) -> tuple[Conclusion, str]:
+    """Withdraw a conclusion that too few trainings or patients support."""
     fewest = min(len(comparison.seeds_a), len(comparison.seeds_b))
     lacking: list[str] = []
     if fewest < SEEDS_WANTED:
         lacking.append(f"{fewest} training{'s' * (fewest > 1)} of a network, not {SEEDS_WANTED}")
     if comparison.patients < FEWEST_PATIENTS:
         lacking.append(f"{comparison.patients} patients or blocks, not {FEWEST_PATIENTS}")
-    if not lacking or verdict == "undecided":
-        return verdict, because
-    return "undecided", f"{' and '.join(lacking)}; these weights alone: {verdict}, {because}"
+    if not lacking or reached == "undecided":
+        return reached, because
+    return "undecided", f"{' and '.join(lacking)}; these weights alone: {reached}, {because}"
 
 
 def _signed(row: NetworkRow, sign: int) -> Interval:

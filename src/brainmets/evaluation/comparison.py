@@ -125,7 +125,7 @@ class Comparison:
         left_out: Cases that not every model has.
         remarks: What of a model's masks was not scored, or by a guess; a line each.
         worst: Case ids, the lowest mean headline figure over the models first.
-        verdicts: What the tests say, one sentence a pair.
+        conclusions: What the tests say, one sentence a pair.
     """
 
     scorer: ScorerName
@@ -134,7 +134,7 @@ class Comparison:
     pairs: tuple[PairResult, ...]
     left_out: tuple[str, ...]
     worst: tuple[str, ...]
-    verdicts: tuple[str, ...]
+    conclusions: tuple[str, ...]
     remarks: tuple[str, ...] = ()
 
     @property
@@ -182,7 +182,7 @@ def compare_runs(
         pairs=pairs,
         left_out=tuple(sorted(every - shared)),
         worst=_worst(models, scorer, chosen),
-        verdicts=tuple(_verdict(pair) for pair in pairs),
+        conclusions=tuple(_conclusion(pair) for pair in pairs),
         remarks=tuple(
             f"{name}: {line}"
             for name, run in zip(names, runs, strict=True)
@@ -219,7 +219,7 @@ def _lesions(model: ModelResult, region: str) -> dict[tuple[str, int], tuple[str
         for one in case.regions
         if one.region == region
         for row in one.lesions
-        if row.outcome != "false alarm" and row.counted
+        if row.outcome != "false positive" and row.counted
     }
 
 
@@ -343,7 +343,7 @@ def _worst(models: Sequence[ModelResult], scorer: ScorerName, region: str) -> tu
     return tuple(sorted(known, key=lambda case: (means[case], case)))
 
 
-def _verdict(pair: PairResult) -> str:
+def _conclusion(pair: PairResult) -> str:
     """Say in a sentence what the tests show, and only that."""
     shown: list[str] = []
     for row in pair.rows:

@@ -1,4 +1,4 @@
-"""The free-response curve: sensitivity against false alarms per scan (Chakraborty 1989)."""
+"""The free-response curve: sensitivity against false positives per scan (Chakraborty 1989)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["FROC_RATES", "Froc", "froc_curve"]
 
 FROC_RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""False alarms per scan at which sensitivity is read off (the LUNA16 convention)."""
+"""False positives per scan at which sensitivity is read off (the LUNA16 convention)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,7 +29,7 @@ class Froc:
     sensitivity: NDArray[np.float64]
 
     def sensitivity_at(self, rate: float) -> float:
-        """Return the best sensitivity at no more than `rate` false alarms per scan."""
+        """Return the best sensitivity at no more than `rate` false positives per scan."""
         allowed = self.sensitivity[self.false_alarms_per_scan <= rate]
         return float(allowed.max()) if len(allowed) else 0.0
 
@@ -48,7 +48,7 @@ def froc_curve(lesions: Sequence[LesionScore], scans: int) -> Froc | None:
     seen = [row for row in lesions if row.outcome != "missed"]
     if not seen or any(np.isnan(row.confidence) for row in seen):
         return None
-    references = sum(row.outcome != "false alarm" for row in lesions)
+    references = sum(row.outcome != "false positive" for row in lesions)
     confidence = np.array([row.confidence for row in seen])
     real = np.array([row.outcome == "found" for row in seen])
     order = np.argsort(-confidence, kind="stable")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FEWEST_VOXELS", "FigureName", "NetworkComparison", "NetworkRow", "compare_networks"]
 
-FigureName = Literal["case dice", "lesion dice", "sensitivity", "false alarms per scan"]
+FigureName = Literal["case dice", "lesion dice", "sensitivity", "false positives per scan"]
 
 SizeFigure = Literal["diameter_mm", "equivalent_mm"]
 
@@ -229,7 +229,7 @@ def _check_references(runs: Sequence[ScoreRun], shared: frozenset[str]) -> None:
             for case in run.cases
             if case.case_id in shared
             for row in case.regions[0].lesions
-            if row.outcome != "false alarm"
+            if row.outcome != "false positive"
         }
         for run in runs
     ]
@@ -250,7 +250,7 @@ def _strata(
         for case in run.cases
         if case.case_id in shared
         for row in case.regions[0].lesions
-        if row.outcome != "false alarm"
+        if row.outcome != "false positive"
     ]
     shaped = [row for row in lesions if row.voxels >= FEWEST_VOXELS]
     return [
@@ -296,7 +296,7 @@ def _lesion_rows(
     figure: str,
     stratum: SizeBin,
 ) -> list[NetworkRow]:
-    """Return Dice, sensitivity and false alarms within one stratum."""
+    """Return Dice, sensitivity and false positives within one stratum."""
     by_shape = figure in ("sphericity", "solidity")
 
     def within(row: LesionScore) -> bool:
@@ -305,20 +305,20 @@ def _lesion_rows(
         return stratum is EVERY or stratum.holds(getattr(row, figure))
 
     def real(row: LesionScore) -> bool:
-        return row.outcome != "false alarm" and within(row)
+        return row.outcome != "false positive" and within(row)
 
     def alarm(row: LesionScore) -> bool:
-        return row.outcome == "false alarm" and within(row)
+        return row.outcome == "false positive" and within(row)
 
     lesions = a.sums(lambda _: 1.0, real)[:, 0]
     measured: dict[FigureName, tuple[Callable[[LesionScore], float], Callable[..., bool]]] = {
         "lesion dice": (lambda row: row.dice, real),
         "sensitivity": (lambda row: float(row.outcome == "found"), real),
-        "false alarms per scan": (lambda _: 1.0, alarm),
+        "false positives per scan": (lambda _: 1.0, alarm),
     }
     rows: list[NetworkRow] = []
     for name, (value, keep) in measured.items():
-        bottom = scans if name == "false alarms per scan" else lesions
+        bottom = scans if name == "false positives per scan" else lesions
         one, other, difference = boot.compare((a.sums(value, keep), b.sums(value, keep)), bottom)
         rows.append(
             NetworkRow(

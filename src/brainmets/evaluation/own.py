@@ -2,7 +2,7 @@
 
 - Dice; NSD at 1 mm and HD95 by surface area (Nikolov et al. 2018).
 - Lesions: 26-connected components, paired one to one for the largest summed Dice among those that
-  share a voxel. Sensitivity, precision, F1, false alarms.
+  share a voxel. Sensitivity, precision, F1, false positives.
 - Volume bias: predicted minus reference volume.
 - RANO-BM: how many lesions are measurable, and the sum of the longest diameters of up to five
   targets, in the reference and in the prediction.
@@ -220,7 +220,7 @@ def _score_lesions(
     *,
     surfaces: bool,
 ) -> tuple[LesionScore, ...]:
-    """Return one row a reference lesion, then one a false alarm."""
+    """Return one row a reference lesion, then one a false positive."""
     partner_of = dict(matching.pairs)
     dice_of = dict(zip(matching.pairs, matching.dice, strict=True))
     rows: list[LesionScore] = []
@@ -235,7 +235,7 @@ def _score_lesions(
             nsd, hd95 = _pair_surfaces(side_r, number, side_p, partner, ruler)
         rows.append(
             LesionScore(
-                outcome="false alarm" if number < 0 else "found" if partner else "missed",
+                outcome="false positive" if number < 0 else "found" if partner else "missed",
                 reference_id=max(number, 0),
                 prediction_ids=(seen_as,) if seen_as else (),
                 voxels=side.voxels[own],

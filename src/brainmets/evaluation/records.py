@@ -71,7 +71,7 @@ class ScoreRun:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every case was scored, and against the mask that bears its name."""
+        """Whether every case was scored, and against the mask of the same name."""
         missing = self.unpaired_reference if self.settings.get("missing") != "as-empty" else ()
         return not (
             self.failed or self.unpaired_prediction or missing or self.guessed or self.left_aside
@@ -244,7 +244,7 @@ def score_rows(run: ScoreRun) -> list[dict[str, Any]]:
 
 
 def lesion_rows(run: ScoreRun) -> list[dict[str, Any]]:
-    """Return one row for each reference lesion and each false alarm, under `LESION_COLUMNS`."""
+    """Return one row for each reference lesion and each false positive, under `LESION_COLUMNS`."""
     return [
         {
             "case_id": case.case_id,
@@ -266,7 +266,7 @@ def _lesion(row: Mapping[str, str]) -> LesionScore:
         if field.type == "float"
     }
     return LesionScore(
-        outcome=cast("Any", row["outcome"]),
+        outcome=cast("Any", row["outcome"].replace("alarm", "positive")),  # until 0.1: "… alarm"
         reference_id=int(row["reference_id"]),
         prediction_ids=tuple(int(number) for number in row["prediction_ids"].split()),
         voxels=int(row["voxels"]),

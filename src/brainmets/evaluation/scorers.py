@@ -47,7 +47,7 @@ SCORERS: Mapping[ScorerName, Scorer] = {
 
 
 def default_regions(scorer: ScorerName) -> RegionScheme:
-    """Return the regions a scorer is made for: BraTS labels, or any label for our own."""
+    """Return the regions a scorer is made for: BraTS labels, or any label for `brainmets`."""
     return "binary" if scorer == "brainmets" else "brats"
 
 
@@ -79,7 +79,7 @@ def score_case(
     A prediction (or probability) stored with its axes in another order or direction is turned.
 
     Raises:
-        GridMismatch: the masks, or the probabilities, do not lie on the same voxels.
+        GridMismatch: the masks, or the probabilities, are not on the same voxels.
     """
     if not reference.geometry.same_grid(prediction.geometry):
         prediction = turned_onto(

@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 ScorerName = Literal["brats-2023", "brats-2024", "brats-2026", "brainmets"]
-"""The three official BraTS-METS scorers and our own."""
+"""The three official BraTS-METS scorers and `brainmets`."""
 
 EmptyPolicy = Literal["official", "perfect", "undefined", "worst"]
 """What a region scores that is empty in the reference *and* in the prediction.
@@ -34,7 +34,7 @@ A region that is empty on one side only is never excused: its scores are 0 and i
 scorer's penalty.
 """
 
-LesionOutcome = Literal["found", "missed", "false alarm"]
+LesionOutcome = Literal["found", "missed", "false positive"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +42,10 @@ class LesionScore:
     """One reference lesion, or one predicted lesion that no reference lesion accounts for.
 
     Attributes:
-        outcome: `found` and `missed` are reference lesions, `false alarm` predicted ones.
-        reference_id: Component number in the reference; 0 for a false alarm.
+        outcome: `found` and `missed` are reference lesions, `false positive` predicted ones.
+        reference_id: Component number in the reference; 0 for a false positive.
         prediction_ids: Component numbers in the prediction; empty for a miss.
-        voxels: Of the reference lesion; of the predicted one for a false alarm.
+        voxels: Of the reference lesion; of the predicted one for a false positive.
         volume_mm3: Of the same lesion.
         predicted_volume_mm3: Of its predicted partner or partners; 0 for a miss.
         diameter_mm: Longest in space, NaN where the scorer does not measure it.
@@ -53,7 +53,7 @@ class LesionScore:
             area; NaN where not measured.
         sphericity: 1 for a ball, less for anything else; NaN where not measured.
         solidity: Its share of its convex hull, 1 where nothing is indented; NaN where not measured.
-        dice: With its partners; 0 for a miss or a false alarm.
+        dice: With its partners; 0 for a miss or a false positive.
         nsd: Normalised surface Dice by the scorer's definition.
         hd95_mm: By the scorer's definition, its penalty included.
         confidence: Peak probability of the predicted lesion; NaN without a probability map.

@@ -57,7 +57,7 @@ VOLUME_BINS = (
 class StratumScore:
     """Detection within one size range, lesions pooled over all cases, intervals by patient.
 
-    Reference lesions fall into the range by their own size, false alarms by theirs.
+    Reference lesions fall into the range by their own size, false positives by theirs.
     """
 
     name: str
@@ -94,9 +94,9 @@ def _score_bin(
     within = [[row for row in rows if one.holds(size(row))] for rows in patients]
     counts = {
         outcome: np.array([sum(row.outcome == outcome for row in rows) for rows in within], float)
-        for outcome in ("found", "missed", "false alarm")
+        for outcome in ("found", "missed", "false positive")
     }
-    tp, fn, fp = counts["found"], counts["missed"], counts["false alarm"]
+    tp, fn, fp = counts["found"], counts["missed"], counts["false positive"]
     found = [row.dice for rows in within for row in rows if row.outcome == "found"]
     return StratumScore(
         name=one.name,

@@ -24,7 +24,7 @@ Grouped = tuple[list[list["LesionScore"]], list[int]]
 def at_confidence(lesions: Sequence[LesionScore], least: float) -> list[LesionScore]:
     """Return the lesions as they are when detections below a confidence are dropped whole.
 
-    A lesion found with less is missed, a false alarm with less is none.
+    A lesion found with less is missed, a false positive with less is none.
     """
     kept: list[LesionScore] = []
     for row in lesions:
@@ -40,7 +40,7 @@ def at_confidence(lesions: Sequence[LesionScore], least: float) -> list[LesionSc
 
 
 def confidence_at_rate(cases: Sequence[CaseScore], rate: float) -> float:
-    """Return the lowest confidence with at most `rate` false alarms a scan; 1.01 if none has."""
+    """Return the lowest confidence with at most `rate` false positives a scan; 1.01 if none has."""
     curve = froc_curve([row for case in cases for row in case.regions[0].lesions], len(cases))
     if curve is None:
         return 1.01

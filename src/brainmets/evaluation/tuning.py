@@ -172,9 +172,9 @@ def best_point(
     most_false_alarms: float,
     by_sensitivity: bool = False,
 ) -> tuple[Choice, PointFigures]:
-    """Return the choice of most utility, or sensitivity, that allows so many false alarms a scan.
+    """Return the choice of most utility, or sensitivity, within so many false positives a scan.
 
-    Where no choice is as specific as that, the one with the fewest false alarms.
+    Where no choice is as specific as that, the one with the fewest false positives.
     """
     tables = {grow: _Table.of(cases, grow) for grow in {choice.grow for choice in choices}}
     measured = [(choice, tables[choice.grow].figures(choice)) for choice in choices]
@@ -198,10 +198,10 @@ def detection(
     *,
     weights: Mapping[str, float] | None = None,
 ) -> float:
-    """Return the share of lesions found, its mean over allowed false alarms a scan (`rates`).
+    """Return the share of lesions found, its mean over allowed false positives a scan (`rates`).
 
     Read off the FROC curve of the cases, which share a growing threshold; each source weighs the
-    same, and none may have more false alarms than a rate. NaN without lesions.
+    same, and none may have more false positives than a rate. NaN without lesions.
     """
     table = _Table.of(cases, cases[0].grow, weights)
     order = np.argsort(-table.peak, kind="stable")

@@ -11,7 +11,7 @@ from brainmets.domain.errors import OptionError
 __all__ = ["OperatingPoint", "PointName"]
 
 PointName = Literal["sensitive", "balanced", "specific"]
-"""Named points on the curve: miss little, the default, and hardly ever a false alarm."""
+"""Named points on the curve: miss little, the default, and hardly ever a false positive."""
 
 
 class OperatingPoint(BaseModel):

@@ -55,7 +55,7 @@ class Places:
     """Names places in one head."""
 
     def __init__(self, anatomy: Anatomy) -> None:
-        """Measure the box around the cerebrum, from which lobes are told."""
+        """Measure the box around the cerebrum, from which lobes are derived."""
         self._anatomy = anatomy
         cerebral = np.isin(anatomy.structures, [int(s) for s in _CEREBRAL]) & anatomy.brain
         self._low, self._high = _box(cerebral)
@@ -118,7 +118,7 @@ class Places:
         return None
 
     def _lobe(self, centre_ras_mm: NDArray[np.float64]) -> str:
-        """Tell the lobe from the place in the cerebrum's box, laid over the MNI template's."""
+        """Tell the lobe from the place in the cerebrum's box, registered to the MNI template's."""
         at = self._anatomy.geometry.to_voxel(centre_ras_mm)
         share = (at - self._low) / np.maximum(self._high - self._low, 1)
         x, y, z = CEREBRUM_LOW + share * (CEREBRUM_HIGH - CEREBRUM_LOW)

@@ -33,7 +33,7 @@ SAFE_SHARE = 0.8
 """Share of the free memory that is used without being told a limit."""
 
 FEWEST_BYTES = 160 * 2**20
-"""What an engine needs beside the network's values: its code, the weights, packed copies.
+"""What an engine needs next to the network's values: its code, the weights, packed copies.
 OpenVINO took 105 to 115 MB with each of the four shipped networks."""
 
 BATCH_VOXELS = 2**19
@@ -229,7 +229,7 @@ class Predictor:
             raise WrongModelKind(
                 f"a case prepared with {channels} channels",
                 expected=f"{self.bundle.architecture.in_channels} for {self.bundle.name}",
-                remedy="prepare the case with the model's own plan",
+                remedy="prepare the case with the plan of this model",
             )
         x, y, z = shape
         estimate = estimate or self.estimate((x, y, z))

@@ -1,4 +1,4 @@
-"""A second look at each component: is it shaped and sure like a lesion, or like a false alarm?
+"""A second look at each component: is it shaped and sure like a lesion, or like a false positive?
 
 A logistic regression on a handful of figures of the component, a few numbers in plain JSON. What it
 finds becomes the component's peak: the probability map then says how likely each candidate is a

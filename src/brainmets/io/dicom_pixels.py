@@ -62,7 +62,7 @@ def decode_stack(stack: Stack) -> tuple[NDArray[np.float32], str]:
 
 
 class _File:
-    """One DICOM file's frames; `frame` is any of them and tells their layout."""
+    """One DICOM file's frames; `frame` is any of them and gives their layout."""
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame

@@ -2,7 +2,7 @@
 
 One segment a lesion, so that each has its own name, colour and volume in a viewer and can be
 followed by itself; who wants them as one selects them all. BINARY, which every viewer reads:
-LABELMAP is new and validators refuse it. Frames lie in order of segment, then of position along
+LABELMAP is new and validators refuse it. Frames are in order of segment, then of position along
 the slice normal, each referring to the image it was drawn on.
 """
 
@@ -96,7 +96,7 @@ def read_segments(
         k = int(np.rint(grid.to_voxel(places[0] @ LPS_TO_RAS)[2]))
         meant = grid.to_ras_mm(np.column_stack([corners, np.full(3, k)]))
         if np.linalg.norm(places @ LPS_TO_RAS - meant, axis=1).max() > within_mm:
-            raise ValueError("a frame beside the grid")
+            raise ValueError("a frame next to the grid")
         number = int(groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
         found[:, :, k][frame.T > 0] = number
     return found
@@ -261,7 +261,7 @@ def _by_number(finding: Finding) -> NDArray[np.uint16]:
 
 
 def _jitter_mm(source: DicomSeriesSource) -> float:
-    """How far the images themselves lie from even places: the object lies on the images."""
+    """How far the images themselves lie from even places: the object is on the images."""
     ks = np.arange(len(source.slices))[:, None] * np.array([0, 0, 1])
     even = source.geometry.to_ras_mm(ks)
     real = np.array([one.position_lps_mm for one in source.slices]) @ LPS_TO_RAS

@@ -1,4 +1,4 @@
-"""The DICOM series that a mask lies on: what segmentation objects must refer to.
+"""The DICOM series that a mask is on: what segmentation objects must refer to.
 
 Headers only, pixels no further than to recognise a series by its content. Values that would make
 an object invalid (a sex or date that is none) are left out rather than handed on.
@@ -123,16 +123,16 @@ def find_source(
     sha256: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[DicomSeriesSource, Mask]:
-    """Find the series in a DICOM file, folder or zip that a mask lies on; turn the mask onto it.
+    """Find the series in a DICOM file, folder or zip that a mask is on; turn the mask onto it.
 
-    Of several series the one that fits is taken: by its grid and, where `sha256` tells what the
-    segmented series' content was, by that.
+    Of several series the one that fits is taken: by its grid and, where `sha256` identifies the
+    content of the segmented series, by that.
 
     Raises:
         NoDicom: there is no MR series.
         SourceDiffers: the series that fits in space holds other images than were segmented.
         GridMismatch: no series lies where the mask does.
-        SeveralSeries: more than one does, and nothing tells which was meant.
+        SeveralSeries: more than one does, and nothing identifies the one meant.
         InputError: as `read_case`.
     """
     with entries_of(path, limits) as entries:

@@ -40,7 +40,7 @@ SPACING_WITHIN = 1e-3
 """Relative difference of pixel spacings within one series."""
 
 DUPLICATE_WITHIN = 0.05
-"""Of the slice step; nearer slices lie in the same place."""
+"""Of the slice step; nearer slices are in the same place."""
 
 GAP_BEYOND = 1.5
 """Of the slice step; a wider gap lacks a slice."""

@@ -73,7 +73,7 @@ def colour_of(identifier: int) -> tuple[int, int, int]:
 class Finding:
     """A mask to hand over: lesions by their ids, and who drew them.
 
-    `mask` lies on the grid of the images it will refer to. `reviewed` says that a person
+    `mask` is on the grid of the images it will refer to. `reviewed` says that a person
     has decided which lesions stand.
 
     Raises:

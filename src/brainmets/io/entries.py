@@ -122,7 +122,7 @@ def entries_of(path: Path, limits: Limits) -> Generator[tuple[Entry, ...], None,
     """List the files that `path` stands for, in natural order, while the context is open.
 
     Raises:
-        FileMissing: nothing lies at the path.
+        FileMissing: nothing is at the path.
         TooLarge: there are too many files, or one is too large.
         ArchiveBroken, ArchiveUnsafe, ArchiveEmpty, Bomb: see `Archive`.
     """

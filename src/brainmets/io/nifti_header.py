@@ -54,7 +54,7 @@ SAME_SIZE = 0.05
 """Voxel sizes of sform and pixdim may differ by this share: what is measured follows from them."""
 
 APART_MM = 0.1
-"""Corners of sform and qform farther apart than this are told: readers pick either."""
+"""Corners of sform and qform farther apart than this are reported: readers use either."""
 
 BAD_HEADER = {
     "expected": "a NIfTI-1 or NIfTI-2 file",
@@ -314,7 +314,7 @@ def _check_size_of_voxels(sform: NDArray[np.float64], fields: Any, name: str) ->
 def _compared(
     sform: NDArray[np.float64], qform: NDArray[np.float64], shape: tuple[int, int, int], name: str
 ) -> list[str]:
-    """Refuse two orientations that mirror each other; say so where they differ otherwise."""
+    """Refuse two orientations that mirror each other; report other differences."""
     if not (np.isfinite(sform).all() and np.isfinite(qform).all()):
         return []
     if np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0:

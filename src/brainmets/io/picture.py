@@ -128,7 +128,7 @@ def _opened(content: bytes) -> Image:
     from PIL import Image
 
     with warnings.catch_warnings():
-        # Our own bound on the declared size follows; Pillow's error above it still stands.
+        # The limit on the declared size follows; Pillow's error above it still applies.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         return Image.open(BytesIO(content), formats=FORMATS)
 

@@ -210,7 +210,7 @@ def _sorted_out(
         elif kind == "dicom" and 0 < len(fitting) < len(entries):
             others = [entry for entry in entries if entry.kind in KINDS["nifti"] | KINDS["image"]]
             if others and not _holds_series(fitting, limits):
-                continue  # a segmentation beside the image it was drawn in
+                continue  # a segmentation next to the image it was drawn in
         if fitting and len(entries) > 1 and not masks:
             fitting = tuple(entry for entry in fitting if not _is_mask(entry)) or fitting
         if fitting:
@@ -348,7 +348,7 @@ def _read_images(
 
 
 def _doubt(guess: Sequence | None, sequence: Sequence, witness: str) -> tuple[str, ...]:
-    """Say so where a name or header speaks of another sequence than the one asked for."""
+    """Report a name or header that gives another sequence than the one asked for."""
     if guess is None or guess == sequence:
         return ()
     return (f"The {witness} suggests {guess}; the image was read as {sequence}.",)

@@ -1,7 +1,7 @@
 """Lesions as a DICOM RT Structure Set: one region a lesion, outlined along voxel borders.
 
 An outline along borders holds exactly the mask's area in each slice, a single voxel included, and
-any rasteriser that asks at pixel centres gets the mask back. Contours lie in the planes of the
+any rasteriser that asks at pixel centres gets the mask back. Contours are in the planes of the
 images, whichever way these run (PS3.3 A.19, C.8.8.5 and C.8.8.6).
 """
 
@@ -75,7 +75,7 @@ def read_regions(content: bytes, grid: Geometry) -> dict[int, NDArray[np.bool_]]
     Contours of one region in one slice are combined by exclusive or, as holes demand.
 
     Raises:
-        ValueError: a contour does not lie in a slice of the grid.
+        ValueError: a contour is not in a slice of the grid.
     """
     from pydicom import dcmread
 

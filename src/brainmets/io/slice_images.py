@@ -1,6 +1,6 @@
 """Slice images: PNG, JPEG and TIFF, one or many, grey or in three channels.
 
-Pixels come to lie at `data[column, row, slice]` with columns running to the patient's left and
+Pixels come to be at `data[column, row, slice]` with columns running to the patient's left and
 rows to the back, the radiological display. Nothing in such a file says otherwise, and resolution
 tags are not believed: screen programs write 72 dpi into everything. Units are therefore "px".
 

@@ -1,7 +1,7 @@
 """A network as one ONNX file that holds its whole state, and the state read back from it.
 
 Batch normalisation stays as it was trained (engines fold it into the convolutions themselves), and
-heads that only training uses lie in the file unused. So the file is enough to go on training from.
+heads that only training uses are in the file unused. So the file is enough to go on training from.
 U-Net++ has an output for every nested depth.
 """
 

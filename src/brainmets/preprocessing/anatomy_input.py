@@ -66,7 +66,7 @@ def prepare_anatomy(volume: Volume, *, stride: int, spacing_mm: float) -> Anatom
     lows, highs = _head_box(foreground)
     lows[2] = max(lows[2], highs[2] - round(HIGHEST_MM / spacing_mm))
     sizes = [-(-(high - low) // stride) * stride for low, high in zip(lows, highs, strict=True)]
-    # what is added lies beside the head on both sides
+    # what is added is next to the head on both sides
     starts = [
         low - (size - (high - low)) // 2 for low, high, size in zip(lows, highs, sizes, strict=True)
     ]

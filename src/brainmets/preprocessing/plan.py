@@ -56,7 +56,7 @@ class Plan(BaseModel):
 
     A plan travels inside the model's bundle. Every image gives one channel scaled to brain = 1
     and, with `clahe`, a second one of its equalised copy, so the network sees the enhanced
-    contrast beside the true one.
+    contrast next to the true one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -305,7 +305,7 @@ class Prepared:
         For targets in training: an indicator comes back as the share of each voxel it fills.
 
         Raises:
-            GridMismatch: the map lies on another grid than the case.
+            GridMismatch: the map is on another grid than the case.
         """
         if not volume.geometry.same_grid(self.native):
             raise GridMismatch(

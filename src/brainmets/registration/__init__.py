@@ -1,4 +1,4 @@
-"""Where the same head lies in another scan: rigid, and sure of itself or not."""
+"""Where the same head is in another scan: rigid, and sure of itself or not."""
 
 from brainmets.registration.align import (
     SIMILARITY_DOUBTFUL,

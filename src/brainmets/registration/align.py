@@ -1,4 +1,4 @@
-"""Rigid registration of two scans of one head, coarse to fine, with a verdict on itself."""
+"""Rigid registration of two scans of one head, coarse to fine, with a check of the result."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ MIDDLE_POINTS = 8_000
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Alignment:
-    """Where the fixed scan's anatomy lies in the moving one, and how sure that is.
+    """Where the fixed scan's anatomy is in the moving one, and how sure that is.
 
     Attributes:
         motion: maps RAS+ mm of the fixed scan to RAS+ mm of the moving one.
         similarity: correlation of local contrast where both heads are, -1…1; of two different
             people it is near 0.2.
-        shared: share of the smaller head that lies in the other, 0…1.
+        shared: share of the smaller head that is in the other, 0…1.
         error_mm: standard error of the place of a point in the head, by a jackknife.
     """
 
@@ -89,22 +89,22 @@ def align(fixed: Volume, moving: Volume, progress: Progress = silent) -> Alignme
     progress("align", 0.7)
     finest = Refiner(fixed_levels[-1], moving_levels[-1])
     motion = finest.refine(begun)
-    verdict = finest.compare(motion)
+    fit = finest.compare(motion)
     progress("align", 0.9)
-    _refuse_mirrored(fixed_levels, moving_levels, motion, verdict.similarity)
-    if verdict.similarity < SIMILARITY_NEEDED or verdict.shared < SHARED_NEEDED:
+    _refuse_mirrored(fixed_levels, moving_levels, motion, fit.similarity)
+    if fit.similarity < SIMILARITY_NEEDED or fit.shared < SHARED_NEEDED:
         raise NotAligned(
-            f"two scans that do not fit: similarity {max(verdict.similarity, 0.0):.2f},"
-            f" {verdict.shared:.0%} of the head in both",
+            f"two scans that do not fit: similarity {max(fit.similarity, 0.0):.2f},"
+            f" {fit.shared:.0%} of the head in both",
             expected=f"T1 scans of the same head, similarity at least {SIMILARITY_NEEDED}",
             remedy="check that both are the same patient and the same sequence",
         )
     progress("align", 1.0)
     return Alignment(
         motion=motion,
-        similarity=verdict.similarity,
-        shared=verdict.shared,
-        error_mm=verdict.error_mm,
+        similarity=fit.similarity,
+        shared=fit.shared,
+        error_mm=fit.error_mm,
     )
 
 
@@ -138,9 +138,9 @@ def _begin(fixed: tuple[Level, ...], moving: tuple[Level, ...]) -> RigidMotion:
         motion = middle.refine(
             coarse.refine(start, most_steps=COARSE_STEPS), most_steps=MIDDLE_STEPS
         )
-        verdict = middle.compare(motion)
-        if verdict.similarity * verdict.shared > score:
-            best, score = motion, verdict.similarity * verdict.shared
-        if verdict.similarity > CLEAR and verdict.shared > SHARED_NEEDED:
+        fit = middle.compare(motion)
+        if fit.similarity * fit.shared > score:
+            best, score = motion, fit.similarity * fit.shared
+        if fit.similarity > CLEAR and fit.shared > SHARED_NEEDED:
             break
     return best

@@ -44,7 +44,7 @@ class Comparison:
 
     Attributes:
         similarity: normalised cross-correlation of evened contrast where both heads are, -1…1.
-        shared: share of the smaller head that lies in the other, 0…1.
+        shared: share of the smaller head that is in the other, 0…1.
         error_mm: standard error of the motion over the head, by a jackknife over its parts.
     """
 
@@ -72,7 +72,7 @@ class _Pairs:
     gradients: NDArray[np.float64]
     weights: NDArray[np.float64]
     shared: float
-    """Share of the smaller head's points that lie in the other head."""
+    """Share of the smaller head's points that are in the other head."""
 
 
 class Refiner:

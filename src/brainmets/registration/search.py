@@ -30,7 +30,7 @@ STARTS = 12
 """How many of the best turns are refined."""
 
 LEAST_SHARED = 0.5
-"""Share of the smaller head that must lie in the other: slivers correlate by chance."""
+"""Share of the smaller head that must be in the other: slivers correlate by chance."""
 
 
 def find_starts(fixed: Level, moving: Level, count: int = STARTS) -> tuple[RigidMotion, ...]:

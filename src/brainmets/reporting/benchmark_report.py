@@ -15,7 +15,7 @@ MOST_ALARMS_SHOWN = 8.0
 
 
 def benchmark_markdown(document: Mapping[str, Any]) -> str:
-    """Return the tables: sensitivity by size with 95 % intervals, false alarms, bars."""
+    """Return the tables: sensitivity by size with 95 % intervals, false positives, bars."""
     suite = document["benchmark"]
     maps = suite["label_maps"]
     made_from = "formulas" if isinstance(maps, str) else ", ".join(maps)
@@ -25,7 +25,7 @@ def benchmark_markdown(document: Mapping[str, Any]) -> str:
         f"**{document['notice']}**",
         "",
         (
-            f"Version {suite['version']}, {len(suite['heads'])} heads made from {made_from}; "
+            f"Version {suite['version']}, {len(suite['heads'])} synthetic heads from {made_from}; "
             f"sha256 of their voxels {suite['sha256'][:16]}. Sizes are longest diameters; "
             "intervals are 95 % bootstrap intervals over heads."
         ),
@@ -64,13 +64,13 @@ def bundle_lines(one: Mapping[str, Any], document: Mapping[str, Any]) -> list[st
     lines = [
         (
             f"Operating point: threshold {point['threshold']:g}, peak {point['peak']:g}, at least "
-            f"{point['min_volume_mm3']:g} mm³: **{worded(rate)} false alarms a scan**, mean Dice "
-            f"{one['dice']:.2f}, {one['seconds_a_scan']:.1f} s a scan."
+            f"{point['min_volume_mm3']:g} mm³: **{worded(rate)} false positives a scan**, mean "
+            f"Dice {one['dice']:.2f}, {one['seconds_a_scan']:.1f} s a scan."
         ),
         "",
         (
-            f"| longest diameter | lesions | sensitivity | bar | false alarms a scan | "
-            f"at ≤ {document['allowed_false_alarms']:g} false alarms |"
+            f"| longest diameter | lesions | sensitivity | bar | false positives a scan | "
+            f"at ≤ {document['allowed_false_alarms']:g} false positives |"
         ),
         "|---|---|---|---|---|---|",
     ]
@@ -87,8 +87,8 @@ def bundle_lines(one: Mapping[str, Any], document: Mapping[str, Any]) -> list[st
         "",
         (
             "A bar is met where the sensitivity at the operating point reaches it with at most "
-            f"{document['allowed_false_alarms']:g} false alarms a scan. The last column moves the "
-            f"peak to {allowed['confidence']:.3f}, read off these very heads: what the network "
+            f"{document['allowed_false_alarms']:g} false positives a scan. The last column moves "
+            f"the peak to {allowed['confidence']:.3f}, read off these very heads: what the network "
             "could reach, not what it does."
         ),
     ]
@@ -115,7 +115,7 @@ def _draw(axes: Sequence[Any], document: Mapping[str, Any]) -> None:
         _draw_sizes(sizes, one, colour, shift=0.14 * (number - (len(document["bundles"]) - 1) / 2))
     allowed = document["allowed_false_alarms"]
     curves.axvline(allowed, color="0.7", linewidth=0.7, linestyle=":")
-    curves.set_xlabel("false alarms a scan (dot: operating point)")
+    curves.set_xlabel("false positives a scan (dot: operating point)")
     curves.set_ylabel("sensitivity")
     curves.set_xlim(0.0, MOST_ALARMS_SHOWN)
     curves.set_ylim(0.0, 1.02)

@@ -84,7 +84,7 @@ def comparison_html(
         f"<h1>Comparison of {escape(names)}</h1>",
         f'<p class="notice">{escape(RESEARCH_USE_ONLY)} brainmets {escape(__version__)}.</p>',
         "<h2>What the tests show</h2><ul>",
-        *(f"<li>{escape(line)}</li>" for line in comparison.verdicts),
+        *(f"<li>{escape(line)}</li>" for line in comparison.conclusions),
         "</ul>",
     ]
     for title, svg in plots.items():
@@ -130,7 +130,7 @@ def _models_table(comparison: Comparison) -> ReportTable:
 def _strata_table(model: ModelResult) -> ReportTable:
     return ReportTable(
         title=f"{model.name}: lesions pooled, by longest diameter",
-        header=("size", "lesions", "sensitivity", "precision", "F1", "false alarms a scan"),
+        header=("size", "lesions", "sensitivity", "precision", "F1", "false positives a scan"),
         rows=tuple(
             (
                 one.name,

@@ -32,7 +32,7 @@ TEMPLATE = """
 #text(8pt, gray)[brainmets #data.version · scorer #data.scorer · region #data.region]
 
 == What the tests show
-#for line in data.verdicts [- #line]
+#for line in data.conclusions [- #line]
 
 #grid(columns: (1fr, 1fr), gutter: 8pt,
   ..data.plots.map(plot => grid.cell(colspan: plot.span,
@@ -89,7 +89,7 @@ def comparison_pdf(
             "version": __version__,
             "scorer": comparison.scorer,
             "region": comparison.region,
-            "verdicts": list(comparison.verdicts),
+            "conclusions": list(comparison.conclusions),
             "plots": figures,
             "tables": [
                 {"title": one.title, "header": one.header, "rows": one.rows}

@@ -31,7 +31,7 @@ def draw_plots(comparison: Comparison) -> dict[str, str]:
     """
     plots: dict[str, str] = {}
     if comparison.scorer == "brainmets":
-        plots["Sensitivity against false alarms (FROC)"] = drawn(_froc, comparison)
+        plots["Sensitivity against false positives (FROC)"] = drawn(_froc, comparison)
         plots["Sensitivity by lesion size"] = drawn(_sizes, comparison)
         plots["Volume agreement (Bland–Altman)"] = drawn(
             _bland_altman, comparison, columns=len(comparison.models)
@@ -91,7 +91,7 @@ def _froc(axes: Sequence[Any], comparison: Comparison) -> None:
             elinewidth=0.7,
             label=model.name,
         )
-    axis.set_xlabel("false alarms per scan")
+    axis.set_xlabel("false positives per scan")
     axis.set_ylabel("sensitivity")
     axis.set_ylim(0.0, 1.02)
     axis.set_xlim(left=0.0)

@@ -72,7 +72,7 @@ def report_document(
     Args:
         report: the prediction and its case.
         timings: seconds by stage.
-        files: names of what was written beside it.
+        files: names of what was written next to it.
     """
     case, prediction, geometry = report.case, report.prediction, report.case.geometry
     return {

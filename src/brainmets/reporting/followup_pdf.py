@@ -1,4 +1,4 @@
-"""A follow-up as a PDF to file: verdicts, chart, tables, each lesion over time. Anonymous."""
+"""A follow-up as a PDF: response categories, chart, tables, each lesion over time. Anonymous."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def followup_pdf(story: Story, *, label: str = "") -> bytes:
             "limits": LIMITS,
             "warnings": list(story.warnings),
             "scans": names,
-            "verdicts": [
+            "responses": [
                 _verdict(name, one) for name, one in zip(names, followup.responses, strict=True)
             ],
             "rows": [_row(lesion) for lesion in followup.lesions],
@@ -121,7 +121,7 @@ def _provenance(scan: AlignedScan) -> str:
     ]
     if scan.similarity is not None:
         parts.append(
-            f"laid over the first scan with similarity {scan.similarity:.2f},"
+            f"registered to the first scan with similarity {scan.similarity:.2f},"
             f" standard error {scan.error_mm:.2f} mm"
         )
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""A follow-up as the files a user takes away: tables, JSON, chart, scans laid over the first."""
+"""The result files of a follow-up: tables, JSON, chart, scans registered to the first."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RESULTS = "results"
 """Folder for the results of scans that were segmented on the way."""
 
 ALIGNED = "aligned"
-"""Folder for what lies on the first scan's grid."""
+"""Folder for what is on the first scan's grid."""
 
 OWNED = frozenset(
     {TRACKED, "tracked.csv", "response.csv", "chart.svg", "report.pdf", ALIGNED, RESULTS}

@@ -1,4 +1,4 @@
-"""A follow-up as its writers and pages need it: scans laid over the first, lesions followed."""
+"""A follow-up as its writers and pages need it: registered scans, followed lesions."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def draw_edges(
     *,
     height: int = 16,
 ) -> None:
-    """Write which side of the patient lies at each side of a picture."""
+    """Write which side of the patient is at each side of a picture."""
     left, top, right, bottom = box
     middle_x, middle_y = (left + right) // 2, (top + bottom) // 2
     places = (

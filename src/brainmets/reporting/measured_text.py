@@ -84,8 +84,8 @@ def _bars(document: Mapping[str, Any]) -> Iterator[str]:
             for bar in one["bars"]:
                 yield (
                     f"| {one['name']} | synthetic, {bar['stratum']}, at "
-                    f"{bar['false_alarms_per_scan']:.2f} false alarms a scan | ≥ {bar['bar']:.2f} "
-                    f"| {worded(bar['sensitivity'])} | {_met(bar['met'])} |"
+                    f"{bar['false_alarms_per_scan']:.2f} false positives a scan | "
+                    f"≥ {bar['bar']:.2f} | {worded(bar['sensitivity'])} | {_met(bar['met'])} |"
                 )
 
 

@@ -68,7 +68,7 @@ def outdated(folder: Path) -> frozenset[str]:
     """Return what a new result in `folder` replaces or makes untrue, and so removes.
 
     That is what `OWNED` and `CORRECTIONS` name, the PDF report, and an export with nothing of
-    the user's beside it.
+    the user's next to it.
     """
     names = OWNED | CORRECTIONS | {PDF} | {p.name for p in folder.glob("mask-reviewed-*.png")}
     return names | {EXPORT_FOLDER} if is_export(folder / EXPORT_FOLDER) else names

@@ -1,4 +1,4 @@
-"""Two networks against each other: Markdown with the verdicts first, and a picture."""
+"""Two networks against each other: Markdown with the conclusions first, and a picture."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ DIVISIONS = {
     "solidity": "By shape: solidity (share of the convex hull), thirds of the lesions",
 }
 
-VERDICTS = {"confirmed": "CONFIRMED", "refuted": "REFUTED", "undecided": "UNDECIDED"}
+CONCLUSIONS = {"confirmed": "CONFIRMED", "refuted": "REFUTED", "undecided": "UNDECIDED"}
 
 
 def networks_markdown(document: Mapping[str, Any]) -> str:
-    """Return verdicts, the rule, then every stratum with both networks and their difference."""
+    """Return conclusions, the rule, then every stratum with both networks and their difference."""
     a, b = _title(document["a"]), _title(document["b"])
     seeds = document["seeds"]
     lines = [f"# {a} against {b}", "", f"**{document['notice']}**", ""]
     lines += [
-        f"- **{VERDICTS[one['verdict']]}**: “{one['claim']}”: {one['because']}."
+        f"- **{CONCLUSIONS[one['verdict']]}**: “{one['claim']}”: {one['because']}."
         for one in document["claims"]
     ]
     if not document["claims"]:

@@ -95,8 +95,8 @@ def read_result(
             _check_grid(case, grid)
         told = reviewed and (review / REVIEWED_TABLE).is_file()
         table = _reviewed(review / REVIEWED_TABLE, grid) if told else []
-        rejected = sum(verdict == REJECTED for verdict, _ in table)
-        lesions = [lesion for verdict, lesion in table if verdict != REJECTED]
+        rejected = sum(decision == REJECTED for decision, _ in table)
+        lesions = [lesion for decision, lesion in table if decision != REJECTED]
         if not told:
             lesions = [_lesion(row) for row in document["lesions"]]
         made = _provenance(document, review / REVIEW if reviewed else None)
@@ -232,7 +232,7 @@ def _readings(path: Path) -> dict[int, tuple[str, str]]:
 
 
 def _reviewed(path: Path, grid: Geometry) -> list[tuple[str, Lesion]]:
-    """Read a reader's table: each lesion with the verdict on it."""
+    """Read a reader's table: each lesion with its review decision."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     found: list[tuple[str, Lesion]] = []

@@ -60,8 +60,8 @@ def _on_rejector(tried: Mapping[str, Any] | None) -> str:
     peaks = " The peaks above are its likelihoods, those of the patients it was not fitted to."
     return (
         f"Rejector of components ({components}; logistic regression, judged on patients it was "
-        f"not fitted to): {verb}, {tried['because']}. Lesions found, mean at {rates} false alarms, "
-        f"{tried['found_without']:.3f} without and {tried['found_with']:.3f} with it; gain "
-        f"{gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]."
+        f"not fitted to): {verb}, {tried['because']}. Lesions found, mean at {rates} false "
+        f"positives, {tried['found_without']:.3f} without and {tried['found_with']:.3f} with it; "
+        f"gain {gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]."
         + (peaks if tried["kept"] else "")
     )

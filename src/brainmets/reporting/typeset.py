@@ -15,7 +15,7 @@ __all__ = ["typeset"]
 
 
 def typeset(template: str, data: Mapping[str, object], folder: Path) -> bytes:
-    """Return the PDF of a typst template that reads `data.json`; its pictures lie in `folder`.
+    """Return the PDF of a typst template that reads `data.json`; its pictures are in `folder`.
 
     All text goes through JSON, so no name can break the page. Fonts are typst's own: the same
     input gives the same pages everywhere.

@@ -66,7 +66,7 @@ DARK, BRIGHT = 1.0, 99.7
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Picture:
-    """A drawn plane, and where its lesions lie in it: id → (left, top, right, bottom)."""
+    """A drawn plane, and where its lesions are in it: id → (left, top, right, bottom)."""
 
     image: Image.Image
     boxes: dict[int, tuple[int, int, int, int]]
@@ -83,7 +83,7 @@ class Head:
         return cls(image, report.prediction.mask, is_slices=report.case.kind == "slices")
 
     def __init__(self, image: Volume, ids: Mask, *, is_slices: bool = False) -> None:
-        """Turn, find the head, choose black and white; both lie on one grid."""
+        """Turn, find the head, choose black and white; both are on one grid."""
         self.is_slices = is_slices
         axes, flips = (
             ((0, 1, 2), (False, False, False)) if self.is_slices else _to_ras(image.geometry)

@@ -217,7 +217,7 @@ def _paint_ridge(
     radius: NDArray[np.float32],
     bright: np.floating,
 ) -> None:
-    """Fill a triangle whose base lies on the skull and whose tip points along the sheet."""
+    """Fill a triangle whose base is on the skull and whose tip points along the sheet."""
     into = np.maximum(scene.mm("dura", index) + 0.5, 0.0)
     left = radius - from_sheet - 0.75 * into
     share = np.clip(left * 0.8 + 0.5, 0, 1) * (scene.mm("depth", index) < 2.5)

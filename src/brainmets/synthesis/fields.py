@@ -114,7 +114,7 @@ def blur(image: NDArray[np.float32], sigma: tuple[float, float, float]) -> NDArr
 
 
 def stretch(coarse: NDArray[np.float32], shape: Shape, *, step: float) -> NDArray[np.float32]:
-    """Interpolate linearly a grid whose voxel n lies at `n * step` of the fine one."""
+    """Interpolate linearly a grid whose voxel n is at `n * step` of the fine one."""
     x, y, z = (_linear_matrix(n, m, step) for n, m in zip(coarse.shape, shape, strict=True))
     rows = np.tensordot(x, coarse, axes=(1, 0))
     planes = np.matmul(y, rows)

@@ -61,7 +61,7 @@ def insert_lesions(
     Give a `Scan` where one scan serves many times: measuring it takes longer than inserting.
 
     Raises:
-        GridMismatch: `existing` lies on another grid.
+        GridMismatch: `existing` is on another grid.
         ConstantImage: no brain can be made out.
     """
     scan = volume if isinstance(volume, Scan) else Scan.of(volume, existing)
@@ -116,7 +116,7 @@ def insert_lesions(
 class Scan:
     """A real scan made ready for insertion: where its brain is, how bright its tissues are.
 
-    All but `volume` and `own` (its tumours by number) lie on `box`, the part of the grid that
+    All but `volume` and `own` (its tumours by number) are on `box`, the part of the grid that
     holds the head. `depth_mm` runs from the edge of the brain inwards.
     """
 
@@ -140,7 +140,7 @@ class Scan:
         """Measure a scan once; any number of insertions may follow.
 
         Raises:
-            GridMismatch: `existing` lies on another grid.
+            GridMismatch: `existing` is on another grid.
             ConstantImage: no brain can be made out.
         """
         if existing is not None and not existing.geometry.same_grid(volume.geometry):
@@ -279,7 +279,7 @@ class ScanHost:
         )
 
     def halo(self, box: tuple[slice, ...]) -> NDArray[np.float32]:
-        """Brighter parenchyma is white matter, where T1 tells them apart at all."""
+        """Brighter parenchyma is white matter, where T1 separates them at all."""
         span = max(self.scan.white - self.scan.grey, 1e-6)
         share = np.clip((self.scan.smooth[box] - self.scan.grey) / span * 0.8 + 0.3, 0.15, 1.0)
         return (share * self.scan.tissue[box]).astype(np.float32)

@@ -168,7 +168,7 @@ def sample_parameters(config: SynthesisConfig, seed: int) -> SynthesisParameters
 PATCHY_MM = 15.0
 """From this diameter on a lesion may be patchy."""
 
-# Above the brightest tissue beside it, or no reader would have outlined it.
+# Above the brightest tissue next to it, or no reader would have outlined it.
 VISIBLE, VISIBLE_FAINT = 1.2, 1.08
 
 

@@ -1,4 +1,4 @@
-"""A head made of formulas, with the label numbers of a real one: synthesis without any file."""
+"""An analytic head phantom with the label numbers of a real head: synthesis without files."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def analytic_labels(seed: int = 0) -> Mask:
         _set(labels, space, (side * 32, 72, -34), (12, 12, 12), where=head < -1, number=506)
         _set(labels, space, (side * 30, 62, -50), (11, 14, 11), where=inner > 4, number=0)
     labels[inner < 0] = 24
-    for side in (-1, 1):  # carotid siphons beside the sella; jugular bulbs
+    for side in (-1, 1):  # carotid siphons next to the sella; jugular bulbs
         _set(labels, space, (side * 12, 16, -37), (3.2, 8, 3.2), where=None, number=502)
         _set(labels, space, (side * 13, 12, -50), (3.0, 3.0, 14), where=None, number=502)
         _set(labels, space, (side * 44, -26, -46), (4, 9, 9), where=inner > -3, number=514)

@@ -38,7 +38,7 @@ AS_GOOD: dict[Category, frozenset[Category]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """The verdict on one scan; `category` is None for the first, which is the reference.
+    """The response category of one scan; `category` is None for the first, which is the reference.
 
     `sum_mm` adds the longest diameters of the targets, None where one was not (wholly) imaged;
     `first_mm` and `smallest_mm` are the same lesions' sums in the first scan and at their smallest
@@ -74,38 +74,38 @@ def assess(
     rules: Rules,
     extent: Extent | None = None,
 ) -> tuple[Response, ...]:
-    """Return the verdict on every scan, judged with what was known by then.
+    """Return the response category of every scan, assessed with what was known by then.
 
     Lesions that have merged are compared with the sum of their diameters before, up to what
     `extent` says they measured together.
     """
     targets = frozenset(lesion.id for lesion in lesions if lesion.target)
-    ledger = _Ledger(lesions, extent)
-    verdicts = [Response(category=None, sum_mm=ledger.sum_mm(targets, 0))]
+    burden = _Burden(lesions, extent)
+    responses = [Response(category=None, sum_mm=burden.sum_mm(targets, 0))]
     for scan in range(1, len(days)):
-        counted = ledger.counted_with(targets, scan)
-        sums_before = [ledger.sum_mm(counted, i, joined=scan) for i in range(scan)]
+        counted = burden.counted_with(targets, scan)
+        sums_before = [burden.sum_mm(counted, i, joined=scan) for i in range(scan)]
         before = [total for total in sums_before if total is not None]
         sums = _Sums(
-            now=ledger.sum_mm(targets, scan),
-            first=ledger.sum_mm(counted, 0, joined=scan),
+            now=burden.sum_mm(targets, scan),
+            first=burden.sum_mm(counted, 0, joined=scan),
             smallest=min(before, default=None),
         )
         worse = _progression(
-            ledger, scan, targets, sums, rules, after_cr=verdicts[-1].category == "CR"
+            burden, scan, targets, sums, rules, after_cr=responses[-1].category == "CR"
         )
-        category, reason = ("PD", "") if worse else _otherwise(ledger, scan, targets, sums, rules)
-        verdicts.append(
+        category, reason = ("PD", "") if worse else _otherwise(burden, scan, targets, sums, rules)
+        responses.append(
             Response(
                 category=category,
                 sum_mm=sums.now,
                 first_mm=sums.first,
                 smallest_mm=sums.smallest,
-                confirmed=_confirmed(category, verdicts, days, scan, rules),
+                confirmed=_confirmed(category, responses, days, scan, rules),
                 reasons=(*(worse or [reason]), *_notes(lesions, scan)),
             )
         )
-    return tuple(verdicts)
+    return tuple(responses)
 
 
 def _notes(lesions: Sequence[TrackedLesion], scan: int) -> list[str]:
@@ -124,7 +124,7 @@ class _Sums:
     smallest: float | None
 
 
-class _Ledger:
+class _Burden:
     """Looks up sizes by lesion and scan, merged lesions under the number that carries them."""
 
     def __init__(self, lesions: Sequence[TrackedLesion], extent: Extent | None) -> None:
@@ -178,7 +178,7 @@ class _Ledger:
 
 
 def _progression(
-    ledger: _Ledger,
+    burden: _Burden,
     scan: int,
     targets: frozenset[int],
     sums: _Sums,
@@ -188,8 +188,8 @@ def _progression(
 ) -> list[str]:
     """Return every reason for PD, none where there is none."""
     reasons: list[str] = []
-    carriers = {ledger.carrier(target, scan) for target in targets}
-    for lesion in ledger.lesions:
+    carriers = {burden.carrier(target, scan) for target in targets}
+    for lesion in burden.lesions:
         here = lesion.sightings[scan]
         was_new = any(one.state == "new" for one in lesion.sightings[: scan + 1])
         if was_new and here.state != "gone":
@@ -209,7 +209,7 @@ def _progression(
         and sums.smallest is not None
         and rules.grew(sums.now, sums.smallest, 0.0)
         and sums.now > 0.0
-        and any(ledger.gained_mm(one, scan) >= rules.progression_mm - JUST_MM for one in carriers)
+        and any(burden.gained_mm(one, scan) >= rules.progression_mm - JUST_MM for one in carriers)
     ):
         change = share_of_change(sums.now, sums.smallest)
         above = "" if change is None else f", {change:.0%} above the smallest before"
@@ -218,11 +218,11 @@ def _progression(
 
 
 def _otherwise(
-    ledger: _Ledger, scan: int, targets: frozenset[int], sums: _Sums, rules: Rules
+    burden: _Burden, scan: int, targets: frozenset[int], sums: _Sums, rules: Rules
 ) -> tuple[Category, str]:
     """Return the category of a scan without progression, and why."""
-    there = [one for one in ledger.lesions if one.sightings[0].seen]
-    left = [o for o in ledger.lesions if o.sightings[scan].state not in {"gone", "absent"}]
+    there = [one for one in burden.lesions if one.sightings[0].seen]
+    left = [o for o in burden.lesions if o.sightings[scan].state not in {"gone", "absent"}]
     if not there:
         return "NE", "there was no lesion in the first scan"
     if not left:
@@ -240,7 +240,7 @@ def _otherwise(
 
 def _confirmed(
     category: Category | None,
-    verdicts: Sequence[Response],
+    responses: Sequence[Response],
     days: Sequence[int | None],
     scan: int,
     rules: Rules,
@@ -252,7 +252,7 @@ def _confirmed(
         return None
     for earlier in range(scan - 1, 0, -1):
         day = days[earlier]
-        if verdicts[earlier].category not in as_good or day is None:
+        if responses[earlier].category not in as_good or day is None:
             return False
         if today - day >= rules.confirm_days:
             return True

@@ -22,7 +22,7 @@ class Rules:
     where at least one target has gained `progression_mm`. CR and PR are confirmed after
     `confirm_days`. Trials that admit small lesions take 5 mm for `measurable_mm`.
 
-    Ours: lesions are the same where `overlap` of the smaller lies in the other, or, with no such
+    Ours: lesions are the same where `overlap` of the smaller is in the other, or, with no such
     partner, where their borders are at most `gap_mm` apart. A single lesion grows and shrinks
     by the shares of RANO-BM if that is also at least `change_mm`: less is within what two
     measurements of one lesion differ by. Growth of the volume by `volume` and of the ball of

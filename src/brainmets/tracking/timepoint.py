@@ -1,4 +1,4 @@
-"""One scan of a follow-up: its lesions, when it was, and where it lies in the first scan."""
+"""One scan of a follow-up: its lesions, when it was, and where it is in the first scan."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class TimePoint:
     def _voxels(
         self, points_mm: NDArray[np.float64]
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Return which places lie in the grid, and the voxel nearest to each."""
+        """Return which places are in the grid, and the voxel nearest to each."""
         geometry = self.mask.geometry
         at = np.rint(geometry.to_voxel(self.motion.apply(points_mm))).astype(np.int64)
         return np.logical_and.reduce((at >= 0) & (at < geometry.shape), axis=1), at

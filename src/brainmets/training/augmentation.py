@@ -203,7 +203,7 @@ def _move(
 
 
 def _grid(parameters: AugmentationParameters, shape: torch.Size) -> Tensor:
-    """Where each output voxel lies in the input, as `grid_sample` wants it: (1, S, dims)."""
+    """Where each output voxel is in the input, as `grid_sample` wants it: (1, S, dims)."""
     dims = len(shape)
     edges = torch.tensor(shape, dtype=torch.float32)
     matrix = torch.tensor(parameters.matrix or np.eye(dims).tolist(), dtype=torch.float32)

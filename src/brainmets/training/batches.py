@@ -195,7 +195,7 @@ class Batches:
 
 
 def _threads() -> int:
-    """Threads that make batches: a few where a graphics card learns, else one beside the loop."""
+    """Threads that make batches: a few where a graphics card learns, else one next to the loop."""
     return max(1, min(8, count_processors() // 2)) if torch.cuda.is_available() else 1
 
 

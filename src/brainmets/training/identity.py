@@ -35,7 +35,7 @@ def recipe_sha256(recipe: Recipe) -> str:
 
 
 def keep_recipe(recipe: Recipe, out: Path) -> None:
-    """Write the recipe, defaults filled in, beside the run that it begins."""
+    """Write the recipe, defaults filled in, next to the run that it begins."""
     (out / KEPT_RECIPE).write_text(recipe.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 

@@ -78,7 +78,7 @@ def dice_cross_entropy(
 def lesion_cross_entropy(logits: Tensor, target: Tensor, *, each_alike: bool = False) -> Tensor:
     """Mean cross-entropy over the lesion voxels alone, so that rare ones move the weights.
 
-    In the mean over all voxels a 4 mm lesion is one part in ten thousand; with this term beside it
+    In the mean over all voxels a 4 mm lesion is one part in ten thousand; with this term next to it
     networks find lesions within a hundred steps instead of answering nothing (EXPERIMENTS.md).
 
     Args:

@@ -1,4 +1,4 @@
-"""Building our own browser components: plain JavaScript and CSS files, no build step."""
+"""Build browser components: plain JavaScript and CSS files, no build step."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ __all__ = ["DEFAULT_URL", "browser_access", "make_client", "service_address"]
 DEFAULT_URL = "http://127.0.0.1:8000"
 URL_VARIABLE = "BRAINMETS_API_URL"
 BROWSER_VARIABLE = "BRAINMETS_BROWSER_API"
-"""Set by `brainmets serve`: the path under which the browser finds the service beside the page."""
+"""Set by `brainmets serve`: the path under which the browser finds the service next to the page."""
 
 KEY_VARIABLE = "BRAINMETS_API_KEY"
 """A key for the page itself: whoever reaches the page then acts in its name."""

@@ -26,7 +26,7 @@ ADDRESS = "job"
 
 STAGE_NAMES = {
     "read": "Reading the scans and their lesions",
-    "align": "Laying the scans over the first",
+    "align": "Registering the scans to the baseline",
     "write": "Following the lesions, writing the results",
 }
 
@@ -87,9 +87,7 @@ def board_data(job: JobView, result: JobResult) -> dict[str, Any]:
 
 
 def _choose(client: Client) -> None:
-    st.html(
-        headline("Follow-up", "The same patient's scans: which lesion grew, shrank, came, went?")
-    )
+    st.html(headline("Follow-up", "Which lesions grew, shrank, are new or have resolved?"))
     jobs = {
         job.id: job for job in client.jobs() if job.state == "done" and not job.options.followup
     }

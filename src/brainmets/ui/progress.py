@@ -31,7 +31,7 @@ def show_other_progress(other: JobView) -> None:
 def still_at_work(job_id: str) -> JobView | None:
     """Return a job that waits or runs; draw the page anew once it has stopped.
 
-    None, and said so, where the service does not tell.
+    None, with a message, where the service does not report it.
     """
     with make_client() as client:
         try:

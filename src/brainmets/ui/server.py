@@ -76,7 +76,7 @@ def serve(
 def page_config() -> dict[str, Any]:
     """Return the page's own settings by dotted name.
 
-    Streamlit looks for them beside the program that was started, which is not ours.
+    Streamlit looks for them next to the program that was started, which is not ours.
     """
     with (PAGE.parent / ".streamlit" / "config.toml").open("rb") as file:
         return _flat(tomllib.load(file))

@@ -36,7 +36,7 @@ def show_start(client: Client) -> None:
         st.session_state["demo"] = "shown"
         _go(client.submit_sample().id)
     models = client.models()
-    told = "Give one examination; see, measure and take away its lesions."
+    told = "Open one scan; see, measure and export its lesions."
     st.html(headline("Find brain metastases", told))
     waiting = st.query_params.get("upload")
     said = intake(intake_data(models, waiting), key="intake")
@@ -63,7 +63,7 @@ def show_start(client: Client) -> None:
 
 
 def intake_data(models: tuple[ModelView, ...], upload: str | None) -> dict[str, Any]:
-    """Return what the drop zone needs: addresses, and each model's own words on its quality."""
+    """Return what the drop zone needs: addresses, and each model's measured quality."""
     return browser_access() | {
         "upload": upload,
         "max_files": int(os.environ.get("BRAINMETS_MAX_FILES", MOST_FILES)),

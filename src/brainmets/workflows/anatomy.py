@@ -36,7 +36,7 @@ metastases of the surface and of the dura with them.
 """
 
 MOST_VOXELS = 2000
-"""Of a lesion's voxels, spread evenly, that its place is told from."""
+"""Of a lesion's voxels, spread evenly, from which its place is derived."""
 
 LEAST_PROBABILITY = 0.01
 """Voxels below this are no candidate's, whatever the threshold."""
@@ -103,7 +103,7 @@ def name_places(lesions: tuple[Lesion, ...], mask: Mask, anatomy: Anatomy) -> tu
 
 
 def main_sequence(case: Case) -> Sequence:
-    """Return the image that the anatomy is told from: T1c where there is one."""
+    """Return the image from which the anatomy is derived: T1c where there is one."""
     return "t1c" if "t1c" in case.images else next(iter(case.images))
 
 

@@ -1,4 +1,4 @@
-"""Use case: networks on the fixed synthetic benchmark, as tables, curves and one verdict a bar."""
+"""Use case: measure networks on the fixed synthetic benchmark; tables, curves, targets met."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BARS = {"≥10 mm": 0.95, "5–10 mm": 0.85, "3–5 mm": 0.60}
 """Sensitivity by longest diameter that a network should reach."""
 
 ALLOWED_FALSE_ALARMS = 2.0
-"""False alarms a scan at which the bars hold."""
+"""False positives a scan at which the bars hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,8 @@ def benchmark(
     """Run bundles over the benchmark and write its files into `out`; return the document.
 
     `benchmark.json` and `.md` hold the tables, `froc.svg`, `.png` and `.csv` the curves,
-    `lesions.csv` every lesion and false alarm. Progress comes as stages "synthesize" and "score".
+    `lesions.csv` every lesion and false positive. Progress has the stages "synthesize" and
+    "score".
 
     Raises:
         OutputExists: `out` is a file.

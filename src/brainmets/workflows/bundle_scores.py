@@ -121,7 +121,7 @@ def counted_labels(case: ReferenceCase, labels: NDArray[np.integer]) -> NDArray[
     """Return numbered components without what counts neither way.
 
     A component that touches ignored voxels and no lesion is left out whole: what spills over the
-    edge of an ignored tumour is no false alarm. Elsewhere only the ignored voxels are cut.
+    edge of an ignored tumour is no false positive. Elsewhere only the ignored voxels are cut.
     """
     if case.ignored is None:
         return labels

@@ -48,7 +48,7 @@ class ModelCheck:
     gigaflops: float | None = None
     """Network speed of the default engine, 10⁹ operations a second."""
     head_seconds: float | None = None
-    """Network time of a head of 150 × 180 × 150 mm at the model's own spacing."""
+    """Network time of a head of 150 × 180 × 150 mm at the model's spacing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

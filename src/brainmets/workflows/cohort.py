@@ -267,7 +267,7 @@ def _ended(job: _Job, error: BrainmetsError, *, seconds: float = 0.0) -> CaseSta
 
 
 def _explained(error: Exception) -> BrainmetsError:
-    """Return the error in our terms; of a stranger only its kind, its text may hold names."""
+    """Return a `BrainmetsError`; of any other only its type, its text may hold names."""
     if isinstance(error, BrainmetsError):
         return error
     if isinstance(error, MemoryError):
@@ -324,7 +324,7 @@ def _agreed_order(document: Mapping[str, Any], folder: Path, options: CohortOpti
         if not options.overwrite:
             raise OptionError(
                 f"{folder.name} holds a cohort made with other options or another version",
-                expected="the options it was started with, as manifest.json tells them",
+                expected="the options it was started with, as listed in manifest.json",
                 remedy="choose another folder, or add --overwrite",
             )
     _write_json(path, document)

@@ -123,7 +123,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         "left_out": list(comparison.left_out),
         "remarks": list(comparison.remarks),
         "worst": list(comparison.worst),
-        "verdicts": list(comparison.verdicts),
+        "verdicts": list(comparison.conclusions),
     }
 
 

@@ -167,7 +167,7 @@ def compare_scores(
 
 
 def networks_document(comparison: NetworkComparison) -> dict[str, Any]:
-    """Return the comparison and the verdicts as a JSON document."""
+    """Return the comparison and the conclusions as a JSON document."""
     return plain(
         {
             "schema": SCHEMA,

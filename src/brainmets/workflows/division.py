@@ -156,7 +156,7 @@ def _who(
     progress: Progress,
     say: Callable[[str], None],
 ) -> tuple[Mapping[str, str], Mapping[str, Burden]]:
-    """Return the patient of every case, and how ill each scan is where masks say so."""
+    """Return the patient of every case, and the lesion burden of each scan where masks give it."""
     root = data / source.root
     if isinstance(source, SliceSource):
         return {group: group for group in slice_groups(root, source).values()}, {}

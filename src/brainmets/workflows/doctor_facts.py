@@ -33,7 +33,7 @@ TOO_LARGE = 0.5
 """Share of the image that no tumour fills."""
 
 OUTSIDE = 0.5
-"""Share of a mask that may lie in empty background, drawn carelessly."""
+"""Share of a mask that may be in empty background, drawn carelessly."""
 
 MIRROR_MARGIN = 1.0
 """Standard deviations by which a mirrored mask must fit better than the mask itself."""
@@ -222,7 +222,7 @@ class _Examination:
         values = [int(value) for value in np.unique(mask.data) if value]
         if voxels > TOO_LARGE * mask.data.size:
             self._say("mask-too-large", "error", f"{voxels / mask.data.size:.0%} is labelled")
-        strangers = [value for value in values if value not in self._dataset.labels]
+        unknown = [value for value in values if value not in self._dataset.labels]
         classes = len(self._dataset.labels) or 4
         if len(values) > classes and values == list(range(1, len(values) + 1)):
             parts = cc3d.connected_components(np.ascontiguousarray(mask.data), connectivity=26)
@@ -233,16 +233,16 @@ class _Examination:
                     f"labels 1…{len(values)}, each one lesion: numbers of lesions, not classes",
                 )
                 return
-        if strangers and self._dataset.labels:
+        if unknown and self._dataset.labels:
             self._say(
                 "label-outside-scheme",
                 "error",
-                f"labels {', '.join(map(str, strangers))}; the layout has "
+                f"labels {', '.join(map(str, unknown))}; the layout has "
                 f"{', '.join(map(str, self._dataset.labels))}",
             )
 
     def _check_place(self, mask: Mask, image: Volume) -> None:
-        """Ask the image whether the mask lies in the head, and on the right side of it."""
+        """Ask the image whether the mask is in the head, and on the right side of it."""
         drawn = mask.foreground
         if not drawn.any() or drawn.mean() > TOO_LARGE:
             return
@@ -254,7 +254,7 @@ class _Examination:
             inside = float(np.count_nonzero(empty & there)) / float(np.count_nonzero(drawn))
             if outside > OUTSIDE:
                 code = "mirrored" if inside < outside / 4 else "mask-outside-head"
-                self._say(code, "error", f"{outside:.0%} of the mask lies in empty background")
+                self._say(code, "error", f"{outside:.0%} of the mask is in empty background")
                 return
         if self._case.kind == "slices":
             return  # cut in any direction: the columns of a slice need not run left to right

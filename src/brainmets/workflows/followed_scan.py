@@ -80,13 +80,13 @@ def scan_of_result(
     if result.kind == "slices":
         raise Dimensions(
             f"slice images in {folder.name}",
-            expected="volumes: single pictures cannot be laid over each other in space",
+            expected="volumes: single pictures cannot be registered to each other in space",
             remedy="give NIfTI files or DICOM series of the whole head",
         )
     if not images:
         raise OptionError(
             f"the result {folder.name} without the image it was made from",
-            expected="the image too: scans are laid over each other by their images",
+            expected="the image too: scans are registered to each other by their images",
             remedy="add --image FILE for each result, or give the scans themselves",
         )
     image, acquisition = _image_of(result, folder, images)
@@ -105,7 +105,7 @@ def scan_of_result(
 
 
 def _probability(folder: Path, grid: Geometry) -> NDArray[np.float32] | None:
-    """Read the probability map of a result where it was stored and lies on the mask's grid."""
+    """Read the probability map of a result where it was stored and is on the mask's grid."""
     path = folder / "probability.nii.gz"
     if not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""Scans whose lesions are known, laid over the first, matched and judged; in memory only."""
+"""Scans with known lesions: registered, matched and assessed; in memory only."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _align(scans: Sequence[FollowedScan], place: int, progress: Progress) -> Ali
         return align(scans[0].image, scans[place].image, part)
     except (NotAligned, Mirrored) as error:
         raise type(error)(
-            f"scan {place + 1} beside the first: {error.found}",
+            f"scan {place + 1} next to the first: {error.found}",
             expected=error.expected,
             remedy=error.remedy,
         ) from None

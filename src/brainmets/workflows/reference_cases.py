@@ -1,4 +1,4 @@
-"""Cases with their truth, to measure networks on: held-out parts, data sets, made heads."""
+"""Cases with their truth, to measure networks on: held-out parts, data sets, synthetic heads."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def shared_sources(bundles: Sequence[Bundle], recipe: Path | None = None) -> tup
 def sources_for(bundle: Bundle, sources: Sequence[Source]) -> list[Source]:
     """Return the sources whose held-out cases a bundle is measured on: slices for 2-D networks.
 
-    Volumes where a 2-D network was trained on nothing else; never made heads.
+    Volumes where a 2-D network was trained on nothing else; never synthetic heads.
     """
     real = [source for source in sources if source.kind != "synthetic"]
     slices = [source for source in real if source.kind == "slices"]
@@ -191,7 +191,7 @@ def dataset_cases(
 
 
 def case_of_head(head: MadeHead) -> ReferenceCase:
-    """Return a made head as a case of its own patient."""
+    """Return a synthetic head as a case of its own patient."""
     return ReferenceCase(
         case=head.case,
         truth=Mask(data=(head.lesions.data > 0).astype(np.uint8), geometry=head.case.geometry),

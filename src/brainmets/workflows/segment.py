@@ -381,7 +381,7 @@ def _warnings(case: Case, bundle: Bundle, lesions: int) -> tuple[str, ...]:
     if case.kind == "volume" and any(holds_ct_numbers(v) for v in case.images.values()):
         found.append(CT_WARNING)
     if case.kind == "volume" and bundle.plan.dims == 2:
-        found.append(f"{bundle.name} looks at each slice by itself: expect more false alarms.")
+        found.append(f"{bundle.name} looks at each slice by itself: expect more false positives.")
     if lesions > MANY_LESIONS:
         found.append(
             f"{lesions} lesions are unusually many: is this a T1-weighted scan after contrast?"

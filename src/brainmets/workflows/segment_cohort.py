@@ -118,7 +118,7 @@ def segment_cohort(
     Raises:
         ModelError, OptionError: the model, engine or an option cannot be used.
     """
-    segmenter = Segmenter(options)  # a model that cannot be used is told once, not by every case
+    segmenter = Segmenter(options)  # an unusable model is reported once, not for every case
 
     def here(scan: _Scan) -> dict[str, Any]:
         with watch(scan.path) as (progress, announce):

@@ -21,7 +21,7 @@ def read_segmented(result: StoredResult, source: Path, *, series: str | None = N
     """Read the image that a result was made from; of several series, the one that was.
 
     An input of one image is recognised by the hash of its content. Of several sequences, whose
-    hash is a joint one, the image given must lie on the result's grid.
+    hash is a joint one, the image given must be on the result's grid.
 
     Raises:
         SourceDiffers: the image, or every series, is another one.

@@ -1,4 +1,4 @@
-"""Scans of one patient in, every lesion's course out: segment, lay over, match, judge, write."""
+"""Scans of one patient in, how every lesion changed out: segment, lay over, match, judge, write."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def track(
 ) -> TrackResult:
     """Follow the lesions of one patient over scans or results of `segment`, all or nothing.
 
-    Scans are segmented first; their own results lie in `results/scan-1` and so on.
+    Scans are segmented first; their own results are in `results/scan-1` and so on.
 
     Raises:
         InputError: a scan or result cannot be used, or is of another patient.
@@ -116,7 +116,7 @@ def _gather(
 
 
 def _part(progress: Progress, low: float, high: float) -> Progress:
-    """Tell of the whole work what is told of a part of it."""
+    """Report the progress of a part as progress of the whole."""
 
     def tell(stage: str, done: float, /) -> None:
         if stage in STAGES:  # of one scan, each from 0 to 1

@@ -176,7 +176,7 @@ def _train(
 
 
 def _finished(out: Path, recipe: Recipe) -> bool:
-    """Whether a run's bundle is there, made by this recipe; its division lies beside it."""
+    """Whether a run's bundle is there, made by this recipe; its division is next to it."""
     try:
         made = Recipe.model_validate(Bundle.load(out / recipe.name).extra.get("recipe"))
         read_scores(out)

@@ -50,17 +50,17 @@ MOST_FALSE_ALARMS: Mapping[int, Mapping[PointName, float]] = {
     3: {"sensitive": 4.0, "balanced": 1.0, "specific": 0.25},
     2: {"sensitive": 1.0, "balanced": 0.3, "specific": 0.05},
 }
-"""False alarms a scan, or a slice, that each point allows on the validation cases."""
+"""False positives a scan, or a slice, that each point allows on the validation cases."""
 
 FEWEST_COMPONENTS = 20
 """Of both kinds, to fit a rejector at all."""
 
 IN_PLAY = 4.0
 """A rejector is fitted to the components that would be kept at so many times the balanced point's
-false alarms: what no point would keep has nothing to teach."""
+false positives: what no point would keep has nothing to teach."""
 
 RATES = (0.5, 1.0, 2.0)
-"""Of the balanced point's false alarms: where what is found with and without it is compared."""
+"""Of the balanced point's false positives: where what is found with and without it is compared."""
 
 RESAMPLES = 400
 
@@ -74,7 +74,7 @@ class TuneOptions:
     Attributes:
         data_root: Folder that recipes' paths start from; the validation part is taken.
         recipe: Recipe that says what that is, where the bundle does not.
-        heads: Made heads to choose on as well, for 3-D networks; from label maps the network
+        heads: Synthetic heads to choose on as well, for 3-D networks; from label maps the network
             was trained on, by seeds that neither training nor the benchmark draws.
         most_false_alarms: A scan, at the balanced point; None for the usual.
         rejector: Whether to try one.
@@ -95,10 +95,10 @@ def tune(
     """Write the bundle into `out` with operating points chosen on its validation cases.
 
     The growing threshold, the peak and the smallest volume are searched over a grid: `balanced`
-    is the point of highest mean of Dice and sensitivity within its false alarms, `specific` the
+    is the point of highest mean of Dice and sensitivity within its false positives, `specific` the
     same with fewer, `sensitive` the one that finds most within more. A rejector is fitted to
     other patients than it is judged on, and kept only if it is shown to find more lesions for as
-    many false alarms (95 % interval over patients above 0). Test cases are never read. Returns
+    many false positives (95 % interval over patients above 0). Test cases are never read. Returns
     the bundle and what was found.
 
     Progress comes as stage "score".

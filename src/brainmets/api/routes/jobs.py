@@ -228,7 +228,7 @@ def submit_again(
 ) -> JobView:
     """Queue the images of an earlier job with another model or threshold.
 
-    A follow-up has neither: its jobs are followed again as they stand now, reviews included.
+    A follow-up has neither: its jobs are followed again in their current state, reviews included.
     """
     if job.options.followup is not None:
         if request != AgainRequest():

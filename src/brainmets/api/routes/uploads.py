@@ -181,7 +181,7 @@ def _by_file(
 def _note_estimate(
     image: ImageView, options: JobOptions, job_dir: Folder, settings: Settings
 ) -> None:
-    """Keep what was promised beside the job, so that its result can be held against it."""
+    """Keep what was promised next to the job, so that its result can be held against it."""
     one = next((e for e in image.estimates if e.model == options.model), None)
     if one is None or one.problem is not None:
         return

@@ -31,7 +31,7 @@ _PLAIN = (
 
 
 def read_record(row: Any, *, with_result: bool = True) -> StoredJob:
-    """Return the job in a row; one that cannot be read is a failed job that says so."""
+    """Return the job in a row; one that cannot be read is a failed job with that error."""
     try:
         return _readable(row, with_result=with_result)
     except (ValueError, TypeError):  # pydantic's and json's errors are ValueErrors

@@ -42,7 +42,7 @@ def read(root: Path) -> Dataset:
         labels={1: "tumour core"},
         core=(1,),
         expected=("t1c", "t2f"),
-        notes=("whole_seg, with the oedema, lies beside core_seg and is not read",),
+        notes=("whole_seg, with the oedema, is next to core_seg and is not read",),
         may_differ=True,
     )
 

@@ -101,7 +101,7 @@ def find_probabilities(root: Path) -> dict[str, Path]:
 
 
 def find_scans(root: Path) -> dict[str, Path]:
-    """Return the T1c scans by case id, or where no name tells, whatever is no mask."""
+    """Return the T1c scans by case id; all images but masks where no name has a sequence."""
     if root.is_file():
         return {_without_sequence(root): root}
     found: dict[str, Path] = {}

@@ -28,7 +28,7 @@ NAME = "folders"
 
 
 def recognise(root: Path) -> bool:
-    """Look for a folder with an image whose name tells its sequence, or an image and a mask."""
+    """Look for a folder with an image named by its sequence, or an image and a mask."""
     return any(case.images for case in _cases(root))
 
 

@@ -73,7 +73,7 @@ class Dataset:
         core: The labels that make up the tumour core, enhancing and necrotic.
         expected: Sequences every case should have.
         notes: What a user must know before training on it.
-        may_differ: The files of one case may lie on different grids, and are resampled on reading.
+        may_differ: The files of one case may be on different grids, and are resampled on reading.
     """
 
     layout: str

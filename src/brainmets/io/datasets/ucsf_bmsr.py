@@ -52,7 +52,7 @@ def read(root: Path) -> Dataset:
         core=(1,),
         expected=("t1c", "t1n", "t2f"),
         notes=(
-            f"BraTS-seg, with labels {dict(BRATS_2023_LABELS)}, lies beside seg and is not read",
+            f"BraTS-seg, with labels {dict(BRATS_2023_LABELS)}, is next to seg and is not read",
             "T2Synth is synthesised from the other sequences",
             "overlaps BraTS-METS",
         ),

@@ -85,7 +85,7 @@ class Board {
     return root;
   }
 
-  // Our own drawing, taken in as elements so that it has the page's colours.
+  // The chart, inserted as elements so that it has the page's colours.
   #chart() {
     const figure = element("figure", "chart");
     const drawn = new DOMParser().parseFromString(this.data.followup.chart, "image/svg+xml").documentElement;

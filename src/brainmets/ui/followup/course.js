@@ -1,4 +1,4 @@
-// Lesions by scans: a row goes to its lesion, a cell to its lesion in that scan; sums and verdicts below.
+// Lesions by scans: a row goes to its lesion, a cell to its lesion in that scan; sums and response categories below.
 
 const HUES = [[255, 196, 0], [0, 214, 255], [255, 104, 158], [126, 230, 88], [186, 140, 255], [255, 138, 72]];
 const hueOf = (id) => HUES[(id - 1) % HUES.length];
@@ -122,7 +122,7 @@ function sightingCell(sighting) {
 
 // A card a scan: when, RANO-BM, why.
 function verdictCards({ days, responses, scans }) {
-  const root = element("ol", "verdicts");
+  const root = element("ol", "responses");
   responses.map(withChanges).forEach((one, number) => {
     const card = element("li");
     const top = element("div", "top");
@@ -139,7 +139,7 @@ function verdictCards({ days, responses, scans }) {
     card.append(element("p", "why", reasons.join("; ")));
     const { similarity, doubtful } = scans[number];
     if (similarity !== null) {
-      card.append(element("p", doubtful ? "hint doubt" : "hint", `laid over the first: similarity ${similarity.toFixed(2)}${doubtful ? ", doubtful" : ""}`));
+      card.append(element("p", doubtful ? "hint doubt" : "hint", `registered to the first scan: similarity ${similarity.toFixed(2)}${doubtful ? ", doubtful" : ""}`));
     }
     root.append(card);
   });

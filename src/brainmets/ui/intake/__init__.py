@@ -13,7 +13,7 @@ SCRIPTS = ("files.js", "confirmation.js", "intake.js", "mount.js")
 
 
 def intake(data: dict[str, Any], *, key: str) -> Any:
-    """Show the drop zone; its state tells `uploaded`, `started` or `unreachable`, each once."""
+    """Show the drop zone; its state reports `uploaded`, `started` or `unreachable`, each once."""
     return build("intake", "intake", SCRIPTS, "intake.css")(
         data=data,
         key=key,

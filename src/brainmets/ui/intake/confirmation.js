@@ -131,7 +131,7 @@ class Confirmation {
     const needed = this.intake.data.models.find((model) => model.name === this.model)?.sequences ?? ["t1c"];
     const notes = [];
     if (this.image.kind === "volume" && needed.length === 1 && said && said !== needed[0]) {
-      notes.push(`${this.model} was trained on ${SEQUENCE_NAMES[needed[0]]}: on ${SEQUENCE_NAMES[said]} expect misses and false alarms.`);
+      notes.push(`${this.model} was trained on ${SEQUENCE_NAMES[needed[0]]}: on ${SEQUENCE_NAMES[said]} expect misses and false positives.`);
     }
     if (this.images.length > 1 && needed.length === 1) {
       notes.push(`This model looks at one image; the other ${this.images.length - 1} will not be used.`);

@@ -15,7 +15,7 @@ class Bench {
       window: [0, TOP_LEVEL], opacity: 0.28, outline: true, cross: true, map: false, lines: true,
       mirrored: false, zoom: 1, differ: false,
     };
-    this.steps = new Steps(() => this.verdicts?.fill());
+    this.steps = new Steps(() => this.reviewPanel?.fill());
     this.readings = new Readings(() => this.#judged(), this.steps);
     this.edits = new Edits(this);
     this.resizing = new ResizeObserver(() => this.redraw());
@@ -63,8 +63,8 @@ class Bench {
       if (review) await this.sensitivity.show(point, review);
       if (review?.drawn) await this.#comeBackDrawn(review);
       if (draft) this.#judged();
-      if (review?.saved) this.verdicts.note(savedWords(review));
-      if (draft) this.verdicts.note("Not saved yet: your words of this tab are still here.");
+      if (review?.saved) this.reviewPanel.note(savedWords(review));
+      if (draft) this.reviewPanel.note("Not saved yet: your words of this tab are still here.");
       if (place.peak && place.peak !== this.point.peak) await this.sensitivity.showPeak(place.peak);
     }
     const chosen = this.lesions.find(({ id }) => id === place.lesion) ?? (place.at ? null : this.lesions[0]);
@@ -133,20 +133,20 @@ class Bench {
     this.looks = new Looks(this);
     side.append(this.table.root);
     if (!other) {
-      this.verdicts = new Verdicts(this);
+      this.reviewPanel = new ReviewPanel(this);
       this.sensitivity = new Sensitivity(this);
-      side.append(this.verdicts.root);
+      side.append(this.reviewPanel.root);
       if (!this.slices) side.append((this.tools = new Tools(this)).root);
       side.append(this.sensitivity.root);
     }
     side.append(this.looks.root);
-    this.takeaway = new Takeaway(this);
-    layout.append(stage, side, this.takeaway.root);
+    this.exportPanel = new ExportPanel(this);
+    layout.append(stage, side, this.exportPanel.root);
     this.root.replaceChildren(layout, this.keys.help);
     this.panes.forEach((pane) => this.resizing.observe(pane.root));
     this.promote("axial", false);
     this.table.fill();
-    this.verdicts?.fill();
+    this.reviewPanel?.fill();
   }
 
   #scroller() {
@@ -200,7 +200,7 @@ class Bench {
   measured(lesions) {
     this.lesions = lesions;
     this.table.fill();
-    this.verdicts?.fill();
+    this.reviewPanel?.fill();
   }
 
   // The lesions after an edit of their outlines.
@@ -226,9 +226,9 @@ class Bench {
   #judged() {
     this.spoken = true;
     this.#keepDraft();
-    this.verdicts.note("");
+    this.reviewPanel.note("");
     this.table.mark();
-    this.verdicts.fill();
+    this.reviewPanel.fill();
     this.panes.forEach((pane) => pane.coloured());
   }
 
@@ -248,30 +248,30 @@ class Bench {
     this.tools?.discard();
     const { readings, operating_point } = this.judgement;
     this.saving = true;
-    this.verdicts.fill();
+    this.reviewPanel.fill();
     try {
       const drawn = this.edits.any ? await this.edits.packed() : null;
-      const author = this.verdicts.reader.value.trim();
+      const author = this.reviewPanel.reader.value.trim();
       const json = { readings, ...operating_point, drawn, author };
       const job = await this.service.ask(`${this.job}/review`, { method: "PUT", json });
       clearTimeout(this.drafting);
       if (job.review.drawn) this.measured(job.review.drawn); // the service has the last word
       this.data.files = job.files.map(({ name }) => name);
       this.data.exports = job.exports;
-      this.takeaway.fill();
+      this.exportPanel.fill();
       this.spoken = false;
       this.savedPeak = operating_point.peak;
       this.draft.forget();
-      this.verdicts.note(`${savedWords(job.review)} Every export holds these lesions.`);
+      this.reviewPanel.note(`${savedWords(job.review)} Every export holds these lesions.`);
     } catch (error) {
-      this.verdicts.note(error.text ?? String(error));
+      this.reviewPanel.note(error.text ?? String(error));
     } finally {
       this.saving = false;
-      this.verdicts.fill();
+      this.reviewPanel.fill();
     }
   }
 
-  // A view large beside the others; large already: alone, and back.
+  // A view large next to the others; large already: alone, and back.
   promote(view, toggle = true) {
     if (this.slices || !(view in PLANES || (view === "render" && this.space))) return;
     const alone = toggle && this.main === view && !this.frame.classList.contains("alone");
@@ -344,7 +344,7 @@ class Bench {
   select(id) {
     this.selected = id;
     this.table.mark();
-    this.verdicts?.fill();
+    this.reviewPanel?.fill();
     this.panes.forEach((pane) => pane.coloured());
     this.#remember();
   }

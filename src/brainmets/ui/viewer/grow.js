@@ -63,7 +63,7 @@ class Growth {
     this.usual = rank(around, 0.5);
   }
 
-  // The free voxel beside the click that stands out most: a hand misses a small lesion by a voxel.
+  // The free voxel next to the click that stands out most: a hand misses a small lesion by a voxel.
   #brightest(voxel) {
     const { scan: { image, spacing }, at, away, free, usual } = this;
     const reach = Math.max(SEED_MM, Math.max(...spacing) * 1.01);

@@ -75,7 +75,7 @@ class Keys {
   #acts(plane) {
     const { bench } = this;
     const { steps } = bench;
-    const words = Object.fromEntries(Object.entries(LABELS).map(([label, { key }]) => [key, () => bench.verdicts?.say(label)]));
+    const words = Object.fromEntries(Object.entries(LABELS).map(([label, { key }]) => [key, () => bench.reviewPanel?.say(label)]));
     return {
       ArrowUp: () => bench.scroll(plane, 1), ArrowDown: () => bench.scroll(plane, -1),
       PageUp: () => bench.scroll(plane, 10), PageDown: () => bench.scroll(plane, -10),
@@ -85,7 +85,7 @@ class Keys {
       "+": () => bench.zoomBy(1.25), "=": () => bench.zoomBy(1.25), "-": () => bench.zoomBy(0.8), 0: () => bench.zoomBy(0),
       m: () => bench.promote(plane), c: () => bench.space?.toggleCut(), "?": () => this.show(),
       u: () => steps.undo(), U: () => steps.redo(), s: () => bench.unsaved && bench.save(),
-      k: () => bench.verdicts?.say("not_a_lesion"), ...words,
+      k: () => bench.reviewPanel?.say("not_a_lesion"), ...words,
       ...this.#edits(plane),
     };
   }

@@ -2,7 +2,7 @@
 
 const TOP_LEVEL = 4095;
 
-// How each plane lies on the screen: across, down and through as [axis, direction].
+// How each plane is on the screen: across, down and through as [axis, direction].
 // Direction -1 runs from the axis's end: up the screen for y and z.
 const PLANES = {
   axial: { across: [0, -1], down: [1, -1], through: 2, name: "Axial", ends: ["R", "L", "A", "P"] },
@@ -127,8 +127,8 @@ class Scan {
   }
 }
 
-const EDGE_SHARE = 0.01; // of a slice across an axis: less is noise beside the head
-const BOX_STRIDE = 3; // every third voxel along each axis tells where the head is
+const EDGE_SHARE = 0.01; // of a slice across an axis: less is noise next to the head
+const BOX_STRIDE = 3; // every third voxel along each axis is enough to locate the head
 
 function headBox({ image, shape, surface, meta }) {
   const counts = shape.map((n) => new Uint32Array(n));

@@ -1,4 +1,4 @@
-// The slider between fewer false alarms and more lesions: the browser answers at once, the
+// The slider between fewer false positives and more lesions: the browser answers at once, the
 // service confirms and measures.
 
 const SETTLE_MS = 150; // after the slider's last move, before the service is asked
@@ -12,14 +12,14 @@ class Sensitivity {
     this.input = element("input");
     // It moves the peak that a lesion must reach; outlines stay where they are. Right finds more.
     Object.assign(this.input, { type: "range", min: 0.02, max: 0.98, step: 0.01 });
-    this.input.setAttribute("aria-label", "Sensitivity: fewer false alarms to the left, more found to the right");
+    this.input.setAttribute("aria-label", "Sensitivity: fewer false positives to the left, more found to the right");
     this.input.addEventListener("input", () => this.#moved());
     this.shown = element("output");
-    this.reset = button("Back to the model's own", () => this.show(this.own), { title: "The operating point the result was made with" });
+    this.reset = button("Reset to default", () => this.show(this.own), { title: "The operating point the result was made with" });
     this.status = element("p", "hint status");
     this.status.setAttribute("role", "status");
     const ends = element("div", "ends");
-    ends.append(element("span", "", "fewer false alarms"), this.shown, element("span", "", "finds more"));
+    ends.append(element("span", "", "fewer false positives"), this.shown, element("span", "", "finds more"));
     // Whatever comes and goes stays in the layout: Chromium ends a drag when a fieldset's child does.
     const body = element("div", "body");
     body.append(this.input, ends, this.reset, this.status);

@@ -21,7 +21,7 @@ from brainmets.preprocessing import Plan
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-GOLDEN = Path(__file__).with_name("walk.json")
+GOLDEN = Path(__file__).with_name("pipeline.json")
 
 RELATIVE = 1e-3
 """Far below what a changed rule does, far above what another processor's rounding does."""

@@ -1,6 +1,6 @@
 """From a file to its written mask: time by stage and peak memory, each model, in fresh processes.
 
-    python benchmarks/walk.py
+    python benchmarks/pipeline.py
 
 The scan is a 240 × 240 × 155 head of 1 mm made from formulas, or those that BRAINMETS_BENCH_SCANS
 names, separated by colons. "cold" is a fresh process, imports and compiling included; "warm" the

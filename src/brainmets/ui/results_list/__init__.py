@@ -6,15 +6,15 @@ from typing import Any
 
 from brainmets.ui.component import build
 
-__all__ = ["SCRIPTS", "ledger"]
+__all__ = ["SCRIPTS", "results_list"]
 
-SCRIPTS = ("ledger.js", "mount.js")
+SCRIPTS = ("results_list.js", "mount.js")
 """In this order they are one module, after the shared ones."""
 
 
-def ledger(data: dict[str, Any], *, key: str) -> Any:
-    """Show the list; `opened` tells once which job was chosen, "" for the empty start page."""
-    return build("ledger", "ledger", SCRIPTS, "ledger.css")(
+def results_list(data: dict[str, Any], *, key: str) -> Any:
+    """Show the list; `opened` reports once which job was chosen, "" for the empty start page."""
+    return build("results_list", "results_list", SCRIPTS, "results_list.css")(
         data=data, key=key, on_opened_change=_rerun
     )
 

@@ -1,4 +1,4 @@
-// Taking the result away: each format made by the service, saved by the browser.
+// Exports: each format is made by the service and saved by the browser.
 
 const FORMATS = [
   ["report.pdf", "PDF report", "Pictures, table and provenance on paper"],
@@ -11,7 +11,7 @@ const FORMATS = [
 const PICTURES = ["mask-reviewed.png", "mask.png"]; // of a single slice, the reader's own first
 const REVOKE_MS = 60_000; // long enough for the browser to have taken it
 
-class Takeaway {
+class ExportPanel {
   constructor(bench) {
     this.bench = bench;
     this.root = element("section", "take");
@@ -19,11 +19,11 @@ class Takeaway {
     this.missing = element("div", "missing-formats");
     this.message = element("div");
     this.message.setAttribute("role", "status");
-    this.root.append(element("h3", "", "Take away"), this.row, this.missing, this.message);
+    this.root.append(element("h3", "", "Export"), this.row, this.missing, this.message);
     this.fill();
   }
 
-  // What can be had as buttons, what cannot with the reason; a saved review may change both.
+  // Available formats as buttons, the others with the reason; a saved review may change both.
   fill() {
     const { bench } = this;
     const missing = new Map(); // labels by reason
@@ -34,7 +34,7 @@ class Takeaway {
       else missing.set(problem.found, { problem, labels: [...(missing.get(problem.found)?.labels ?? []), label] });
     }
     this.missing.replaceChildren(...[...missing.values()].map(({ problem, labels }) =>
-      element("p", "hint", `Not to be had: ${labels.join(", ")} (${problem.found}). Instead: ${problem.remedy}.`)));
+      element("p", "hint", `Not available: ${labels.join(", ")} (${problem.found}). Instead: ${problem.remedy}.`)));
     if (bench.data.files.some((name) => PICTURES.includes(name))) {
       this.#offer("Mask · PNG", "White where a lesion is", "mask.png",
         () => `files/${PICTURES.find((name) => bench.data.files.includes(name))}`);
@@ -52,7 +52,7 @@ class Takeaway {
     chosen.setAttribute("aria-busy", "true");
     const { bench } = this;
     this.message.replaceChildren(element("p", "hint", bench.unsaved
-      ? "Your unsaved words are not in it: save, then take it again." : ""));
+      ? "Your unsaved review is not included: save it, then export again." : ""));
     try {
       const answer = await bench.service.send(`${bench.job}/${path}`);
       keep(await answer.blob(), `brainmets-${bench.data.job.slice(0, JOB_LETTERS)}-${name}`);

@@ -2,10 +2,10 @@
 
 const READER = "brainmets-reader";
 
-class Verdicts {
+class ReviewPanel {
   constructor(bench) {
     this.bench = bench;
-    this.root = element("section", "verdicts");
+    this.root = element("section", "review");
     this.about = element("span", "about");
     this.words = Object.entries(LABELS).map(([label, { name, key }]) => {
       const word = button(name, () => this.say(label), { title: `${name} (${key})` });

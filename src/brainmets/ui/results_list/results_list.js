@@ -8,7 +8,7 @@ const STATES = {
   done: "", failed: "failed", cancelled: "cancelled",
 };
 
-class Ledger {
+class ResultsList {
   constructor(root, data, hooks) {
     Object.assign(this, { root, hooks });
     this.service = new Service(data);

@@ -1,17 +1,17 @@
 // What Streamlit calls on mount and on every update.
 
-const ledgers = new WeakMap();
+const lists = new WeakMap();
 
 export default function ({ data, parentElement, setTriggerValue }) {
-  const root = parentElement.querySelector(".ledger");
-  if (!ledgers.has(root)) {
-    ledgers.set(root, new Ledger(root, data, {
+  const root = parentElement.querySelector(".results_list");
+  if (!lists.has(root)) {
+    lists.set(root, new ResultsList(root, data, {
       open: (id) => setTriggerValue("opened", id),
       start: () => setTriggerValue("opened", ""),
     }));
   }
   return () => {
-    ledgers.get(root)?.close();
-    ledgers.delete(root);
+    lists.get(root)?.close();
+    lists.delete(root);
   };
 }
