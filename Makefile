@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check test-slow trials bench docs bless lock clean browser
+.PHONY: help demo test check test-slow trials bench docs site bless lock clean browser
 
 PYTHON ?= python3
 VENV   := .venv
@@ -42,11 +42,14 @@ docs: $(VENV)/.dev ## write the generated reference pages, then run every block 
 	$(BIN)/python -m tests.unit.io_reference
 	$(PYTEST) tests/docs
 
+site: $(VENV)/.dev ## build the documentation site into site/ (a broken link is an error)
+	$(BIN)/python docs/build_site.py --out site/$(VERSION)
+
 bless: $(VENV)/.dev ## accept the present output as golden
 	$(PYTEST) tests/golden --bless
 
 clean: ## remove what make has made
-	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis build dist site
 
 # ---- how the above get what they need -------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Write the table of measured figures into README.md, from the JSON that the commands leave.
+"""Write the table of measured figures into docs/results.md, from the JSON that the commands leave.
 
     brainmets models measure attention-unet-3d unet-plus-plus-3d attention-unet-2d \
         unet-plus-plus-2d --data ../shared/data --output measured
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+PAGE = Path(__file__).resolve().parent / "results.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 NETWORKS = {"attention-unet": "Attention U-Net", "unet-plus-plus": "U-Net++"}
 
@@ -112,7 +112,7 @@ def insert(readme: str, content: str) -> str:
     head, begin, rest = readme.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
-        sys.exit(f"README.md has no {BEGIN} … {END}")
+        sys.exit(f"docs/results.md has no {BEGIN} … {END}")
     return f"{head}{BEGIN}\n{content}\n{END}{tail}"
 
 
@@ -121,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("measured", nargs="+", type=Path, help="measured.json of models measure")
     parser.add_argument("--duel", nargs="*", type=Path, default=[], help="comparison.json files")
-    parser.add_argument("--write", action="store_true", help="write it into README.md")
+    parser.add_argument("--write", action="store_true", help="write it into docs/results.md")
     chosen = parser.parse_args()
     measured, duels = (
         [json.loads(path.read_text(encoding="utf-8")) for path in paths]
@@ -129,7 +129,7 @@ def main() -> None:
     )
     content = table(measured, duels)
     if chosen.write:
-        README.write_text(insert(README.read_text(encoding="utf-8"), content), encoding="utf-8")
+        PAGE.write_text(insert(PAGE.read_text(encoding="utf-8"), content), encoding="utf-8")
     sys.stdout.write(content + "\n")
 
 

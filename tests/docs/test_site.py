@@ -1,0 +1,102 @@
+"""The documentation site builds without a warning, is complete, and asks no other host."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_measure import load_script
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LOADED = re.compile(
+    r"<(?:script|img|iframe|source|audio|video)[^>]*?\ssrc=\"([^\"]+)\""
+    r"|<link[^>]*?\shref=\"([^\"]+)\"|url\(([^)]+)\)|@import\s+\"([^\"]+)\""
+)
+PUBLIC = ("Bundle", "Predictor", "find_lesions", "Geometry", "Volume", "Mask", "Case", "Lesion")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    load_script("build_site").build(folder / "out", stage=folder / "stage")
+    return folder / "out"
+
+
+def test_every_page_is_built_and_searchable(site: Path) -> None:
+    pages = {
+        page.relative_to(REPOSITORY / "docs").with_suffix(".html")
+        for page in (REPOSITORY / "docs").rglob("*.md")
+        if page.name != "template.md"
+    }
+    assert not [str(page) for page in pages if not (site / page).is_file()]
+    index = (site / "search.json").read_text(encoding="utf-8")
+    assert "Troubleshooting" in index
+    assert "CHANGELOG.html" in index
+
+
+def test_no_page_loads_anything_from_another_host(site: Path) -> None:
+    loaded = {
+        (file.name, target)
+        for file in site.rglob("*")
+        if file.suffix in {".html", ".css"}
+        for found in LOADED.finditer(file.read_text(encoding="utf-8"))
+        for target in filter(None, found.groups())
+    }
+    assert len(loaded) > 20
+    assert not {one for one in loaded if re.match(r"['\"]?(?:https?:)?//", one[1])}
+
+
+def test_public_classes_are_documented(site: Path) -> None:
+    page = (site / "reference" / "python.html").read_text(encoding="utf-8")
+    for name in PUBLIC:
+        assert re.search(rf'id="brainmets\.\w+\.{name}"', page), name
+
+
+def test_a_link_that_leads_nowhere_is_kept_for_the_strict_build(tmp_path: Path) -> None:
+    script = load_script("build_site")
+    page = tmp_path / "docs" / "page.md"
+    original = REPOSITORY / "docs" / "index.md"
+
+    text = script.relink("[a](nowhere.md) [b](../nothing/x.py)", original, page, page.parent)
+    known = script.relink("[tests](../tests/conftest.py)", original, page, page.parent)
+
+    assert text == "[a](nowhere.md) [b](../nothing/x.py)"
+    assert known == "`tests/conftest.py`"
+
+
+def test_every_decision_is_listed_with_its_title() -> None:
+    listed = (REPOSITORY / "docs" / "adr" / "index.md").read_text(encoding="utf-8")
+    for page in (REPOSITORY / "docs" / "adr").glob("0*.md"):
+        title = page.read_text(encoding="utf-8").split("\n", 1)[0]
+        number, decision = title.removeprefix("# ").split(". ", 1)
+        assert f"- [{number}]({page.name}): {decision}" in listed, page.name
+
+
+def test_readme_and_results_show_the_figures_of_the_plot() -> None:
+    with (REPOSITORY / "docs" / "results" / "metastases.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    shown = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert len(rows) == 8
+    for row in rows:
+        interval = f" ({row['low']}–{row['high']})" if row["low"] else ""
+        assert f"| {row['sensitivity']}{interval} |" in shown, row
+        if row["size"] in {"5-10 mm", ">= 10 mm"}:
+            assert f"| {row['sensitivity']}{interval} |" in readme, row
+
+
+def test_the_plot_is_drawn_from_its_data(tmp_path: Path) -> None:
+    script = load_script("results_figure")
+    script.draw(script.read(), tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 10_000
+
+
+def test_readme_is_short_and_no_cell_is_a_paragraph() -> None:
+    lines = (REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()
+    cells = [cell.strip() for line in lines if line.startswith("|") for cell in line.split("|")]
+    assert len(lines) < 140
+    assert len(cells) > 40
+    assert not [cell for cell in cells if len(cell) > 60]
