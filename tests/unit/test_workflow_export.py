@@ -21,6 +21,7 @@ from brainmets.domain.errors import (
 )
 from brainmets.inference import OperatingPoint
 from brainmets.io import write_volume
+from brainmets.io.dicom_sr import read_measurements
 from brainmets.workflows.export import FORMATS, ExportOptions, export
 from brainmets.workflows.report import ReportOptions, write_report
 from brainmets.workflows.segment import SegmentOptions, segment
@@ -122,6 +123,11 @@ def test_no_lesion_makes_no_dicom_object_but_a_report(
     with pytest.raises(NothingToExport, match="E_NO_LESION"):
         export(result, tmp_path / "out", ExportOptions(formats=("dicom-seg",), source=scan))
     assert export(result, tmp_path / "csv", ExportOptions(formats=("csv",))).lesions == 0
+    told = export(result, tmp_path / "sr", ExportOptions(formats=("sr",), source=scan))
+    assert "dicom-seg" not in told.files
+    assert [
+        list(v.values()) for v in read_measurements(told.files["sr"].read_bytes()).values()
+    ] == [[0.0]]
     report = write_report(result, tmp_path / "report.pdf", ReportOptions(source=scan))
     assert report.read_bytes().startswith(b"%PDF")
 

@@ -42,7 +42,7 @@ def export(
             "--format",
             "-f",
             metavar="FORMAT",
-            help="dicom-seg, rtstruct, nifti, csv or json. Repeatable.",
+            help="dicom-seg, sr, rtstruct, nifti, csv or json. Repeatable.",
             show_default=False,
         ),
     ],
@@ -64,10 +64,12 @@ def export(
         bool, typer.Option("--json", help="Print what was written as JSON for machines.")
     ] = False,
 ) -> None:
-    r"""Write a result as DICOM Segmentation, RT Structure Set, NIfTI, CSV or JSON.
+    r"""Write a result as DICOM Segmentation, report or RT Structure Set, NIfTI, CSV or JSON.
 
     \b
     dicom-seg   segmentation.dcm, a segment a lesion: for PACS and viewers (OHIF, 3D Slicer)
+    sr          measurements.dcm, sizes of each lesion (TID 1500), with segmentation.dcm; it needs
+                the extra pacs
     rtstruct    structures.dcm, a region a lesion: for planning systems
     nifti       lesions.nii.gz, 1 the largest lesion: for research tools
     csv, json   lesions.csv, report.json: for tables and programs

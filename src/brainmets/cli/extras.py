@@ -12,7 +12,15 @@ if TYPE_CHECKING:
 
 __all__ = ["missing_package", "needing"]
 
-EXTRAS = {"scipy": "analysis", "skimage": "analysis", "h5py": "matlab", "matplotlib": "report"}
+EXTRAS = {
+    "scipy": "analysis",
+    "skimage": "analysis",
+    "h5py": "matlab",
+    "matplotlib": "report",
+    "highdicom": "pacs",
+    "pynetdicom": "pacs",
+    "dicomweb_client": "pacs",
+}
 """The extra that brings a package, for commands that need it only at times."""
 
 

@@ -26,6 +26,7 @@ from brainmets.io.dicom_stamp import (
     new_object,
     numbered,
     reference,
+    tracking_of,
 )
 from brainmets.io.guard import guarded
 
@@ -207,9 +208,7 @@ def _add_references(data: Dataset, source: DicomSeriesSource) -> None:
 
 
 def _segment(number: int, lesion: Lesion, finding: Finding) -> Dataset:
-    from pydicom.uid import generate_uid
-
-    made = finding.provenance
+    made, tracked = finding.provenance, tracking_of(finding, lesion)
     return dataset(
         SegmentNumber=number,
         SegmentLabel=f"Lesion {lesion.id}",
@@ -235,8 +234,8 @@ def _segment(number: int, lesion: Lesion, finding: Finding) -> Dataset:
         ],
         SegmentedPropertyTypeCodeSequence=[coded("52988006", "SCT", "Lesion")],
         AnatomicRegionSequence=[coded("12738006", "SCT", "Brain")],
-        TrackingID=f"{MANUFACTURER} lesion {lesion.id}",
-        TrackingUID=generate_uid(),
+        TrackingID=tracked.identifier,
+        TrackingUID=tracked.uid,
         RecommendedDisplayCIELabValue=_cielab(colour_of(lesion.id)),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from colorsys import hls_to_rgb
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from brainmets.domain.errors import GridMismatch, NothingToExport, OutputDiffers
 from brainmets.domain.prediction import RESEARCH_USE_ONLY
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydicom import Dataset
     from pydicom.dataset import FileDataset
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MANUFACTURER",
     "Finding",
+    "Tracking",
     "begun",
     "coded",
     "colour_of",
@@ -35,6 +38,7 @@ __all__ = [
     "new_object",
     "numbered",
     "reference",
+    "tracking_of",
 ]
 
 MANUFACTURER = "brainmets"
@@ -69,15 +73,30 @@ def colour_of(identifier: int) -> tuple[int, int, int]:
     return red, green, blue
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracking:
+    """What one lesion is called in every study of its patient.
+
+    `change` says what became of it since the study before, as a follow-up does; empty where
+    nothing is known.
+    """
+
+    identifier: str
+    uid: str
+    change: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Finding:
     """A mask to hand over: lesions by their ids, and who drew them.
 
     `mask` is on the grid of the images it will refer to. `reviewed` says that a person
-    has decided which lesions stand.
+    has decided which lesions stand. `tracking` names lesions, by id, as earlier studies do;
+    `gone` are lesions of earlier studies that this one no longer shows. `may_be_empty` allows
+    a finding of no lesion, which only a measurement report can tell.
 
     Raises:
-        NothingToExport: there is no lesion.
+        NothingToExport: there is no lesion, and there must be one.
         GridMismatch: a lesion has no voxel, or a voxel no lesion.
     """
 
@@ -85,11 +104,14 @@ class Finding:
     lesions: tuple[Lesion, ...]
     provenance: Provenance
     reviewed: bool = False
+    tracking: Mapping[int, Tracking] = field(default_factory=dict[int, Tracking])
+    gone: tuple[Tracking, ...] = ()
+    may_be_empty: bool = False
 
     def __post_init__(self) -> None:
         """Check that mask and lesions tell the same."""
         drawn = set(np.unique(self.mask.data[self.mask.data > 0]).tolist())
-        if not drawn:
+        if not drawn and not self.may_be_empty:
             raise NothingToExport(
                 "no lesion in the result",
                 expected="at least one, as a DICOM object without any is not valid",
@@ -113,6 +135,22 @@ class Finding:
             f" {made.input_sha256}. Settings: {settings}."
         )
         return text[:SHORT_TEXT]
+
+
+def tracking_of(finding: Finding, lesion: Lesion) -> Tracking:
+    """Return what a lesion is called: as earlier studies call it, or by its place in this scan.
+
+    The UID is the same in every object made of the same result.
+    """
+    from pydicom.uid import generate_uid
+
+    if lesion.id in finding.tracking:
+        return finding.tracking[lesion.id]
+    place = ", ".join(f"{mm:.1f}" for mm in lesion.centroid_ras_mm)
+    made_of = [finding.provenance.input_sha256, finding.provenance.model_sha256, place]
+    return Tracking(
+        identifier=f"{MANUFACTURER} lesion {lesion.id}", uid=str(generate_uid(entropy_srcs=made_of))
+    )
 
 
 def numbered(finding: Finding) -> list[tuple[int, Lesion]]:

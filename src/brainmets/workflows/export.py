@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from brainmets.domain.errors import OptionError, SourceDiffers
@@ -12,7 +12,8 @@ from brainmets.io import write_mask
 from brainmets.io.dicom_images import derived_series, images_of
 from brainmets.io.dicom_seg import segmentation
 from brainmets.io.dicom_source import find_source, holds_dicom
-from brainmets.io.dicom_stamp import Finding
+from brainmets.io.dicom_sr import measurement_report
+from brainmets.io.dicom_stamp import Finding, Tracking
 from brainmets.io.rtstruct import structure_set
 from brainmets.reporting.documents import (
     lesions_document,
@@ -27,6 +28,7 @@ from brainmets.reporting.stored import read_result
 from brainmets.workflows.segmented_image import read_segmented
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from brainmets.io.dicom_source import DicomSeriesSource
@@ -34,14 +36,15 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "ExportFormat", "ExportOptions", "ExportResult", "export"]
 
-ExportFormat = Literal["dicom-seg", "rtstruct", "nifti", "csv", "json"]
+ExportFormat = Literal["dicom-seg", "sr", "rtstruct", "nifti", "csv", "json"]
 
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
-DICOM: frozenset[ExportFormat] = frozenset({"dicom-seg", "rtstruct"})
+DICOM: frozenset[ExportFormat] = frozenset({"dicom-seg", "sr", "rtstruct"})
 
 NAMES: dict[ExportFormat, str] = {
     "dicom-seg": "segmentation.dcm",
+    "sr": "measurements.dcm",
     "rtstruct": "structures.dcm",
     "nifti": "lesions.nii.gz",
     "csv": "lesions.csv",
@@ -64,7 +67,8 @@ class ExportOptions:
 
     `source` is what was segmented, or the DICOM series it was converted from: DICOM objects
     refer to its images. `series` chooses among several. `original` leaves a reader's corrections
-    aside. `review` is the folder of a saved review, by default the result's own.
+    aside. `review` is the folder of a saved review, by default the result's own. `tracking` names
+    lesions, by id, as earlier studies do; `gone` are those of earlier studies that are gone.
     """
 
     formats: tuple[ExportFormat, ...]
@@ -72,6 +76,8 @@ class ExportOptions:
     series: str | None = None
     original: bool = False
     review: Path | None = None
+    tracking: Mapping[int, Tracking] = field(default_factory=dict[int, Tracking])
+    gone: tuple[Tracking, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +95,8 @@ class ExportResult:
 def export(folder: Path, out: Path, options: ExportOptions) -> ExportResult:
     """Write a result that `segment` left in `folder` into `out`, every format or none.
 
+    A measurement report refers to a segmentation, which is written along unless there is no lesion.
+
     Files that an earlier export left in `out` under other names stay.
 
     Raises:
@@ -100,6 +108,7 @@ def export(folder: Path, out: Path, options: ExportOptions) -> ExportResult:
     """
     result = read_result(folder, review=options.review, original=options.original)
     _check(result, options)
+    options = _with_segmentation(result, options)
     check_output(out, may_replace=is_export)
     with staged(out, owned=frozenset()) as draft:
         notes = _write(result, folder, draft, options)
@@ -111,6 +120,11 @@ def export(folder: Path, out: Path, options: ExportOptions) -> ExportResult:
         lesions=len(result.lesions),
         notes=tuple(notes),
     )
+
+
+def _with_segmentation(result: StoredResult, options: ExportOptions) -> ExportOptions:
+    needed = "sr" in options.formats and result.lesions and "dicom-seg" not in options.formats
+    return replace(options, formats=("dicom-seg", *options.formats)) if needed else options
 
 
 def _check(result: StoredResult, options: ExportOptions) -> None:
@@ -138,12 +152,9 @@ def _write(result: StoredResult, folder: Path, draft: Path, options: ExportOptio
     if result.edited:
         notes.append(EDITED)
     if DICOM & set(options.formats) and options.source is not None:
-        source, finding, made = _finding(result, options.source, options.series, draft)
+        source, finding, made = _finding(result, options, options.source, draft)
         notes += made
-        if "dicom-seg" in options.formats:
-            (draft / NAMES["dicom-seg"]).write_bytes(segmentation(finding, source))
-        if "rtstruct" in options.formats:
-            (draft / NAMES["rtstruct"]).write_bytes(structure_set(finding, source))
+        _write_objects(source, finding, draft, options.formats)
     if "nifti" in options.formats:
         comment = mask_comment(result.provenance, notice=result.notice, reviewed=result.reviewed)
         write_mask(result.mask, draft / NAMES["nifti"], comment=comment)
@@ -162,10 +173,23 @@ def _write(result: StoredResult, folder: Path, draft: Path, options: ExportOptio
     return notes
 
 
+def _write_objects(
+    source: DicomSeriesSource, finding: Finding, draft: Path, formats: tuple[ExportFormat, ...]
+) -> None:
+    segments = segmentation(finding, source) if "dicom-seg" in formats else None
+    if segments is not None:
+        (draft / NAMES["dicom-seg"]).write_bytes(segments)
+    if "sr" in formats:
+        (draft / NAMES["sr"]).write_bytes(measurement_report(finding, source, segments))
+    if "rtstruct" in formats:
+        (draft / NAMES["rtstruct"]).write_bytes(structure_set(finding, source))
+
+
 def _finding(
-    result: StoredResult, source: Path, series: str | None, draft: Path
+    result: StoredResult, options: ExportOptions, source: Path, draft: Path
 ) -> tuple[DicomSeriesSource, Finding, list[str]]:
     """Find the images to refer to, or make some; lay the mask on them."""
+    series = options.series
     notes: list[str] = []
     if holds_dicom(source):
         content = result.input_sha256 if result.format == "dicom" else None
@@ -196,6 +220,9 @@ def _finding(
         lesions=result.lesions,
         provenance=result.provenance,
         reviewed=result.reviewed,
+        tracking=options.tracking,
+        gone=options.gone,
+        may_be_empty=not {"dicom-seg", "rtstruct"} & set(options.formats),
     )
     return found, finding, notes
 

@@ -1,0 +1,1 @@
+"""The node in a hospital's network: receive studies, have them segmented, send results back."""
