@@ -13,7 +13,7 @@ from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from brainmets.domain import Geometry, HeadPhantom
+from brainmets.domain import Geometry, HeadPhantom, PhantomLesion
 from tests.unit.head_cohorts import write_folders
 
 if TYPE_CHECKING:
@@ -40,6 +40,16 @@ def _later(path: Path) -> None:
     grown = replace(first, radii_mm=tuple(1.4 * radius for radius in first.radii_mm))
     grid = Geometry.isotropic((84, 100, 90), spacing_mm=2.1)
     image, _ = HeadPhantom(lesions=(grown, *others)).render(grid)
+    nib.save(nib.Nifti1Image(image.data, image.geometry.affine), path)
+
+
+def _part(path: Path) -> None:
+    """A few centimetres of a brain at 1 mm: segmented in a second."""
+    lesions = (
+        PhantomLesion(centre_ras_mm=(24, 10, 8), radii_mm=(7, 6, 6), core_fraction=0.5),
+        PhantomLesion(centre_ras_mm=(-20, -16, -6), radii_mm=(4, 4, 4)),
+    )
+    image, _ = HeadPhantom(stripped=True, lesions=lesions).render(Geometry.isotropic((72, 80, 64)))
     nib.save(nib.Nifti1Image(image.data, image.geometry.affine), path)
 
 
@@ -106,6 +116,7 @@ def _scans_with_masks(folder: Path) -> None:
 SAMPLES = {
     "scan.nii.gz": _scan,
     "later.nii.gz": _later,
+    "patient.nii.gz": _part,
     "slice.png": _slice,
     "dicom.zip": _dicom,
     "reference": _reference,

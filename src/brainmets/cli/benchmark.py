@@ -47,8 +47,8 @@ def benchmark(
       brainmets benchmark attention-unet-3d unet-plus-plus-3d --output benchmark
       brainmets benchmark runs/mine/mine --labels label-maps --heads 4 --output quick
     """
-    from brainmets.cli.extras import needing
     from brainmets.cli.progress import shown
+    from brainmets.domain.extras import needing
     from brainmets.inference import Bundle
     from brainmets.reporting.benchmark_report import benchmark_markdown
 

@@ -167,7 +167,7 @@ def _duel(
     data: dict[str, Any],
     quiet: bool,
 ) -> dict[str, Any]:
-    from brainmets.cli.extras import needing
+    from brainmets.domain.extras import needing
     from brainmets.inference import Bundle
     from brainmets.workflows.compare_bundles import BundleData, compare_bundles, compare_scores
 

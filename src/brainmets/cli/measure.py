@@ -50,8 +50,8 @@ def measure(
       brainmets models measure attention-unet-3d --data ../shared/data --output measured
       brainmets models measure fold-0 fold-1 fold-2 --data ../shared/data --output folds
     """
-    from brainmets.cli.extras import needing
     from brainmets.cli.progress import shown
+    from brainmets.domain.extras import needing
     from brainmets.inference import Bundle
     from brainmets.reporting.measured_text import measured_markdown
 

@@ -10,8 +10,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from brainmets.cli.extras import missing_package
 from brainmets.domain.errors import BrainmetsError, OutOfMemory, Unforeseen
+from brainmets.domain.extras import missing_package
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

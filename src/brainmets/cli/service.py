@@ -26,7 +26,7 @@ def serve(
       brainmets serve
       brainmets serve --demo --port 8600
     """
-    from brainmets.cli.extras import needing
+    from brainmets.domain.extras import needing
 
     with needing("serve"):
         from brainmets.ui.server import serve as start
@@ -45,7 +45,7 @@ def worker() -> None:
       BRAINMETS_DATABASE_URL=postgresql://brainmets@db.example/brainmets \
         BRAINMETS_STATE_DIR=/srv/brainmets brainmets worker
     """
-    from brainmets.cli.extras import needing
+    from brainmets.domain.extras import needing
 
     with needing("serve"):
         from brainmets.api.settings import Settings

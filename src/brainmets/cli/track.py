@@ -130,8 +130,8 @@ def track(
 
     Research use only. Not a medical device; not for clinical use.
     """
-    from brainmets.cli.extras import needing
     from brainmets.cli.progress import shown
+    from brainmets.domain.extras import needing
 
     with needing("analysis"), shown("following", hidden=as_json) as progress:
         from brainmets.tracking import Rules

@@ -100,8 +100,8 @@ def train(
       brainmets train recipes/brats-mets-3d.toml --data BraTS-METS --out runs/cv --folds 5
       torchrun --nproc-per-node 4 --no-python brainmets train recipes/… --out runs/mets
     """
-    from brainmets.cli.extras import needing
     from brainmets.cli.progress import shown
+    from brainmets.domain.extras import needing
 
     if fold is not None and folds is None:
         raise OptionError(
@@ -179,8 +179,8 @@ def synthesize(
     Example:
       brainmets synthesize label-maps/training_seg_01.nii.gz --count 4 --seed 7 --out heads
     """
-    from brainmets.cli.extras import needing
     from brainmets.cli.progress import shown
+    from brainmets.domain.extras import needing
 
     with needing("train"):
         from brainmets.cli.options import parse_part

@@ -51,8 +51,8 @@ def tune(
       brainmets tune runs/mine/mine --validation ../shared/data --output tuned/mine
       brainmets tune mine --validation data --heads 0 --false-alarms 0.5 --output tuned/mine
     """
-    from brainmets.cli.extras import needing
     from brainmets.cli.progress import shown
+    from brainmets.domain.extras import needing
     from brainmets.inference import Bundle
     from brainmets.reporting.tuning_text import tuning_section
 

@@ -21,7 +21,8 @@ Sequence = Literal["t1c", "t1n", "t2w", "t2f"]
 CaseKind = Literal["volume", "slices"]
 """A head as one volume, or independent slice images stacked along k."""
 
-InputFormat = Literal["nifti", "dicom", "image", "nrrd", "metaimage", "mgh"]
+InputFormat = Literal["nifti", "dicom", "image", "nrrd", "metaimage", "mgh", "array"]
+"""Of the file that was read; `array` is a scan that a Python program gave in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

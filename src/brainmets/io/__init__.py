@@ -7,8 +7,8 @@ slices. Not covered: 4-D NIfTI, .hdr/.img pairs, CT, PET, DICOM without position
 
 from brainmets.io.image_write import write_slice_mask
 from brainmets.io.limits import DEFAULT_LIMITS, Limits, limits_table
-from brainmets.io.nifti_write import Encoding, write_mask, write_volume
-from brainmets.io.reading import list_series, read_case, read_mask, read_volume
+from brainmets.io.nifti_write import Encoding, nifti_header_of, write_mask, write_volume
+from brainmets.io.reading import list_series, read_case, read_mask, read_volume, whole_labels
 from brainmets.io.sequences import guess_from_name
 from brainmets.io.series import SeriesInfo
 from brainmets.io.slice_images import CHANNELS
@@ -22,9 +22,11 @@ __all__ = [
     "guess_from_name",
     "limits_table",
     "list_series",
+    "nifti_header_of",
     "read_case",
     "read_mask",
     "read_volume",
+    "whole_labels",
     "write_mask",
     "write_slice_mask",
     "write_volume",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from brainmets.domain.geometry import Frames, Geometry
     from brainmets.domain.volume import Mask, Volume
 
-__all__ = ["Encoding", "write_atomically", "write_mask", "write_volume"]
+__all__ = ["Encoding", "nifti_header_of", "write_atomically", "write_mask", "write_volume"]
 
 Encoding = Literal["float32", "uint8"]
 """How a probability is stored: as it is, or in 256 steps of 1/255 with the scale in the header."""
@@ -131,6 +131,11 @@ def _write(
         temporary.write_bytes(content)
         _compare(temporary, data, geometry, slope)
     return path
+
+
+def nifti_header_of(dtype: np.dtype[Any], geometry: Geometry) -> bytes:
+    """Return the 348 bytes of the header that `write_mask` and `write_volume` write."""
+    return _header(dtype, geometry, 1.0)[:348]
 
 
 def write_atomically(path: Path, content: bytes) -> Path:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from brainmets.io.entries import Entry
     from brainmets.io.sniff import Kind
 
-__all__ = ["list_series", "read_case", "read_mask", "read_volume"]
+__all__ = ["list_series", "read_case", "read_mask", "read_volume", "whole_labels"]
 
 VOLUMES: frozenset[Kind] = frozenset({"nifti", "analyze", *OTHER_VOLUMES})
 """Files that hold a volume each, unzipped."""
@@ -158,7 +158,7 @@ def read_mask(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Mask:
         kind, chosen = _sorted_out(entries, path.name, limits, masks=True)
         if kind == "nifti" and len(chosen) == 1:
             image = _read_file(chosen[0], limits, min_slices=1)
-            return Mask(data=_labels(image.data, path.name), geometry=image.geometry)
+            return Mask(data=whole_labels(image.data, path.name), geometry=image.geometry)
         if kind == "image":
             stack = read_slices(chosen, "t1c", limits)
             drawn = stack.volume.data
@@ -167,7 +167,7 @@ def read_mask(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Mask:
                 drawn = (drawn > 0).astype(np.uint8)
             elif any(entry.kind == "jpeg" for entry in chosen):  # lossy: black and white blurred
                 drawn = (drawn > highest / 2).astype(np.uint8)
-            return Mask(data=_labels(drawn, path.name), geometry=stack.volume.geometry)
+            return Mask(data=whole_labels(drawn, path.name), geometry=stack.volume.geometry)
     raise UnknownFormat(
         f"{path.name} is not a mask brainmets reads",
         expected="one NIfTI of labels, or slice images",
@@ -366,7 +366,12 @@ def _float32(data: NDArray[np.generic], name: str) -> NDArray[np.float32]:
     return voxels
 
 
-def _labels(data: NDArray[np.generic], name: str) -> NDArray[np.unsignedinteger]:
+def whole_labels(data: NDArray[np.generic], name: str) -> NDArray[np.unsignedinteger]:
+    """Return labels as the smallest unsigned integers that hold them.
+
+    Raises:
+        VoxelType: some values are negative or fractions.
+    """
     values = data.astype(np.float64) if data.dtype.kind == "f" else data
     lowest, highest = values.min(initial=0), values.max(initial=0)
     whole = data.dtype.kind != "f" or bool((values == np.rint(values)).all())

@@ -20,6 +20,9 @@ EXTRAS = {
     "highdicom": "pacs",
     "pynetdicom": "pacs",
     "dicomweb_client": "pacs",
+    "pandas": "notebook",
+    "SimpleITK": "notebook",
+    "torch": "train",
 }
 """The extra that brings a package, for commands that need it only at times."""
 
