@@ -72,7 +72,7 @@ def draw_lesions(
     return figure
 
 
-OUTCOMES = {"found": "#009E73", "missed": "#D55E00", "false alarm": "#CC79A7"}
+OUTCOMES = {"found": "#009E73", "missed": "#D55E00", "false positive": "#CC79A7"}
 """Colours that colour-blind readers tell apart."""
 
 
@@ -84,9 +84,12 @@ def draw_lesion_scores(lesions: Iterable[LesionScore]) -> Figure:
     for outcome, colour in OUTCOMES.items():
         those = [one for one in listed if one.outcome == outcome]
         across = [2 * (3 * one.volume_mm3 / (4 * np.pi)) ** (1 / 3) for one in those]
-        name = "false positive" if outcome == "false alarm" else outcome
         axes.scatter(
-            across, [one.dice for one in those], s=22, color=colour, label=f"{name}: {len(those)}"
+            across,
+            [one.dice for one in those],
+            s=22,
+            color=colour,
+            label=f"{outcome}: {len(those)}",
         )
     axes.set_xlabel("diameter of the ball of equal volume, mm")
     axes.set_ylabel("Dice of the lesion")
