@@ -166,7 +166,7 @@ def test_two_visits_from_the_list_of_results_to_every_lesion_s_course(
         assert sizes == pytest.approx(expected, abs=WITHIN_MM), state
     responses = found.locator(".responses li")
     assert responses.locator(".day").all_text_contents() == ["Day 0", "Day 92"]
-    assert responses.locator(".rano").all_text_contents() == ["first", "PD"]
+    assert responses.locator(".rano").all_text_contents() == ["baseline", "PD"]
     expect(responses.nth(1)).to_contain_text("lesion 5 is new")
     assert found.locator(".chart svg").count() == 1
     assert "2024" not in (page.locator("body").text_content() or "")

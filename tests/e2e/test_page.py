@@ -231,7 +231,7 @@ def test_lesions_are_judged_undone_and_saved(page: Page, address: str, nifti: Pa
     found = bench(page)
     rows = found.locator("tbody tr")
     rows.nth(1).click()
-    words = found.get_by_role("group", name="What the selected lesion is")
+    words = found.get_by_role("group", name="Label of the selected lesion")
     words.get_by_role("button", name="Not a lesion").click()
     expect(found.get_by_label("Keep lesion 2")).not_to_be_checked()
     expect(found.locator(".total")).to_contain_text("1 kept")
@@ -310,7 +310,7 @@ def test_what_is_seen_is_said_and_every_key_is_listed(
     expect(help_).to_contain_text("metastasis, uncertain, other lesion, not a lesion")
     help_.get_by_role("button", name="Close").click()
     expect(help_).to_be_hidden()
-    found.get_by_label("Confidence map").check()
+    found.get_by_label("Probability map").check()
     found.get_by_role("button", name="+", exact=True).click()
     shoot(page, "confidence")
 

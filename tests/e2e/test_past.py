@@ -53,7 +53,7 @@ def test_a_key_opens_the_page_and_past_results_begin_empty(
     page.get_by_role("link", name="Past results").click()
     page.get_by_text("No results yet").wait_for()
     shoot(page, "history-empty")
-    page.get_by_role("button", name="Examine an image").click()
+    page.get_by_role("button", name="Segment a scan").click()
     page.locator(".intake[data-step=ask]").wait_for()
 
     upload(page, address, nifti)

@@ -126,7 +126,7 @@ def test_the_start_offers_the_sample_and_the_models(open_page: Any) -> None:
     page.button(key="sample").click().run()
     assert page.query_params["job"] == "j1"
     assert ("POST", "/v1/jobs/sample") in {(r.method, r.url.path) for r in asked}
-    assert "Waiting for its turn" in str(page.get("progress")[0].proto)
+    assert "Queued" in str(page.get("progress")[0].proto)
 
 
 def test_without_the_service_the_page_says_what_to_type(open_page: Any) -> None:

@@ -39,7 +39,7 @@ class Segmented(Protocol):
 
 
 class Runner(Protocol):
-    """Segments the upload in `folder` into `out`, which appears whole or not at all."""
+    """Segments the upload in `folder` into `out`, which written completely or not at all."""
 
     def __call__(
         self, folder: Path, out: Path, options: JobOptions, progress: Progress, /

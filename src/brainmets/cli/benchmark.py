@@ -23,10 +23,12 @@ def benchmark(
     ],
     labels: Annotated[
         Path | None,
-        typer.Option(help="Folder of SynthSeg's label maps; without it heads come from formulas."),
+        typer.Option(
+            help="Folder of SynthSeg's label maps; without it, analytic phantoms are used."
+        ),
     ] = None,
     heads: Annotated[
-        int | None, typer.Option(min=1, help="Only the first so many heads, to have a quick look.")
+        int | None, typer.Option(min=1, help="Use only the first N heads, for a quick check.")
     ] = None,
     engine: Annotated[str, typer.Option(help="openvino, onnxruntime or pytorch.")] = "openvino",
     threads: Annotated[

@@ -23,7 +23,7 @@ def brain(
         typer.Option(
             "--out",
             "-o",
-            help="Folder for the results; appears whole or not at all.",
+            help="Folder for the results; written completely or not at all.",
             show_default=False,
         ),
     ],

@@ -42,7 +42,7 @@ def compare(
     part: Annotated[str, typer.Option(help="Which held-out part: test or validation.")] = "test",
     recipe: Annotated[
         Path | None,
-        typer.Option(help="Recipe that says what is held out, where networks do not know it."),
+        typer.Option(help="Recipe with the held-out cases, if the networks do not store it."),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Networks: compare on a data set with masks instead.")

@@ -20,7 +20,7 @@ def doctor(
         Path | None,
         typer.Argument(
             metavar="[DIR]",
-            help="A data set to examine instead of this machine.",
+            help="A data set to check instead of this machine.",
             show_default=False,
         ),
     ] = None,
@@ -37,7 +37,7 @@ def doctor(
         typer.Option(min=1, help="Data set: processes; one a core.", show_default=False),
     ] = None,
     timing: Annotated[
-        bool, typer.Option("--timing/--no-timing", help="Machine: run every model a moment.")
+        bool, typer.Option("--timing/--no-timing", help="Machine: time every model briefly.")
     ] = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as JSON for machines.")
@@ -46,8 +46,8 @@ def doctor(
     r"""Check this machine, or a data set before training on it or scoring with it.
 
     Machine: processor, memory, engines, and every model's sha256. Data set: unreadable files,
-    other grids, strange labels, empty or mirrored masks, the same scan twice, patients on both
-    sides of a split, and more. Exits with 2 where there is something to mend.
+    other grids, unexpected labels, empty or mirrored masks, the same scan twice, patients on both
+    sides of a split, and more. The exit code is 2 if there is something to fix.
 
     \b
     Examples:

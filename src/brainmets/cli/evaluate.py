@@ -50,10 +50,10 @@ def evaluate(
     reference: Annotated[
         Path, typer.Option(help="Expert masks: a file, or a folder with a file or folder a case.")
     ],
-    prediction: Annotated[Path, typer.Option(help="The model's masks, laid out likewise.")],
+    prediction: Annotated[Path, typer.Option(help="The model's masks, in the same layout.")],
     out: Annotated[Path, typer.Option(help="Folder for scores.json, scores.csv, lesions.csv.")],
     scorer: Annotated[
-        ScorerName, typer.Option(help="Whose definition: see docs/concepts/scoring.md.")
+        ScorerName, typer.Option(help="Definition of the scores: see docs/concepts/scoring.md.")
     ] = "brainmets",
     regions: Annotated[
         RegionScheme | None,
@@ -91,14 +91,15 @@ def evaluate(
     missing_as_empty: Annotated[
         bool,
         typer.Option(
-            "--missing-as-empty", help="Score a reference without prediction as wholly missed."
+            "--missing-as-empty",
+            help="Score a reference without prediction as an empty prediction.",
         ),
     ] = False,
     header_spacing: Annotated[
         bool,
         typer.Option(
             "--header-spacing",
-            help="brats-2026 only: measure thick slices right, unlike the official package.",
+            help="brats-2026 only: use the header's spacing, unlike the official package.",
         ),
     ] = False,
     resume: Resume = False,
@@ -110,7 +111,7 @@ def evaluate(
 ) -> None:
     """Score predicted masks against expert ones, paired by case.
 
-    Ends with code 1 if a case was left unpaired, was paired by a guess or could not be scored.
+    Exits with 1 if a case has no partner, was paired by a guess or could not be scored.
 
     Examples:
       brainmets evaluate --reference expert --prediction masks --out scores

@@ -23,13 +23,13 @@ Result = Annotated[
 Series = Annotated[
     str | None,
     typer.Option(
-        help="Which series in --source: number or UID; found by itself where possible.",
+        help="Which series in --source: number or UID; found automatically where possible.",
         show_default=False,
     ),
 ]
 Original = Annotated[
     bool,
-    typer.Option("--original", help="Leave a reader's saved corrections aside."),
+    typer.Option("--original", help="Ignore a reader's saved corrections."),
 ]
 
 
@@ -136,7 +136,7 @@ def report(
     ] = None,
     label: Annotated[
         str,
-        typer.Option(help="What to call the case; by default by its content, not by its name."),
+        typer.Option(help="Name of the case in the report; by default an anonymous one."),
     ] = "",
     original: Original = False,
 ) -> None:

@@ -25,7 +25,7 @@ def measure(
     ],
     recipe: Annotated[
         Path | None,
-        typer.Option(help="Recipe that says what was held out, where networks do not know it."),
+        typer.Option(help="Recipe with the held-out cases, if the networks do not store it."),
     ] = None,
     without_benchmark: Annotated[
         bool, typer.Option("--without-benchmark", help="Leave the synthetic benchmark out.")
@@ -37,13 +37,13 @@ def measure(
     engine: Annotated[str, typer.Option(help="openvino, onnxruntime or pytorch.")] = "openvino",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    r"""Measure networks on data that no training and no choice has touched.
+    r"""Measure networks on data that were not used for training or tuning.
 
-    Held-out slices and volumes as each network's recipe says, voxels that count neither way cut
-    out; for 3-D networks also the components on a healthy head, what is found on a real
-    metastasis with a ring, both as pictures, and the synthetic benchmark. Each figure with its
-    95 % interval and the bar it should reach. Networks of one kind that hold out different scans
-    are folds, and their scans are pooled.
+    Uses the held-out slices and volumes of each network's recipe, without voxels of uncertain
+    label. For 3-D networks also: components on a healthy head and the result on a real
+    ring-enhancing metastasis, both as pictures, and the synthetic benchmark. Each figure has a
+    95 % interval and a target. Networks of one kind that hold out different scans are folds of a
+    cross-validation, and their scans are pooled.
 
     \b
     Examples:

@@ -22,13 +22,13 @@ AS_JSON = typer.Option("--json", help="Print JSON for machines.")
 
 
 def list_models(*, as_json: Annotated[bool, AS_JSON] = False) -> None:
-    r"""List the models by name; each is verified against its sha256.
+    r"""List the installed models; each is verified against its sha256.
 
     \b
     Example:
       brainmets models list
 
-    Models of your own are found under the folders named in BRAINMETS_MODELS.
+    BRAINMETS_MODELS names folders with further models.
     """
     from brainmets.domain.errors import ModelError
     from brainmets.inference import Bundle, list_bundles
@@ -60,7 +60,7 @@ def show(
     *,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    r"""Show a model's card: what it was made from, how good it is, where it fails.
+    r"""Show a model's card: training data, accuracy, limitations.
 
     \b
     Example:
@@ -103,9 +103,9 @@ def fuse(
         typer.Option(help="Share of each model in the mean, in order. Repeatable; equal."),
     ] = None,
 ) -> None:
-    r"""Make one model that answers with the mean logit of several.
+    r"""Make one model that returns the mean logit of several.
 
-    They may differ in network, weights and spacing; the first one's grid is that of the answer.
+    They may differ in network, weights and spacing; the result is on the grid of the first one.
     Choose its operating points afterwards with `brainmets tune`.
 
     \b

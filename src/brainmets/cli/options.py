@@ -24,9 +24,7 @@ __all__ = [
     "parse_sequence",
 ]
 
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Leave out cases that are finished; add the others.")
-]
+Resume = Annotated[bool, typer.Option("--resume", help="Skip finished cases.")]
 Part = Annotated[
     str | None,
     typer.Option(

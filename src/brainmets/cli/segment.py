@@ -37,7 +37,7 @@ def segment(
         typer.Option(
             "--out",
             "-o",
-            help="Folder for the results; appears whole or not at all.",
+            help="Folder for the results; written completely or not at all.",
             show_default=False,
         ),
     ],
@@ -68,7 +68,7 @@ def segment(
         float | None,
         typer.Option(
             metavar="P",
-            help="Keep lesions whose best voxel has at least this probability.",
+            help="Report lesions whose highest probability is at least this.",
             show_default=False,
         ),
     ] = None,
@@ -79,7 +79,7 @@ def segment(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="An anatomy network: leaves out what lies outside the brain. Experimental.",
+            help="An anatomy network: removes lesions outside the brain. Experimental.",
             show_default=False,
         ),
     ] = None,
@@ -153,8 +153,8 @@ def segment(
     \b
     Writes into --out, on the input's own grid:
       mask.nii.gz    0 background, 1 the largest lesion, 2 the next (slices: mask.png)
-      lesions.csv    volume, diameters, centre, place and confidence of each lesion
-      report.json    the same, with everything needed to compute it again
+      lesions.csv    volume, diameters, centre, location and probability of each lesion
+      report.json    the same, with everything needed to reproduce it
       overlay.png    the lesions outlined, to look at first
 
     \b
@@ -169,8 +169,9 @@ def segment(
       brainmets segment --batch scans/ --out results --part 3/8
       brainmets segment --batch scans/ --out results --cluster local:4
 
-    With several cases, one that cannot be used is reported and the others go on. --out also gets
-    a status file a case, and at the end cohort.csv (a row a lesion), cases.csv and summary.html.
+    With several cases, one that cannot be used is reported and the others continue. --out also gets
+    one status file for each case, and at the end cohort.csv (one row for each lesion), cases.csv
+    and summary.html.
 
     Research use only. Not a medical device; not for clinical use.
     """
@@ -252,7 +253,7 @@ def series(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    r"""List what a DICOM folder or zip offers to choose from, without reading any pixels.
+    r"""List the series of a DICOM folder or zip, without reading pixels.
 
     \b
     Example:

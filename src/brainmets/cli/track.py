@@ -31,7 +31,7 @@ def track(
             "--output",
             "--out",
             "-o",
-            help="Folder for the results; appears whole or not at all.",
+            help="Folder for the results; written completely or not at all.",
             show_default=False,
         ),
     ],
@@ -79,7 +79,7 @@ def track(
         bool,
         typer.Option(
             "--same-patient",
-            help="It is one patient, although the DICOM headers name several.",
+            help="The scans are of one patient, although the DICOM headers name several.",
         ),
     ] = False,
     overwrite: Annotated[
@@ -89,9 +89,9 @@ def track(
         bool, typer.Option("--json", help="Print tracked.json for machines.")
     ] = False,
 ) -> None:
-    r"""Follow each lesion of a patient over scans: new, growing, stable, shrinking, gone.
+    r"""Follow each lesion of a patient over scans: new, growing, stable, shrinking, resolved.
 
-    Scans are segmented, registered to the first scan (rigidly; another person's head is refused),
+    Scans are segmented, registered to the first scan (rigidly; another patient's scan is an error),
     and each lesion keeps one number in all of them. The sizes are those of each scan's own grid.
 
     \b
@@ -106,17 +106,17 @@ def track(
 
     \b
     States, by longest diameter:
-      growing         20 % and 2 mm above its smallest so far
-      shrinking       30 % and 2 mm below its first
+      growing         20 % and 2 mm above its nadir
+      shrinking       30 % and 2 mm below its baseline
       new, gone       its place was imaged before, or is imaged now
       returned        there again after it was gone
       merged          grown into a larger one, and measured with it
-      uncertain       a speck beside a lesion, or suspicious before: not called new
+      uncertain       small and close to a lesion, or suspected before: not new
       partly imaged   cut off by the edge of what was imaged: sizes do not compare
       not imaged      outside this scan, or where it is empty: neither gone nor stable
 
     RANO-BM (Lin et al. 2015) sums the longest diameters of up to five targets: PR 30 % below
-    the first, PD 20 % above the smallest with 5 mm in one target, or a new lesion. Steroids and
+    the baseline, PD 20 % above the nadir with 5 mm in one target, or a new lesion. Steroids and
     the clinical state belong to it too, and are not known here.
 
     \b

@@ -46,13 +46,13 @@ def train(
         typer.Option(
             "--set",
             metavar="FIELD=VALUE",
-            help="Set a field of the recipe otherwise, such as optimiser.steps=100; none for "
+            help="Change a field of the recipe, such as optimiser.steps=100; none for "
             "nothing. Repeatable.",
             show_default=False,
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")
+        bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")
     ] = False,
     folds: Annotated[
         int | None,
@@ -72,23 +72,23 @@ def train(
         ),
     ] = None,
     device: Annotated[
-        Device, typer.Option(help="What to compute on; auto takes a graphics card if there is one.")
+        Device, typer.Option(help="Device; auto uses a graphics card if there is one.")
     ] = Device.auto,
     memory_check: Annotated[
         bool,
         typer.Option(
             "--memory-check/--no-memory-check",
-            help="Reckon the memory first, and refuse a run that will not fit.",
+            help="Estimate the memory first; stop if the run cannot fit.",
         ),
     ] = True,
 ) -> None:
     r"""Train a network from a recipe and export it as a model.
 
-    A recipe says which network, which data, how long; recipes/ holds some, and every field is in
-    docs/reference/recipes.md. Data sets are divided by patient, once. A run that is stopped, even
-    by a power cut, goes on with --resume and ends as if it had never stopped. Its folder gets the
-    recipe with every default, the curves (CSV, and for tensorboard --logdir), the scores of the
-    test cases, and the finished model with its card.
+    A recipe defines network, data and number of steps. recipes/ has the shipped ones;
+    docs/reference/recipes.md has every field. Data sets are divided by patient. A run that was
+    stopped, even by a power cut, continues with --resume and gives the same result as without the
+    stop. Its folder gets the full recipe, the curves (CSV, and for tensorboard --logdir), the
+    scores of the test cases, and the trained model with its card.
 
     On several graphics cards, put torchrun before it: the cards share every batch.
 

@@ -25,7 +25,7 @@ def tune(
     ],
     recipe: Annotated[
         Path | None,
-        typer.Option(help="Recipe that says what to validate on, if the network does not know."),
+        typer.Option(help="Recipe with the validation cases, if the network does not store it."),
     ] = None,
     heads: Annotated[
         int, typer.Option(min=0, help="Synthetic heads to choose on as well, for 3-D networks.")
@@ -39,12 +39,12 @@ def tune(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    r"""Choose a network's operating points on its validation cases, and write it anew.
+    r"""Choose a network's operating points on its validation cases; write a tuned copy.
 
     Searches the threshold that lesions grow to, the peak they must reach and their smallest
     volume, for three points: sensitive, balanced (the default) and specific. Tries a rejector of
-    components, and keeps it only if it pays on patients it was not fitted to. The network's
-    weights stay as they are; the card says what was chosen on what. Test cases are never read.
+    components, and keeps it only if it helps on patients it was not fitted to. The network's
+    weights do not change; the card states what was chosen on which data. Test cases are never read.
 
     \b
     Examples:

@@ -112,7 +112,7 @@ def _positions(days: Sequence[int | None]) -> list[float]:
 def _badges(followup: Followup, xs: Sequence[float]) -> list[str]:
     parts = [_text(LEFT, 16, "RANO-BM, by images alone", size=12.5, weight=600)]
     for x, response in zip(xs, followup.responses, strict=True):
-        name = response.category or "first"
+        name = response.category or "baseline"
         colour = BADGE.get(name)
         width = 12 + 8 * len(name)
         if colour is None:

@@ -26,7 +26,7 @@ QUALITY = 90
 
 NOTE = (
     "Longest diameter in one acquired slice of each scan, mm; of lesions in several parts the sum."
-    " * target: counted in the sum. Growing: 20 % and 2 mm above the smallest so far; shrinking:"
+    " * target: counted in the sum. Growing: 20 % and 2 mm above the nadir; shrinking:"
     " 30 % and 2 mm below the first. RANO-BM (Lin et al. 2015) also weighs corticosteroids and the"
     " clinical state, which are not known here."
 )
@@ -74,7 +74,7 @@ def followup_pdf(story: Story, *, label: str = "") -> bytes:
 
 
 def _verdict(name: str, response: Response) -> dict[str, str]:
-    category = response.category or "first"
+    category = response.category or "baseline"
     reasons = list(response.reasons)
     if response.confirmed is not None:
         reasons.append("confirmed" if response.confirmed else "not yet confirmed by a later scan")

@@ -1,4 +1,4 @@
-"""A folder of results that appears whole or not at all."""
+"""A folder of results that written completely or not at all."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def _choose(client: Client) -> None:
         job.id: job for job in client.jobs() if job.state == "done" and not job.options.followup
     }
     if len(jobs) < 2:
-        st.info("A follow-up needs at least two finished results: examine two scans first.")
+        st.info("A follow-up needs at least two finished results: segment two scans first.")
         return
     chosen = st.multiselect(
         f"Scans of one patient, the earliest first (2 to {MOST_SCANS})",
@@ -146,7 +146,7 @@ def _submit(
 def _despite_names(client: Client, job: JobView) -> None:
     """Let the reader say that it is one patient under several names."""
     options = job.options.followup
-    if options is not None and st.button("It is one patient: follow anyway", key="despite"):
+    if options is not None and st.button("Same patient: continue", key="despite"):
         days = tuple(str(day) for day in options.days)
         _submit(client, options.jobs, days, options.measurable_mm, same_patient=True)
 
@@ -158,7 +158,7 @@ def _progress(job_id: str) -> None:
     if job is None:
         return
     waiting = job.state == "queued"
-    text = "Waiting for its turn" if waiting else STAGE_NAMES.get(job.stage, "Starting")
+    text = "Queued" if waiting else STAGE_NAMES.get(job.stage, "Starting")
     st.progress(0.0 if waiting else min(1.0, job.done), text=text)
 
 

@@ -58,7 +58,7 @@ def main() -> None:
     """Draw the page for this run of the script."""
     st.set_page_config(page_title="brainmets", page_icon="🧠", layout="wide")
     st.html(_STYLE + f'<div class="research" role="note">{RESEARCH_USE_ONLY}</div>')
-    examine = st.Page(_examine, title="Examine", default=True)
+    examine = st.Page(_examine, title="Segment", default=True)
     past = st.Page(partial(_past, examine), title="Past results", url_path=PAST)
     follow = st.Page(_follow, title="Follow-up", url_path=FOLLOWUP)
     page = st.navigation([examine, follow, past], position="top")
@@ -77,7 +77,7 @@ def _examine() -> None:
                 show_start(client)
         except UnknownJob as error:
             explain(error)
-            if st.button("Examine an image"):
+            if st.button("Segment a scan"):
                 st.query_params.clear()
                 st.rerun()
         except BrainmetsError as error:

@@ -51,7 +51,7 @@ def show_progress(job_id: str) -> None:
     if job is None:
         return
     if job.state == "queued":
-        text, share = "Waiting for its turn", 0.0
+        text, share = "Queued", 0.0
     else:
         share = overall(job.stage, job.done)
         text = STAGE_NAMES.get(job.stage, "Starting")

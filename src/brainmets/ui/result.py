@@ -33,7 +33,7 @@ def show_result(client: Client, job: JobView, result: JobResult) -> None:
         # another key once it has been used: a popover that is open stays open
         with st.popover("Compare models", key=f"compare-with-{st.query_params.get('with', '')}"):
             _choose_other(client, job, result, other)
-        if st.button("Examine another", key="another"):
+        if st.button("Segment another scan", key="another"):
             st.query_params.clear()
             st.rerun()
         with st.popover("Delete"):
@@ -105,7 +105,7 @@ def workbench_data(job: JobView, result: JobResult, other: JobView | None = None
 
 
 def _provenance(job: JobView, result: JobResult) -> None:
-    with st.expander("Where these numbers come from"):
+    with st.expander("Provenance"):
         provenance = result.provenance
         rows = {
             "Model": f"{provenance.model} (sha256 {provenance.model_sha256[:16]}…)",

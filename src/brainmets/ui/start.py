@@ -87,7 +87,7 @@ def _plain_form(client: Client) -> None:
     files: Any = st.file_uploader("Images", accept_multiple_files=True, key="files")
     if st.button("Segment", type="primary", disabled=not files, key="segment"):
         try:
-            with st.spinner("Handing the images over…"):
+            with st.spinner("Sending the images…"):
                 job = client.submit([(file.name, file) for file in files])
         except BrainmetsError as error:
             explain(error)

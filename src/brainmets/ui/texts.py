@@ -31,7 +31,7 @@ STAGE_NAMES = {
 }
 
 STATE_NAMES = {
-    "queued": "waiting",
+    "queued": "queued",
     "running": "running",
     "needs_choice": "needs a choice",
     "done": "done",

@@ -77,6 +77,6 @@ def _show_end(job: JobView) -> None:
 
 
 def _other_image() -> None:
-    if st.button("Examine another image", key="another"):
+    if st.button("Segment another scan", key="another"):
         st.query_params.clear()
         st.rerun()

@@ -49,7 +49,7 @@ class Board {
     stage.append(this.#controls(), panes);
     const below = element("div", "below");
     below.append(this.course.root, this.#chart());
-    this.root.replaceChildren(verdictCards(followup), stage, below);
+    this.root.replaceChildren(responseCards(followup), stage, below);
     this.panes.forEach((pane) => this.resizing.observe(pane.canvas));
   }
 

@@ -5,6 +5,8 @@ const hueOf = (id) => HUES[(id - 1) % HUES.length];
 
 const SEEN = new Set(["first", "new", "growing", "stable", "shrinking", "returned", "uncertain", "partly imaged"]);
 
+const STATE_NAMES = { first: "baseline", gone: "resolved" }; // as the page shows the states of the data
+
 const dayName = (day, number) => (day === null ? `Scan ${number + 1}` : `Day ${day}`);
 const millimetres = (mm) => mm.toFixed(1);
 
@@ -23,7 +25,7 @@ class Course {
     table.append(this.#head(followup), this.#body(followup), this.#foot(followup));
     const scroll = element("div", "scroll");
     scroll.append(table);
-    const note = "Longest diameter in one acquired slice, mm; change against the first size. ★ target, counted in the sum.";
+    const note = "Longest diameter in one acquired slice, mm; change from baseline. ★ target, counted in the sum.";
     this.root.append(element("h3", "", "Lesions"), scroll, element("p", "hint", note));
   }
 
@@ -105,7 +107,7 @@ function withChanges(one) {
 function sightingCell(sighting) {
   const cell = element("td");
   const { state, diameter_mm, into, whole, parts, volume_mm3 } = sighting;
-  const badge = element("span", `badge ${state.replace(" ", "-")}`, into ? `merged into ${into}` : state);
+  const badge = element("span", `badge ${state.replace(" ", "-")}`, into ? `merged into ${into}` : STATE_NAMES[state] ?? state);
   cell.append(badge);
   if (!SEEN.has(state)) return cell;
   cell.append(element("b", "", millimetres(diameter_mm)));
@@ -121,17 +123,17 @@ function sightingCell(sighting) {
 }
 
 // A card a scan: when, RANO-BM, why.
-function verdictCards({ days, responses, scans }) {
+function responseCards({ days, responses, scans }) {
   const root = element("ol", "responses");
   responses.map(withChanges).forEach((one, number) => {
     const card = element("li");
     const top = element("div", "top");
-    const category = one.category ?? "first";
+    const category = one.category ?? "baseline";
     top.append(element("span", "day", dayName(days[number], number)), element("span", `badge rano ${category.replace(/\W/g, "")}`, category));
     card.append(top);
     const sum = one.sum_mm === null ? "sum unknown" : `sum ${millimetres(one.sum_mm)} mm`;
     const change = number ? [one.change_from_first, one.change_from_smallest].map(changeText) : [];
-    const against = change[0] ? `${change[0]} from first, ${change[1]} from smallest` : "";
+    const against = change[0] ? `${change[0]} from baseline, ${change[1]} from nadir` : "";
     card.append(element("p", "sum", sum), element("p", "hint", against));
     const reasons = [...one.reasons];
     if (one.confirmed === false) reasons.push("not yet confirmed by a scan four weeks later");

@@ -99,7 +99,7 @@ class Confirmation {
     for (const one of this.image.estimates) models.append(this.#model(one));
     if (!this.image.estimates.length) {
       models.append(element("p", "hint", this.image.problem
-        ? "This image cannot be segmented." : "Not read yet: the time cannot be told."));
+        ? "This image cannot be segmented." : "Not read yet: no time estimate."));
     }
     this.side.replaceChildren(
       models, ...this.#warnings(), this.message, start,

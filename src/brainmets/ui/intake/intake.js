@@ -46,7 +46,7 @@ class Intake {
       button("Choose a folder", () => folder.click()),
     );
     zone.append(
-      element("p", "lead", "Drop an examination here"),
+      element("p", "lead", "Drop a scan here"),
       element("p", "hint", "NIfTI · a DICOM folder or zip · PNG, JPEG or TIFF slices. It stays on this machine."),
       choices, files, folder,
     );
@@ -82,7 +82,7 @@ class Intake {
     const { max_files: most } = this.data;
     if (files.length > most) {
       this.#ask({ code: "E_REQUEST", found: `${files.length} files`, expected: `at most ${most}`,
-        remedy: "give one examination at a time, or a zip of it" });
+        remedy: "give one scan at a time, or a zip of it" });
       return;
     }
     this.step = "send";
@@ -121,7 +121,7 @@ class Intake {
     this.uploadId = id;
     this.root.dataset.step = "look";
     const panel = element("div", "panel");
-    panel.append(element("p", "lead", "Looking at what it holds…"), element("progress"));
+    panel.append(element("p", "lead", "Reading the content…"), element("progress"));
     this.root.replaceChildren(panel);
     try {
       const view = await this.service.ask(`/v1/uploads/${id}`);

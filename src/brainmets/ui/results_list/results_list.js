@@ -60,7 +60,7 @@ class ResultsList {
     }
     const table = element("table");
     const head = element("thead"), row = element("tr"), body = element("tbody");
-    for (const name of ["Examination", "Lesions", "Model", "When", ""]) {
+    for (const name of ["Scan", "Lesions", "Model", "When", ""]) {
       const cell = element("th", "", name);
       cell.scope = "col";
       row.append(cell);
@@ -78,8 +78,8 @@ class ResultsList {
     const panel = element("div", "panel empty");
     panel.append(
       element("p", "lead", "No results yet"),
-      element("p", "hint", "Every examination you segment is kept here, on this machine, until you delete it."),
-      button("Examine an image", () => this.hooks.start(), { className: "primary" }));
+      element("p", "hint", "Every scan that you segment is kept on this computer until you delete it."),
+      button("Segment a scan", () => this.hooks.start(), { className: "primary" }));
     return panel;
   }
 

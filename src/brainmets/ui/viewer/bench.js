@@ -64,7 +64,7 @@ class Bench {
       if (review?.drawn) await this.#comeBackDrawn(review);
       if (draft) this.#judged();
       if (review?.saved) this.reviewPanel.note(savedWords(review));
-      if (draft) this.reviewPanel.note("Not saved yet: your words of this tab are still here.");
+      if (draft) this.reviewPanel.note("Not saved yet: the review of this tab was restored.");
       if (place.peak && place.peak !== this.point.peak) await this.sensitivity.showPeak(place.peak);
     }
     const chosen = this.lesions.find(({ id }) => id === place.lesion) ?? (place.at ? null : this.lesions[0]);

@@ -17,7 +17,7 @@ const SHORTCUTS = [
   ["Look", [
     ["right drag · shift+drag", "window and level"], ["w", "next window preset"],
     ["+ − 0 · ctrl+wheel", "zoom, fit"], ["ctrl+drag", "move the enlarged picture"],
-    ["o x l p n", "outline, crosshair, diameters, confidence map, neurological"],
+    ["o x l p n", "outline, crosshair, diameters, probability map, neurological"],
     ["c", "3-D: cut the head open at the crosshair"], ["?", "this list"],
   ]],
 ];

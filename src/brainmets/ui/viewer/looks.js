@@ -82,7 +82,7 @@ class Looks {
     toggle("Crosshair", "cross", "Crosshair (x)");
     toggle("Diameters", "lines", "The two diameters of the selected lesion, in the slice they are measured in (l)");
     if (bench.data.other) toggle("Disagreement", "differ", "Green: both models; otherwise the colour of the one that marks it (d)");
-    else toggle("Confidence map", "map", "The network's probability everywhere (p)");
+    else toggle("Probability map", "map", "The network's probability everywhere (p)");
     if (!bench.slices) toggle("Neurological", "mirrored", "Patient's left on the left; radiological otherwise (n)");
     return root;
   }

@@ -1,4 +1,4 @@
-// Colouring a slice: grey levels, the lesions over them, the confidence map, two models' dispute.
+// Colouring a slice: grey levels, the lesions over them, the probability map, two models' dispute.
 
 const COLOURS = {
   unread: [255, 176, 46], selected: [64, 224, 208], metastasis: [255, 112, 84],

@@ -14,7 +14,7 @@ class ReviewPanel {
     });
     const words = element("div", "words");
     words.setAttribute("role", "group");
-    words.setAttribute("aria-label", "What the selected lesion is");
+    words.setAttribute("aria-label", "Label of the selected lesion");
     words.append(...this.words);
     this.comment = element("input");
     Object.assign(this.comment, { type: "text", maxLength: 200, placeholder: "Comment" });
@@ -51,7 +51,7 @@ class ReviewPanel {
     const { readings, selected, steps } = bench;
     const none = selected === null;
     const said = none ? null : readings.label(selected);
-    this.about.textContent = none ? "Select a lesion to say what it is" : `Lesion ${selected} is`;
+    this.about.textContent = none ? "Select a lesion to label it" : `Lesion ${selected} is`;
     for (const word of this.words) {
       word.disabled = none;
       word.setAttribute("aria-pressed", String(word.dataset.label === said));

@@ -8,7 +8,7 @@ class LesionTable {
     this.root = element("section", "lesions");
     this.head = element("h3");
     this.body = element("tbody");
-    this.none = element("p", "hint", "Nothing reached the threshold. Move the sensitivity to look further.");
+    this.none = element("p", "hint", "No voxel reached the threshold. Increase the sensitivity to see weaker candidates.");
     const table = element("table");
     table.append(this.#header(), this.body);
     this.scroll = element("div", "scroll");

@@ -2,7 +2,7 @@
 
 const TOOLS = {
   brush: { name: "Brush", key: "b", hint: "Draw on the selected lesion, or on the one you begin on; with none selected a new one begins." },
-  eraser: { name: "Eraser", key: "e", hint: "Draw over what is no lesion." },
+  eraser: { name: "Eraser", key: "e", hint: "Draw over voxels that are not lesion." },
   add: { name: "Add", key: "a", hint: "Click into a lesion that was missed; Enter accepts, Escape discards." },
   split: { name: "Split", key: "i", hint: "Draw a line across the selected lesion, or press Space to cut it at the crosshair." },
   join: { name: "Join", key: "j", hint: "Click the lesion that belongs to the selected one." },
