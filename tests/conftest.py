@@ -15,14 +15,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 # The same examples on every run and no deadline: two shared cores make any clock a liar.
 settings.register_profile(
-    "house",
+    "project",
     deadline=None,
     derandomize=True,
     max_examples=50,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("long", deadline=None, max_examples=1000)
-settings.load_profile(os.environ.get("BRAINMETS_HYPOTHESIS", "house"))
+settings.load_profile(os.environ.get("BRAINMETS_HYPOTHESIS", "project"))
 
 # Nothing that a test does reaches the network or the user's own settings.
 os.environ.setdefault("MPLBACKEND", "Agg")

@@ -22,7 +22,7 @@ from brainmets.api.segmenting import _warm_segmenter
 from brainmets.api.sessions import COOKIE, Sessions
 from brainmets.domain import plain_cell
 from brainmets.domain.errors import TooManyTries
-from brainmets.inference import bundles_as_they_are
+from brainmets.inference import bundle_file_states
 from brainmets.workflows.documents import csv_text
 from tests.bundles import random_bundle
 from tests.unit.test_api_bodies import Wire
@@ -195,8 +195,8 @@ def test_a_model_replaced_under_a_running_server_is_named_or_loaded(
     random_bundle(models / "mine", dims=3, widths=(4, 8), seed=1)
     client = open_service(workers=0)
     assert client.get("/readyz").status_code == 200
-    before, warm = bundles_as_they_are(), _warm_segmenter(bundles_as_they_are())
-    assert _warm_segmenter(bundles_as_they_are()) is warm
+    before, warm = bundle_file_states(), _warm_segmenter(bundle_file_states())
+    assert _warm_segmenter(bundle_file_states()) is warm
     whole = (models / "mine" / "card.md").read_bytes()
     (models / "mine" / "card.md").write_bytes(whole + b"x")
     answer = client.get("/readyz")
@@ -205,5 +205,5 @@ def test_a_model_replaced_under_a_running_server_is_named_or_loaded(
     shutil.rmtree(models / "mine")
     random_bundle(models / "mine", dims=3, widths=(4, 8), seed=2)
     assert client.get("/readyz").status_code == 200
-    assert bundles_as_they_are() != before
-    assert _warm_segmenter(bundles_as_they_are()) is not warm, "the next job loads it"
+    assert bundle_file_states() != before
+    assert _warm_segmenter(bundle_file_states()) is not warm, "the next job loads it"

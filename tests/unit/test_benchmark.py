@@ -31,7 +31,7 @@ from tests.bundles import random_bundle
 from tests.unit.synthesis_mini import mini_labels
 
 if TYPE_CHECKING:
-    from brainmets.workflows.benchmark_heads import MadeHead
+    from brainmets.workflows.benchmark_heads import SyntheticHead
     from brainmets.workflows.reference_cases import ReferenceCase
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -53,7 +53,7 @@ def _own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def heads(label_map: Path, cache: Path) -> list[MadeHead]:
+def heads(label_map: Path, cache: Path) -> list[SyntheticHead]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BRAINMETS_CACHE", str(cache))
         return list(benchmark_heads([label_map], heads=2))
@@ -79,7 +79,7 @@ def test_heads_cover_what_scans_are_like() -> None:
 
 
 def test_heads_are_kept_and_made_again_when_the_file_is_damaged(
-    heads: list[MadeHead], label_map: Path, cache: Path
+    heads: list[SyntheticHead], label_map: Path, cache: Path
 ) -> None:
     kept = sorted((cache / "benchmark").glob("*.npz"))
     assert len(kept) == 2
@@ -95,7 +95,7 @@ def test_heads_are_kept_and_made_again_when_the_file_is_damaged(
     assert kept[0].stat().st_mtime_ns != written
 
 
-def test_lesions_are_numbered_and_apart(heads: list[MadeHead]) -> None:
+def test_lesions_are_numbered_and_apart(heads: list[SyntheticHead]) -> None:
     from brainmets.evaluation import label_components
 
     for head in heads:
@@ -105,7 +105,7 @@ def test_lesions_are_numbered_and_apart(heads: list[MadeHead]) -> None:
 
 
 def test_benchmark_writes_tables_curves_and_bars(
-    heads: list[MadeHead], label_map: Path, tmp_path: Path
+    heads: list[SyntheticHead], label_map: Path, tmp_path: Path
 ) -> None:
     del heads
     bundles = [random_bundle(tmp_path / name, seed=n) for n, name in enumerate(("one", "two"))]
@@ -185,7 +185,7 @@ def ignoring(case: ReferenceCase, where: tuple[slice, ...]) -> ReferenceCase:
     return replace(case, ignored=ignored, truth=Mask(data=truth, geometry=case.truth.geometry))
 
 
-def test_what_counts_neither_way_is_cut_before_scoring(heads: list[MadeHead]) -> None:
+def test_what_counts_neither_way_is_cut_before_scoring(heads: list[SyntheticHead]) -> None:
     case = ignoring(case_of_head(heads[0]), np.s_[:20])
     truth = np.zeros_like(case.truth.data)
     truth[30:34, 30:34, 30:34] = 1
@@ -201,7 +201,7 @@ def test_what_counts_neither_way_is_cut_before_scoring(heads: list[MadeHead]) ->
 
 
 def test_a_case_whose_tumour_does_not_count_has_no_dice(
-    heads: list[MadeHead], tmp_path: Path
+    heads: list[SyntheticHead], tmp_path: Path
 ) -> None:
     case = ignoring(case_of_head(heads[0]), np.s_[:])
     scored = score_bundle(random_bundle(tmp_path / "net"), [case], surfaces=False)

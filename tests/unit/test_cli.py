@@ -307,9 +307,9 @@ def test_doctor_examines_the_machine(
     with (copy / "model.onnx").open("ab") as file:
         file.write(b"x")
     monkeypatch.setenv("BRAINMETS_MODELS", str(copy.parent))
-    ill = invoke("doctor", "--json", "--no-timing")
-    assert ill.code == EXIT_REFUSED
-    assert "E_BUNDLE_TAMPERED: model.onnx" in json.loads(ill.out)["problems"][0]
+    failed = invoke("doctor", "--json", "--no-timing")
+    assert failed.code == EXIT_REFUSED
+    assert "E_BUNDLE_TAMPERED: model.onnx" in json.loads(failed.out)["problems"][0]
 
 
 def test_doctor_examines_a_data_set(
@@ -319,9 +319,9 @@ def test_doctor_examines_a_data_set(
     case.mkdir(parents=True)
     (case / "BraTS-MET-00001-000-t1c.nii.gz").write_bytes(scan.read_bytes())
     (case / "BraTS-MET-00001-000-seg.nii.gz").write_bytes(b"not a mask")
-    ill = invoke("doctor", tmp_path / "set", "--jobs", "1")
-    assert ill.code == EXIT_REFUSED
-    assert "BraTS-MET-00001-000" in ill.out
+    failed = invoke("doctor", tmp_path / "set", "--jobs", "1")
+    assert failed.code == EXIT_REFUSED
+    assert "BraTS-MET-00001-000" in failed.out
     document = json.loads(invoke("doctor", tmp_path / "set", "--jobs", "1", "--json").out)
     assert document["errors"] >= 1
     assert invoke("doctor", tmp_path / "none").err.startswith("E_FILE_MISSING")

@@ -15,7 +15,7 @@ from brainmets.cli.evaluate import split as split_command
 from brainmets.domain import Geometry, HeadPhantom, Mask, PhantomLesion, Volume
 from brainmets.domain.errors import DatasetLayout, OptionError
 from brainmets.io import write_mask, write_volume
-from brainmets.workflows.doctor_dataset import DoctorOptions, examine_dataset, report_document
+from brainmets.workflows.doctor_dataset import DoctorOptions, check_dataset, report_document
 from brainmets.workflows.splits import (
     Burden,
     Splits,
@@ -203,12 +203,12 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
 def test_planted_fault_is_found(data_set: Path, fault: str) -> None:
     plant, code = FAULTS[fault]
     plant(data_set)
-    report = examine_dataset(data_set, DoctorOptions(jobs=1))
+    report = check_dataset(data_set, DoctorOptions(jobs=1))
     assert code in {finding.code for finding in report.findings}, report.findings
 
 
 def test_clean_set_passes(clean: Path) -> None:
-    report = examine_dataset(clean, DoctorOptions(jobs=1))
+    report = check_dataset(clean, DoctorOptions(jobs=1))
     assert report.findings == ()
     assert (report.cases, report.patients, report.masks) == (3, 3, 3)
     assert report.spacings == (("6 × 6 × 6", 3),)
@@ -216,7 +216,7 @@ def test_clean_set_passes(clean: Path) -> None:
 
 def test_report_is_a_json_document(data_set: Path) -> None:
     plant_strange_label(data_set)
-    report = examine_dataset(data_set, DoctorOptions(jobs=1))
+    report = check_dataset(data_set, DoctorOptions(jobs=1))
     document = json.loads(json.dumps(report_document(report)))
     assert document["errors"] == report.errors == 1
     assert document["findings"][0]["case_id"] == CASES[0]
@@ -235,7 +235,7 @@ def test_every_code_is_documented(repository: Path) -> None:
 def test_real_sets_have_no_broken_files(data_dir: Path, tmp_path: Path) -> None:
     for name in ("BraTS2021_00006", "Brats18_TCIA01_201_1"):
         shutil.copytree(data_dir / "gliomas" / name, tmp_path / name)
-    report = examine_dataset(tmp_path, DoctorOptions(jobs=1))
+    report = check_dataset(tmp_path, DoctorOptions(jobs=1))
     assert report.layout == "brats-glioma"
     assert report.errors == 0, report.findings
 

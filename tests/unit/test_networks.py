@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from brainmets.domain.errors import OptionError
-from brainmets.evaluation.claims import CLAIMS, judge_claims
+from brainmets.evaluation.claims import CLAIMS, decide_claims
 from brainmets.evaluation.networks import compare_networks
 from brainmets.evaluation.records import ScoreRun
 from brainmets.evaluation.scores import CaseScore, LesionScore, RegionScore
@@ -74,7 +74,7 @@ def duel(attention: list[ScoreRun], nested: list[ScoreRun]) -> dict[str, str]:
         ("attention-unet", [(f"a{n}", run) for n, run in enumerate(attention)]),
         ("unet-plus-plus", [(f"u{n}", run) for n, run in enumerate(nested)]),
     )
-    return {claim.claim: claim.verdict for claim in judge_claims(found)}
+    return {claim.claim: claim.verdict for claim in decide_claims(found)}
 
 
 def seeds(**made: float) -> list[ScoreRun]:
@@ -119,7 +119,7 @@ def test_two_blocks_of_slices_give_no_verdict() -> None:
         ("attention-unet", [(str(n), run) for n, run in enumerate(blocks[:3])]),
         ("unet-plus-plus", [(str(n), run) for n, run in enumerate(blocks[3:])]),
     )
-    claim = judge_claims(found)[0]
+    claim = decide_claims(found)[0]
     assert claim.verdict == "undecided"
     assert "2 patients or blocks, not 5" in claim.because
     assert claim.advantage["<5 mm"].value > 0.15
@@ -127,7 +127,7 @@ def test_two_blocks_of_slices_give_no_verdict() -> None:
 
 def test_other_networks_get_no_verdict() -> None:
     found = compare_networks(("with CLAHE", [("a", made_run())]), ("without", [("b", made_run())]))
-    assert judge_claims(found) == ()
+    assert decide_claims(found) == ()
     assert all(row.difference.value == 0 for row in found.rows if not np.isnan(row.a.value))
 
 

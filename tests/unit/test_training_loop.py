@@ -23,7 +23,7 @@ from brainmets.models.registry import build  # noqa: E402
 from brainmets.training.batches import Batches, open_pools  # noqa: E402
 from brainmets.training.config import Recipe  # noqa: E402
 from brainmets.training.device import computes_bf16  # noqa: E402
-from brainmets.training.journal import spoken  # noqa: E402
+from brainmets.training.journal import format_duration  # noqa: E402
 from brainmets.training.loop import CHECKPOINT, _step, _update_average, train  # noqa: E402
 from brainmets.training.normalisation import measure_norm  # noqa: E402
 from brainmets.training.prepared import PreparedStore  # noqa: E402
@@ -112,7 +112,7 @@ def test_what_is_said_tells_pace_and_time_left(data: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("seconds", "words"), [(5, "5 s"), (600, "10 min"), (11100, "3 h 05 min")])
 def test_times_are_said_as_people_do(seconds: float, words: str) -> None:
-    assert spoken(seconds) == words
+    assert format_duration(seconds) == words
 
 
 def test_the_average_leans_on_the_present_while_young() -> None:

@@ -169,7 +169,7 @@ def test_a_changed_input_and_a_passing_failure_are_tried_again(
     told: list[str] = []
     segment_cohort(
         find_scans([source]), out, OPTIONS, CohortOptions(resume=True),
-        tell=lambda status, new: told.append(status.case) if new else None,
+        on_status=lambda status, new: told.append(status.case) if new else None,
     )  # fmt: skip
     assert told == (["scan-1"] if how == "touched" else ["scan-3"])
 
@@ -367,7 +367,7 @@ def test_every_case_is_in_exactly_one_part(tmp_path: Path, count: int) -> None:
     for k in range(1, count + 1):
         run_cohort(
             "squares", work, tasks, tmp_path, CohortOptions(part=(k, count)), settings={},
-            tell=lambda status, new: done.append(status.case) if new else None,
+            on_status=lambda status, new: done.append(status.case) if new else None,
         )  # fmt: skip
     assert sorted(done) == sorted(case.name for case in tasks)
 

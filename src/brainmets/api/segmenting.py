@@ -117,14 +117,14 @@ def segment(folder: Path, out: Path, options: JobOptions, progress: Progress) ->
 
     Networks stay compiled from one job to the next, unless a model was replaced meanwhile.
     """
-    from brainmets.inference import bundles_as_they_are
+    from brainmets.inference import bundle_file_states
     from brainmets.workflows.segment import SegmentOptions
 
     files = sorted(folder.iterdir())
     images = None
     if len(files) > 1 and len(options.sequences) == len(files):
         images = dict(zip(options.sequences, files, strict=True))
-    segmenter = _warm_segmenter(bundles_as_they_are())
+    segmenter = _warm_segmenter(bundle_file_states())
     segmenter.options = SegmentOptions(
         model=options.model,
         threshold=options.threshold,

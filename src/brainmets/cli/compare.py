@@ -106,7 +106,7 @@ def compare(
     """
     listed = tuple(name.strip() for name in names.split(",")) if names else ()
     if networks is not None or (reference is None and _are_networks(models)):
-        document = _duel(
+        document = _report_networks(
             models,
             out,
             names=listed,
@@ -157,7 +157,7 @@ def _part(name: str) -> Part:
     return cast("Part", name)
 
 
-def _duel(
+def _report_networks(
     models: Sequence[Path],
     out: Path,
     *,

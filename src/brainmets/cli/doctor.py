@@ -73,11 +73,11 @@ def _examine(
     folder: Path, *, layout: str, splits: Path | None, jobs: int | None, as_json: bool
 ) -> None:
     from brainmets.cli.progress import shown
-    from brainmets.workflows.doctor_dataset import DoctorOptions, examine_dataset, report_document
+    from brainmets.workflows.doctor_dataset import DoctorOptions, check_dataset, report_document
 
     options = DoctorOptions(layout=layout, splits=splits, jobs=jobs)
     with shown(folder.name, hidden=as_json) as progress:
-        report = examine_dataset(folder, options, progress)
+        report = check_dataset(folder, options, progress)
     if as_json:
         typer.echo(json.dumps(report_document(report), ensure_ascii=False))
     else:

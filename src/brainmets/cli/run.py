@@ -85,7 +85,7 @@ def _run(arguments: Sequence[str], stop: _Stop) -> int:
             return _stopped(stop.code)
         if os.environ.get(DEBUG_VARIABLE):
             raise
-        return _tell(_explained(error), as_json="--json" in arguments)
+        return _report_error(_explained(error), as_json="--json" in arguments)
 
 
 def _stopped(code: int) -> int:
@@ -136,7 +136,7 @@ def _explained(error: Exception) -> BrainmetsError:
     )
 
 
-def _tell(error: BrainmetsError, *, as_json: bool) -> int:
+def _report_error(error: BrainmetsError, *, as_json: bool) -> int:
     if as_json:
         document = {
             "error": {

@@ -221,7 +221,9 @@ def segment(
         CohortOptions(resume=resume, part=parse_part(part), cluster=cluster, overwrite=overwrite),
         bids_out=bids,
         watch=lambda path: _watched(path, options, as_json=as_json),
-        tell=lambda status, new: _tell(status, scans[status.case], out, new=new, as_json=as_json),
+        on_status=lambda status, new: _report_case(
+            status, scans[status.case], out, new=new, as_json=as_json
+        ),
     )
     _print_cohort(run, scans, out, as_json=as_json)
     if run.failed:
@@ -286,7 +288,7 @@ def _watched(
         yield progress, lambda e: typer.echo(f"{path.name}: {e}", err=True) if told else None
 
 
-def _tell(status: CaseStatus, path: Path, out: Path, *, new: bool, as_json: bool) -> None:
+def _report_case(status: CaseStatus, path: Path, out: Path, *, new: bool, as_json: bool) -> None:
     if status.state == "failed":
         typer.echo(f"{path.name}: {status.line}", err=True)
     elif new and not as_json:

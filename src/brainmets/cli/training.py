@@ -113,7 +113,7 @@ def train(
         from brainmets.workflows.training import Order, cross_validate, train_one
     keep_freed_memory()
     silent = not _speaks()
-    with shown(recipe.stem, hidden=silent, lasting=True) as progress, _told_how_to_go_on():
+    with shown(recipe.stem, hidden=silent, lasting=True) as progress, _resume_hint():
         order = Order(
             recipe=recipe,
             out=out,
@@ -145,7 +145,7 @@ def _speaks() -> bool:
 
 
 @contextmanager
-def _told_how_to_go_on() -> Generator[None, None, None]:
+def _resume_hint() -> Generator[None, None, None]:
     """Say, when training is stopped, that nothing is lost."""
     try:
         yield

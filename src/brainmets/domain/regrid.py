@@ -69,7 +69,7 @@ def volume_turned_onto(volume: Volume, grid: Geometry) -> Volume:
 
 def difference_of(own: Geometry, grid: Geometry) -> str:
     """Describe two grids and how far apart they lie, for an error text."""
-    text = f"{_told(own)} for {_told(grid)}"
+    text = f"{_described(own)} for {_described(grid)}"
     if own.shape != grid.shape:
         return text
     return f"{text}, whose corners lie up to {own.farthest_corner_mm(grid):.3g} mm apart"
@@ -90,7 +90,7 @@ def _turned(data: NDArray[Any], own: Geometry, grid: Geometry) -> NDArray[Any] |
     return np.flip(data.transpose(axes), flipped)
 
 
-def _told(grid: Geometry) -> str:
+def _described(grid: Geometry) -> str:
     size = " × ".join(map(str, grid.shape))
     spacing = " × ".join(f"{mm:.3g}" for mm in grid.spacing_mm)
     return f"{size} voxels at {spacing} mm ({grid.axis_codes})"

@@ -28,7 +28,7 @@ __all__ = [
     "RULE",
     "SEEDS_WANTED",
     "ClaimResult",
-    "judge_claims",
+    "decide_claims",
 ]
 
 ATTENTION, NESTED = "attention-unet", "unet-plus-plus"
@@ -82,7 +82,7 @@ class ClaimResult:
     false_alarms: dict[str, Interval]
 
 
-def judge_claims(comparison: NetworkComparison) -> tuple[ClaimResult, ...]:
+def decide_claims(comparison: NetworkComparison) -> tuple[ClaimResult, ...]:
     """Hold both claims against a comparison of the two networks; none if it is of others."""
     if {comparison.a, comparison.b} != {ATTENTION, NESTED}:
         return ()

@@ -3,7 +3,7 @@
 from brainmets.inference.bundle import (
     MODELS_VARIABLE,
     Bundle,
-    bundles_as_they_are,
+    bundle_file_states,
     list_bundles,
     write_bundle,
 )
@@ -28,7 +28,7 @@ __all__ = [
     "Precision",
     "Predictor",
     "Rejector",
-    "bundles_as_they_are",
+    "bundle_file_states",
     "find_lesions",
     "fuse_bundles",
     "list_bundles",

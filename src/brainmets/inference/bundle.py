@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from brainmets.domain import Volume
     from brainmets.preprocessing import Prepared
 
-__all__ = ["MODELS_VARIABLE", "Bundle", "bundles_as_they_are", "list_bundles", "write_bundle"]
+__all__ = ["MODELS_VARIABLE", "Bundle", "bundle_file_states", "list_bundles", "write_bundle"]
 
 MODELS_VARIABLE = "BRAINMETS_MODELS"
 """Environment variable: one or more folders of bundles of your own, like PATH."""
@@ -187,7 +187,7 @@ def list_bundles() -> tuple[str, ...]:
     return tuple(sorted(_named_roots()))
 
 
-def bundles_as_they_are() -> tuple[tuple[str, int, int, int], ...]:
+def bundle_file_states() -> tuple[tuple[str, int, int, int], ...]:
     """Return what changes whenever a file of an installed bundle does: a cheap look at each."""
     found: list[tuple[str, int, int, int]] = []
     for root in _named_roots().values():

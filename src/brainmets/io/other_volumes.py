@@ -90,7 +90,7 @@ def read_other_geometry(entry: Entry, kind: Kind, limits: Limits) -> Geometry:
     """
     with entry.open() as stream:
         source = ByteSource(content_of(entry, chunks_of(stream, hashlib.sha256())), entry.name)
-        return _judged(_header(source, entry, kind), entry, limits, 1)
+        return _checked_geometry(_header(source, entry, kind), entry, limits, 1)
 
 
 def read_other(entry: Entry, kind: Kind, limits: Limits, *, min_slices: int) -> NiftiImage:
@@ -106,7 +106,7 @@ def read_other(entry: Entry, kind: Kind, limits: Limits, *, min_slices: int) -> 
     with entry.open() as stream:
         source = ByteSource(content_of(entry, chunks_of(stream, digest)), entry.name)
         header = _header(source, entry, kind)
-        geometry = _judged(header, entry, limits, min_slices)
+        geometry = _checked_geometry(header, entry, limits, min_slices)
         source.skip_to(header.offset)
         if header.inflate is not None:
             source = ByteSource(header.inflate(source.rest(), entry.name), entry.name)
@@ -122,7 +122,7 @@ def read_other(entry: Entry, kind: Kind, limits: Limits, *, min_slices: int) -> 
     )
 
 
-def _judged(header: _Header, entry: Entry, limits: Limits, min_slices: int) -> Geometry:
+def _checked_geometry(header: _Header, entry: Entry, limits: Limits, min_slices: int) -> Geometry:
     sizes = header.sizes
     while len(sizes) > 3 and sizes[-1] == 1:
         sizes = sizes[:-1]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from brainmets.domain import CaseKind
 
-__all__ = ["EDITED", "agreeing", "measured_anew", "numbered"]
+__all__ = ["EDITED", "agreeing", "numbered", "remeasured"]
 
 EDITED = (
     "The mask was edited after segmentation: its lesions are measured anew, and what a reader or"
@@ -53,7 +53,7 @@ def agreeing(
     return ids
 
 
-def measured_anew(
+def remeasured(
     drawn: Mask,
     lesions: Sequence[Lesion],
     probability: NDArray[np.float32] | None,

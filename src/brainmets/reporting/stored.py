@@ -14,7 +14,7 @@ from brainmets.domain.errors import GridMismatch, InputError, NotAResult
 from brainmets.domain.regrid import volume_turned_onto
 from brainmets.io import read_mask, read_volume
 from brainmets.reporting.documents import SCHEMA
-from brainmets.reporting.edited import EDITED, agreeing, measured_anew
+from brainmets.reporting.edited import EDITED, agreeing, remeasured
 from brainmets.reporting.names import REPORT, REVIEW, REVIEWED_TABLE
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def read_result(
         agreed = agreeing(drawn.data, lesions, kind)
         if agreed is None:
             probability = _probability(folder, grid)
-            mask, lesions = measured_anew(
+            mask, lesions = remeasured(
                 Mask(data=drawn.data, geometry=grid), lesions, probability, kind, midline_x_mm
             )
         else:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainmets.domain.prediction import RESEARCH_USE_ONLY
-from brainmets.training.journal import spoken
+from brainmets.training.journal import format_duration
 from brainmets.training.sources import DatasetSource, SliceSource, VolumeSource
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def write_card(
         f"`brainmets train recipes/{recipe_name} --out runs/{recipe.name}`: {history.step} steps "
         f"of {_crops(recipe.optimiser.batch)} of "
         f"{' × '.join(str(n) for n in recipe.optimiser.patch)}, "
-        f"{spoken(history.seconds)} on {history.machine}"
+        f"{format_duration(history.seconds)} on {history.machine}"
     )
     if history.best > 0:
         how += f"; best validation Dice {history.best:.3f} at step {history.best_step}"

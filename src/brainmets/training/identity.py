@@ -13,7 +13,7 @@ from brainmets.training.config import Recipe
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["KEPT_RECIPE", "accepted_sha256", "keep_recipe", "recipe_sha256"]
+__all__ = ["KEPT_RECIPE", "accepted_sha256", "recipe_sha256", "save_recipe"]
 
 KEPT_RECIPE = "recipe.json"
 """File in a run's folder: the recipe as it was when the run began, with every default."""
@@ -34,7 +34,7 @@ def recipe_sha256(recipe: Recipe) -> str:
     return _digest(json.dumps({"recipe": said, "kinds": kinds}, sort_keys=True))
 
 
-def keep_recipe(recipe: Recipe, out: Path) -> None:
+def save_recipe(recipe: Recipe, out: Path) -> None:
     """Write the recipe, defaults filled in, next to the run that it begins."""
     (out / KEPT_RECIPE).write_text(recipe.model_dump_json(indent=2) + "\n", encoding="utf-8")
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from brainmets.training.checkpoint import History
 
-__all__ = ["spoken", "tell", "write_curves"]
+__all__ = ["format_duration", "progress_line", "write_curves"]
 
 
 def write_curves(out: Path, history: History) -> None:
@@ -29,8 +29,8 @@ def write_curves(out: Path, history: History) -> None:
             rows.writerows(history.validations)
 
 
-def tell(history: History, steps: int, *, since_step: int, since_s: float) -> str:
-    """Say in a line where a run stands, how good it is, and how long it will still take.
+def progress_line(history: History, steps: int, *, since_step: int, since_s: float) -> str:
+    """Return one line: step, loss, validation Dice, time so far and time left.
 
     Args:
         history: so far.
@@ -43,16 +43,16 @@ def tell(history: History, steps: int, *, since_step: int, since_s: float) -> st
     if history.validations and history.best > 0:
         latest = history.validations[-1]["dice"]
         words += f", validation Dice {latest:.3f}, best {history.best:.3f} at {history.best_step}"
-    words += f"; {spoken(history.seconds)} so far"
+    words += f"; {format_duration(history.seconds)} so far"
     done = history.step - since_step
     if done and history.step < steps:
         pace = (history.seconds - since_s) / done
-        words += f", about {spoken(pace * (steps - history.step))} left"
+        words += f", about {format_duration(pace * (steps - history.step))} left"
     waited = history.waited_s / history.seconds if history.seconds else 0.0
     return f"{words}; {100 * waited:.0f} % of it waiting for data"
 
 
-def spoken(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return such as `40 s`, `12 min` or `3 h 05 min`."""
     if seconds < 100:
         return f"{seconds:.0f} s"

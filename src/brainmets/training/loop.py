@@ -15,7 +15,7 @@ from brainmets.training.checkpoint import History, load_checkpoint, save_checkpo
 from brainmets.training.device import choose_device, computes_bf16, describe_machine
 from brainmets.training.export import network_to_train
 from brainmets.training.identity import accepted_sha256, recipe_sha256
-from brainmets.training.journal import tell, write_curves
+from brainmets.training.journal import progress_line, write_curves
 from brainmets.training.losses import supervised_loss
 from brainmets.training.normalisation import freeze_norm, measure_norm, share_norm
 from brainmets.training.ranks import average_gradients, rank, shared
@@ -70,15 +70,15 @@ def train(
             history.waited_s = waited_before + batches.waited_s
             look = history.step == steps or history.step % recipe.validation.every == 0
             if look:
-                _look(run, batches, validate)
+                _validate(run, batches, validate)
             stopping = bool(stop)  # asked once: who asks later waits for the next step
             if rank() == 0:
                 _note(events, run, look=look)
                 if look or stopping or history.step % recipe.validation.checkpoint_every == 0:
-                    _keep(run, out)
+                    _save_state(run, out)
                     events.flush()
                 if look or stopping:
-                    say(tell(history, steps, since_step=first, since_s=seconds_before))
+                    say(progress_line(history, steps, since_step=first, since_s=seconds_before))
                 progress("train", history.step / steps)
             if stopping:
                 stop.obey()
@@ -177,7 +177,7 @@ def _finished(recipe: Recipe, history: History) -> bool:
     return patience is not None and len(since_best) >= patience
 
 
-def _look(
+def _validate(
     run: _Run, batches: Batches, validate: Callable[[dict[str, Tensor]], dict[str, float]]
 ) -> None:
     """Validate the averaged weights, and keep them where they are the best so far."""
@@ -199,7 +199,7 @@ def _look(
         run.best.update({name: value.clone() for name, value in weights.items()})
 
 
-def _keep(run: _Run, out: Path) -> None:
+def _save_state(run: _Run, out: Path) -> None:
     save_checkpoint(
         out / CHECKPOINT,
         network=run.network,

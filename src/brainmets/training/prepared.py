@@ -67,7 +67,7 @@ class PreparedStore:
                 raise
 
     def _make(self, reader: CaseReader) -> None:
-        self._keep(reader, reader())
+        self._store(reader, reader())
 
     def _place(self, reader: CaseReader) -> Path:
         case = reader.case
@@ -82,7 +82,7 @@ class PreparedStore:
         name = re.sub(r"[^A-Za-z0-9._-]", "_", case.case_id)
         return self._root / f"{name}-{digest[:12]}"
 
-    def _keep(self, reader: CaseReader, sample: Sample) -> None:
+    def _store(self, reader: CaseReader, sample: Sample) -> None:
         place = self._place(reader)
         staged = place.with_name(f".{place.name}.part")
         shutil.rmtree(staged, ignore_errors=True)

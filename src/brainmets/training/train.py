@@ -19,7 +19,7 @@ from brainmets.training.config import Recipe
 from brainmets.training.device import choose_device
 from brainmets.training.division import split_of
 from brainmets.training.export import export_bundle, finished_state
-from brainmets.training.identity import keep_recipe, recipe_sha256
+from brainmets.training.identity import recipe_sha256, save_recipe
 from brainmets.training.loop import CHECKPOINT, train
 from brainmets.training.memory import check_memory
 from brainmets.training.prepared import PreparedStore
@@ -139,7 +139,7 @@ def train_network(
     wait_for_all()
     out.mkdir(parents=True, exist_ok=True)
     if rank() == 0 and not begun:
-        keep_recipe(recipe, out)
+        save_recipe(recipe, out)
     store = PreparedStore(run.prepared or out / "prepared")
     first, limit = rank() == 0, recipe.validation.limit
     watched = list(read_held_out(recipe, root, "validation", limit)) if first else []

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from brainmets.domain import Progress
     from brainmets.synthesis import SyntheticCase
 
-__all__ = ["MadeHead", "benchmark_heads", "heads_sha256", "made_heads"]
+__all__ = ["SyntheticHead", "benchmark_heads", "heads_sha256", "synthetic_heads"]
 
 WHITE_LEVEL = 1000.0
 """Brightness that the brain's median gets: images are kept in whole numbers, as scanners do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class MadeHead:
+class SyntheticHead:
     """One synthetic head: its image, its lesions numbered 1…n, and the checksum of both.
 
     `sha256` covers the voxels as they are kept, so two people can tell whether they scored the
@@ -47,7 +47,7 @@ class MadeHead:
 
 def benchmark_heads(
     label_maps: Sequence[Path] = (), *, heads: int | None = None, progress: Progress = silent
-) -> Iterator[MadeHead]:
+) -> Iterator[SyntheticHead]:
     """Yield the heads of the fixed benchmark, from disk where they have been made before.
 
     The published figures use the label maps of `BENCHMARK_MAPS`, which no recipe trains on;
@@ -55,14 +55,14 @@ def benchmark_heads(
     """
     from brainmets.synthesis import BENCHMARK_HEADS, FIRST_SEED
 
-    yield from made_heads(
+    yield from synthetic_heads(
         label_maps, heads or BENCHMARK_HEADS, first_seed=FIRST_SEED, progress=progress
     )
 
 
-def made_heads(
+def synthetic_heads(
     label_maps: Sequence[Path], heads: int, *, first_seed: int, progress: Progress = silent
-) -> Iterator[MadeHead]:
+) -> Iterator[SyntheticHead]:
     """Yield heads of the benchmark's kinds from `first_seed` on, the label maps taking turns."""
     for number in range(heads):
         progress("synthesize", number / heads)
@@ -73,12 +73,12 @@ def made_heads(
     progress("synthesize", 1.0)
 
 
-def heads_sha256(heads: Sequence[MadeHead]) -> str:
+def heads_sha256(heads: Sequence[SyntheticHead]) -> str:
     """Return one checksum for all heads in order."""
     return hashlib.sha256("".join(head.sha256 for head in heads).encode()).hexdigest()
 
 
-def _head(label_map: Path | None, seed: int) -> MadeHead:
+def _head(label_map: Path | None, seed: int) -> SyntheticHead:
     name = "formulas" if label_map is None else label_map.name.split(".")[0]
     folder = _folder()
     path = None if folder is None else folder / f"{_key(label_map, seed)}.npz"
@@ -122,7 +122,7 @@ def _packed(made: SyntheticCase) -> bytes:
     return buffer.getvalue()
 
 
-def _unpacked(name: str, kept: bytes) -> MadeHead:
+def _unpacked(name: str, kept: bytes) -> SyntheticHead:
     with np.load(io.BytesIO(kept)) as held:
         image: NDArray[np.int16] = held["image"]
         lesions: NDArray[np.uint8] = held["lesions"]
@@ -132,7 +132,7 @@ def _unpacked(name: str, kept: bytes) -> MadeHead:
     x, y, z = image.shape
     geometry = Geometry(shape=(x, y, z), affine=affine)
     sha256 = digest.hexdigest()
-    return MadeHead(
+    return SyntheticHead(
         name=name,
         case=Case(
             images={"t1c": Volume(data=image.astype(np.float32), geometry=geometry)},

@@ -152,7 +152,7 @@ def run_cohort(
     options: CohortOptions,
     *,
     settings: Mapping[str, Any],
-    tell: Callable[[CaseStatus, bool], None] = lambda _status, _new: None,
+    on_status: Callable[[CaseStatus, bool], None] = lambda _status, _new: None,
 ) -> CohortRun:
     """Do `work` on every case's task and record what became of each; no case stops the others.
 
@@ -163,7 +163,7 @@ def run_cohort(
         folder: gets `manifest.json` and `status/`; on a cluster every worker sees it.
         options: which cases, and where.
         settings: all that decides the results; JSON.
-        tell: called with each status, and whether it is new or was found.
+        on_status: called with each status, and whether it is new or was found.
 
     Raises:
         OptionError: the folder holds a cohort made with other settings.
@@ -192,7 +192,7 @@ def run_cohort(
             if found and found.state != "running":
                 known[case.name] = found
                 if case.name in mine:
-                    tell(found, False)  # noqa: FBT003
+                    on_status(found, False)  # noqa: FBT003
             continue
         attempts = found.attempts if found and found.state == "running" else 0
         fresh = CaseStatus(
@@ -202,7 +202,7 @@ def run_cohort(
         jobs.append(_Job(work=work, task=case.task, path=path, status=fresh))
     for status in _worked(jobs, options):
         known[status.case] = status
-        tell(status, True)  # noqa: FBT003
+        on_status(status, True)  # noqa: FBT003
     return CohortRun(
         finished=tuple(known[name] for name in order if name in known),
         unfinished=tuple(name for name in order if name not in known),

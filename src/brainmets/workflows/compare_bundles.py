@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from brainmets.domain import RESEARCH_USE_ONLY, silent
 from brainmets.domain.errors import OptionError, OutputExists
-from brainmets.evaluation.claims import ATTENTION, NESTED, RULE, judge_claims
+from brainmets.evaluation.claims import ATTENTION, NESTED, RULE, decide_claims
 from brainmets.evaluation.networks import compare_networks
 from brainmets.reporting.networks_report import networks_markdown, networks_pictures
 from brainmets.workflows.bundle_scores import distinct, score_bundle
@@ -184,7 +184,7 @@ def networks_document(comparison: NetworkComparison) -> dict[str, Any]:
             "case_dice_by_seed": dict(comparison.by_seed),
             "rows": [asdict(row) for row in comparison.rows],
             "rule": RULE,
-            "claims": [asdict(claim) for claim in judge_claims(comparison)],
+            "claims": [asdict(claim) for claim in decide_claims(comparison)],
         }
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from brainmets.domain import silent
 from brainmets.io.datasets import open_dataset
-from brainmets.workflows.doctor_facts import CaseFacts, Finding, Severity, examine_case
+from brainmets.workflows.doctor_facts import CaseFacts, Finding, Severity, check_case
 from brainmets.workflows.pool import map_cases
 from brainmets.workflows.splits import leaks, read_any_splits
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from brainmets.domain import Progress
     from brainmets.io.datasets import Dataset, DatasetCase
 
-__all__ = ["DoctorOptions", "DoctorReport", "examine_dataset", "report_document"]
+__all__ = ["DoctorOptions", "DoctorReport", "check_dataset", "report_document"]
 
 SCHEMA = "brainmets-doctor/1"
 
@@ -84,7 +84,7 @@ class DoctorReport:
         return sum(finding.severity == "warning" for finding in self.findings)
 
 
-def examine_dataset(
+def check_dataset(
     root: Path, options: DoctorOptions | None = None, progress: Progress = silent
 ) -> DoctorReport:
     """Open every file of a data set once and report what is wrong with it.
@@ -133,7 +133,7 @@ def report_document(report: DoctorReport) -> dict[str, Any]:
 
 
 def _examine(task: tuple[Dataset, DatasetCase]) -> CaseFacts:
-    return examine_case(*task)
+    return check_case(*task)
 
 
 def _copies(facts: Sequence[CaseFacts]) -> Iterator[Finding]:

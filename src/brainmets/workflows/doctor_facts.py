@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from brainmets.domain import Geometry, Sequence, Volume
     from brainmets.io.datasets import Dataset, DatasetCase
 
-__all__ = ["CaseFacts", "Finding", "Severity", "examine_case"]
+__all__ = ["CaseFacts", "Finding", "Severity", "check_case"]
 
 Severity = Literal["error", "warning", "note"]
 
@@ -75,7 +75,7 @@ class CaseFacts:
     lesion_mm3: float
 
 
-def examine_case(dataset: Dataset, case: DatasetCase) -> CaseFacts:
+def check_case(dataset: Dataset, case: DatasetCase) -> CaseFacts:
     """Open every file of a case once and note what is wrong; never raises for a bad file."""
     doctor = _Examination(dataset, case)
     doctor.look()

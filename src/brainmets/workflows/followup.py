@@ -54,7 +54,7 @@ def follow_scans(
         NotAligned: a scan does not fit the first.
         Mirrored: a scan fits as its mirror image only.
     """
-    _refuse_strangers(scans, same_patient=same_patient)
+    _require_same_patient(scans, same_patient=same_patient)
     alignments = [None, *(_align(scans, n, progress) for n in range(1, len(scans)))]
     times = [
         TimePoint(
@@ -72,13 +72,13 @@ def follow_scans(
     followup = follow(times, rules)
     grid = scans[0].image.geometry
     aligned = tuple(
-        _laid_over(scan, time, alignment, _numbers(followup, place), grid)
+        _registered_scan(scan, time, alignment, _numbers(followup, place), grid)
         for place, (scan, time, alignment) in enumerate(zip(scans, times, alignments, strict=True))
     )
     return Story(scans=aligned, followup=followup, warnings=tuple(_warnings(scans, times, aligned)))
 
 
-def _refuse_strangers(scans: Sequence[FollowedScan], *, same_patient: bool) -> None:
+def _require_same_patient(scans: Sequence[FollowedScan], *, same_patient: bool) -> None:
     marks = {scan.patient for scan in scans} - {None}
     if len(marks) > 1 and not same_patient:
         raise DifferentPatient(
@@ -113,7 +113,7 @@ def _numbers(followup: Followup, place: int) -> dict[int, int]:
     }
 
 
-def _laid_over(
+def _registered_scan(
     scan: FollowedScan,
     time: TimePoint,
     alignment: Alignment | None,

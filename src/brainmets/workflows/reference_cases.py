@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from brainmets.preprocessing import Plan
     from brainmets.training.samples import Part
     from brainmets.training.sources import Source
-    from brainmets.workflows.benchmark_heads import MadeHead
+    from brainmets.workflows.benchmark_heads import SyntheticHead
 
 __all__ = [
     "NOT_ENHANCING",
@@ -190,7 +190,7 @@ def dataset_cases(
         )
 
 
-def case_of_head(head: MadeHead) -> ReferenceCase:
+def case_of_head(head: SyntheticHead) -> ReferenceCase:
     """Return a synthetic head as a case of its own patient."""
     return ReferenceCase(
         case=head.case,

@@ -99,7 +99,7 @@ def segment_cohort(
     *,
     bids_out: Path | None = None,
     watch: Callable[[Path], AbstractContextManager[Any]] = _unwatched,
-    tell: Callable[[CaseStatus, bool], None] = lambda _status, _new: None,
+    on_status: Callable[[CaseStatus, bool], None] = lambda _status, _new: None,
 ) -> CohortRun:
     """Segment every scan into `out/CASE`; a scan that fails is recorded and the others go on.
 
@@ -113,7 +113,7 @@ def segment_cohort(
         cohort: which cases, and where.
         bids_out: folder of the BIDS derivative data set.
         watch: gives progress and announcement for a scan, where this process does the work.
-        tell: called with each status, and whether it is new.
+        on_status: called with each status, and whether it is new.
 
     Raises:
         ModelError, OptionError: the model, engine or an option cannot be used.
@@ -143,7 +143,7 @@ def segment_cohort(
         out,
         cohort,
         settings=settings,
-        tell=tell,
+        on_status=on_status,
     )
     if not run.unfinished:
         write_cohort(out, [_row(status, scans[status.case]) for status in run.finished])

@@ -77,7 +77,7 @@ def synthesize(
         out,
         cohort,
         settings={"config": None if config is None else config.model_dump(mode="json")},
-        tell=lambda _status, _new: progress("segment", next(done) / count),
+        on_status=lambda _status, _new: progress("segment", next(done) / count),
     )
     progress("write", 1.0)
     return run

@@ -202,17 +202,17 @@ def _pooled(out: Path, folds: int) -> CrossValidation:
             [sum(map(bottom, of_one)) for of_one in patients.values()],
         )
 
-    def ill(one: CaseScore) -> float:
+    def has_lesions(one: CaseScore) -> float:
         return float(one.lesion_voxels > 0)
 
     return CrossValidation(
         folds=tuple(
-            sum(one.dice * ill(one) for one in fold) / max(1.0, sum(map(ill, fold)))
+            sum(one.dice * has_lesions(one) for one in fold) / max(1.0, sum(map(has_lesions, fold)))
             for fold in scores
         ),
         cases=len(every),
         patients=len(patients),
-        dice=over_patients(lambda one: one.dice * ill(one), ill),
+        dice=over_patients(lambda one: one.dice * has_lesions(one), has_lesions),
         sensitivity=over_patients(lambda one: one.found, lambda one: one.lesions),
         false_components=over_patients(lambda one: one.false_components, lambda _one: 1.0),
     )

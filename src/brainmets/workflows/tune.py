@@ -181,7 +181,7 @@ def _tabulate(bundle: Bundle, options: TuneOptions, progress: Progress) -> list[
 def _cases(bundle: Bundle, options: TuneOptions) -> Iterator[tuple[str, ReferenceCase]]:
     from brainmets.synthesis import VALIDATION_SEED
     from brainmets.training.sources import SyntheticSource
-    from brainmets.workflows.benchmark_heads import made_heads
+    from brainmets.workflows.benchmark_heads import synthetic_heads
 
     sources = sources_of(bundle, options.recipe)
     real = sources_for(bundle, sources)
@@ -190,7 +190,7 @@ def _cases(bundle: Bundle, options: TuneOptions) -> Iterator[tuple[str, Referenc
     made = [source for source in sources if isinstance(source, SyntheticSource)]
     if bundle.plan.dims == 3 and made and options.heads:
         maps = [options.data_root / made[0].root / name for name in made[0].maps]
-        for head in made_heads(maps, options.heads, first_seed=VALIDATION_SEED):
+        for head in synthetic_heads(maps, options.heads, first_seed=VALIDATION_SEED):
             yield "made", case_of_head(head)
 
 

@@ -116,9 +116,9 @@ def models() -> list[ModelView]:
 
 def _verify_models(state: State) -> None:
     """Read every model whose files have changed since they were last found sound."""
-    from brainmets.inference import bundles_as_they_are
+    from brainmets.inference import bundle_file_states
 
-    now = bundles_as_they_are()
+    now = bundle_file_states()
     if getattr(state, "models_verified", None) != now:
         _models()
         state.models_verified = now

@@ -20,7 +20,7 @@ from packaging.version import Version
 
 from brainmets.domain import Geometry, HeadPhantom
 from brainmets.io import write_volume
-from tests.unit.test_house_layers import SOURCES, imported
+from tests.unit.test_project_layers import SOURCES, imported
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
