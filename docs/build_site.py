@@ -22,7 +22,7 @@ STAGE = REPOSITORY / ".cache" / "site"
 TOP_PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "EXPERIMENTS.md")
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>(?!https?:|mailto:|#)[^)\s]+)\)")
 SHIM = re.compile(r'<script src="https://unpkg.com/iframe-worker/shim"[^>]*></script>')
-"""The one script that the theme takes from another host: search in a page opened as a file."""
+"""The one script that the theme loads from another host, for search in pages opened as files."""
 FENCE = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 
 
@@ -81,7 +81,9 @@ def build(out: Path, *, stage: Path = STAGE) -> None:
     command = [program, "build", "--clean", "--strict"]
     subprocess.run(command, cwd=stage, check=True, env=environment)
     for page in (stage / "site").rglob("*.html"):
-        page.write_text(SHIM.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
+        root = "../" * (len(page.relative_to(stage / "site").parts) - 1)
+        text = SHIM.sub(f'<script src="{root}search_worker.js"></script>', page.read_text("utf-8"))
+        page.write_text(text, encoding="utf-8")
     shutil.rmtree(out, ignore_errors=True)
     shutil.move(stage / "site", out)
 

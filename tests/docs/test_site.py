@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect, sync_playwright
 
 import brainmets
 from tests.unit.test_measure import load_script
@@ -16,6 +17,7 @@ LOADED = re.compile(
     r"<(?:script|img|iframe|source|audio|video)[^>]*?\ssrc=\"([^\"]+)\""
     r"|<link[^>]*?\shref=\"([^\"]+)\"|url\(([^)]+)\)|@import\s+\"([^\"]+)\""
 )
+CHROMIUM = "/usr/bin/chromium"
 MODULES = ("Bundle", "Predictor", "find_lesions", "Geometry", "Volume", "Mask", "Case")
 
 
@@ -48,6 +50,23 @@ def test_no_page_loads_anything_from_another_host(site: Path) -> None:
     }
     assert len(loaded) > 20
     assert not {one for one in loaded if re.match(r"['\"]?(?:https?:)?//", one[1])}
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="needs Chromium")
+def test_pages_opened_as_files_are_searchable_offline(site: Path) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        elsewhere: list[str] = []
+        page.on("request", lambda one: elsewhere.append(one.url))
+        page.goto((site / "reference" / "cli.html").as_uri())
+        page.keyboard.press("/")
+        page.get_by_placeholder("Search").last.fill("nadir")
+        expect(page.locator("body")).to_contain_text("smallest sum of diameters", timeout=60_000)
+        browser.close()
+    assert elsewhere
+    assert not [url for url in elsewhere if not url.startswith(("file:", "data:", "blob:"))]
 
 
 def test_public_classes_are_documented(site: Path) -> None:

@@ -18,8 +18,8 @@ MADE = "<!-- Made by `python -m tests.unit.io_reference` from the code: change i
 ERRORS_INTRODUCTION = """\
 Every refusal is one line, `E_CODE: what was found; expected …; what to do`, on the command line
 (exit code 2) and in the service's answers. A code never changes its meaning. No message holds
-patient data: file base names at most, no header field. `E_INTERNAL` (exit code 1) is a fault of
-ours: please report it. `E_BRAINMETS`, the code of the common ancestor `BrainmetsError`, is
+patient data: file base names at most, no header field. `E_INTERNAL` (exit code 1) is a bug:
+please report it. `E_BRAINMETS`, the code of the common ancestor `BrainmetsError`, is
 never raised.
 """
 

@@ -247,7 +247,7 @@ class Attempts:
     def _give_up(self, job: StoredJob) -> None:
         error = PoisonJob(
             "an image that stopped its worker time and again",
-            expected="an image that can be computed in the memory and time there is",
+            expected="an image that fits the available memory and time",
             remedy="try a smaller image, or report it to whoever runs this service",
         )
         self._failed(job, problem_of(error))

@@ -65,7 +65,7 @@ class Exports:
         if not job_dir.is_dir():
             raise UnknownJob(
                 "a job that was deleted meanwhile",
-                expected="a job that is there",
+                expected="an existing job",
                 remedy="submit the images again",
             )
         if printed is None:

@@ -233,7 +233,7 @@ def _no_key() -> Unauthorised:
     return Unauthorised(
         "no valid API key with the request",
         expected="the header `Authorization: Bearer <key>`",
-        remedy="ask whoever runs this service for a key",
+        remedy="ask the administrator of this service for a key",
     )
 
 

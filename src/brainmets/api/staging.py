@@ -266,6 +266,6 @@ def _on_full_disk() -> Generator[None]:
 def _disk_full() -> DiskFull:
     return DiskFull(
         "too little free disk space on the server",
-        expected="room for the upload and its result",
+        expected="free disk space for the upload and its result",
         remedy="delete old jobs, or try again later",
     )

@@ -61,7 +61,7 @@ def storage_error(error: OSError) -> BrainmetsError | None:
     if error.errno in _FULL:
         return DiskFull(
             "no room on the disk",
-            expected="room for uploads and results",
+            expected="free disk space for uploads and results",
             remedy="delete old jobs, or try again later",
         )
     return _away() if error.errno in _AWAY else None

@@ -191,7 +191,7 @@ class InputError(BrainmetsError):
 
 
 class FileMissing(InputError):
-    """There is nothing at the path."""
+    """The file or folder does not exist."""
 
     code = "E_FILE_MISSING"
 
@@ -215,7 +215,7 @@ class Truncated(InputError):
 
 
 class ChecksumMismatch(InputError):
-    """The compressed content does not match its own CRC."""
+    """The compressed content does not match its CRC."""
 
     code = "E_CHECKSUM"
 
@@ -263,7 +263,7 @@ class SingularAffine(InputError):
 
 
 class NoOrientation(InputError):
-    """The header does not say which way the head lies."""
+    """The header has no orientation."""
 
     code = "E_NO_ORIENTATION"
 
@@ -293,7 +293,7 @@ class ArchiveEmpty(InputError):
 
 
 class ArchiveUnsafe(InputError):
-    """The archive holds entries made to harm: links, overlaps, encrypted or absolute names."""
+    """The archive has unsafe entries: links, overlaps, encrypted or absolute names."""
 
     code = "E_ARCHIVE_UNSAFE"
 
@@ -473,7 +473,7 @@ class CheckpointMismatch(ModelError):
 
 
 class ResourceError(BrainmetsError):
-    """This machine has too little of something."""
+    """The computer lacks memory, disk space or a package."""
 
     code = "E_RESOURCE"
 
@@ -485,7 +485,7 @@ class OutOfMemory(ResourceError):
 
 
 class DiskFull(ResourceError):
-    """There is too little room on the disk."""
+    """The disk is full."""
 
     code = "E_DISK"
 

@@ -27,7 +27,7 @@ def turned_onto(
     mask: Mask,
     grid: Geometry,
     *,
-    expected: str = "the same voxels, in whatever order of axes",
+    expected: str = "the same voxels, in any order of axes",
     remedy: str = "give the images that were segmented, or segment these",
 ) -> Mask:
     """Return the mask with its axes reordered and flipped to be on `grid`, voxel on voxel.
@@ -61,7 +61,7 @@ def volume_turned_onto(volume: Volume, grid: Geometry) -> Volume:
     if data is None:
         raise GridMismatch(
             f"an image of {difference_of(volume.geometry, grid)}",
-            expected="the same voxels, in whatever order of axes",
+            expected="the same voxels, in any order of axes",
             remedy="give the image that belongs to these masks",
         )
     return Volume(data=data, geometry=grid)

@@ -130,7 +130,7 @@ def _check_headers(frames: Ordered[Frame]) -> None:
         if lacking:
             raise DicomHeader(
                 f"{frame.entry.name} has no valid {' and no '.join(lacking)}",
-                expected="MR images that say where they lie",
+                expected="MR images with position and orientation",
                 remedy="export the original series, not screenshots of it",
             )
 

@@ -241,7 +241,7 @@ def _placed(
     if sform is None and qform is None:
         raise NoOrientation(
             f"{name} has neither sform nor qform",
-            expected="a header that says where left and right are",
+            expected="a header with an orientation",
             remedy="convert the image again from DICOM; orientation cannot be guessed safely",
         )
     notes: list[str] = []

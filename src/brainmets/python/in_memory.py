@@ -196,7 +196,7 @@ def _from_nibabel(x: Any, place: Placement, min_slices: int) -> Held:
     if x.affine is None or type(x).__name__ == "AnalyzeImage":
         raise NoOrientation(
             f"{name} has no affine",
-            expected="an image that says where left and right are",
+            expected="an image with an orientation",
             remedy="give its voxels as an array with affine=",
         )
     if type(x).__name__ in {"Nifti1Image", "Nifti2Image"} and shape == x.header.get_data_shape():

@@ -75,7 +75,7 @@ def staged(out: Path, *, owned: frozenset[str]) -> Generator[Path, None, None]:
         if error.errno in FULL:
             raise DiskFull(
                 "no room for the results",
-                expected="free space where --out lies",
+                expected="free space on the disk of --out",
                 remedy="free some space or choose another folder; nothing was left behind",
             ) from None
         raise _refusal(out, os.strerror(error.errno or 0)) from None

@@ -110,6 +110,6 @@ def load_checkpoint(
 def _mismatch(path: Path, found: str) -> CheckpointMismatch:
     return CheckpointMismatch(
         f"{found} at {path.name}",
-        expected="the checkpoint of this very recipe",
+        expected="a checkpoint of this recipe",
         remedy="choose another output folder, or give the recipe it was started with",
     )

@@ -114,7 +114,7 @@ def _refuse(need: float, free: float, what: str) -> None:
     if need > free:
         raise OutOfMemory(
             f"{_size(free)} free {what}",
-            expected="room for the whole run",
+            expected="enough free memory for the whole run",
             remedy="make optimiser.batch, optimiser.patch or a source's pool smaller, or close "
             "other programs; --no-memory-check tries all the same",
         )

@@ -229,7 +229,7 @@ def _do(job: _Job) -> CaseStatus:
     if attempts >= MOST_ATTEMPTS:
         poison = PoisonJob(
             f"a case whose worker was ended {attempts} times",
-            expected="a worker that lives to the end",
+            expected="a worker that completes the job",
             remedy="segment this case alone, with --memory",
         )
         return _ended(job, poison)

@@ -133,7 +133,7 @@ def _check(result: StoredResult, options: ExportOptions) -> None:
     if wanted and result.kind == "slices":
         raise OptionError(
             f"slice images for {' and '.join(wanted)}",
-            expected="a scan that says where its voxels are in the patient",
+            expected="a scan with position and orientation",
             remedy="take the PNG masks from the result folder, or csv, json and the PDF report",
         )
     if DICOM & set(options.formats) and options.source is None:

@@ -99,7 +99,7 @@ def shared_sources(bundles: Sequence[Bundle], recipe: Path | None = None) -> tup
         if _held_out_names(sources) != _held_out_names(first):
             raise OptionError(
                 f"{bundle.name} holds out other cases than {bundles[0].name}",
-                expected="bundles that never saw the same cases",
+                expected="bundles that were not trained on the same cases",
                 remedy="compare networks trained from recipes with the same split",
             )
     return first

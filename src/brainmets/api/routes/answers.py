@@ -30,7 +30,7 @@ _OCCASIONS: tuple[BrainmetsError, ...] = (
     errors.Unauthorised(
         "no valid API key with the request",
         expected="the header `Authorization: Bearer <key>`",
-        remedy="ask whoever runs this service for a key",
+        remedy="ask the administrator of this service for a key",
     ),
     errors.UnknownJob(
         "no job of yours with this id",
@@ -80,7 +80,7 @@ _OCCASIONS: tuple[BrainmetsError, ...] = (
     ),
     errors.DiskFull(
         "too little free disk space on the server",
-        expected="room for the upload and its result",
+        expected="free disk space for the upload and its result",
         remedy="delete old jobs, or try again later",
     ),
     errors.OutOfMemory(
