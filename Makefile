@@ -10,6 +10,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
+TESTERS ?= 2
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +19,8 @@ demo: $(VENV)/.demo ## open the page in a browser with a segmented sample
 	$(BIN)/brainmets serve --demo
 
 test: check browser ## install everything, check everything, run every test but the slow ones
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not e2e" --numprocesses $(TESTERS) --dist loadfile
+	$(PYTEST) -m "e2e and not slow"
 
 check: $(VENV)/.dev ## formatting, lint, types, layers
 	$(BIN)/ruff format --check --quiet .
