@@ -1,4 +1,4 @@
-"""Measurement reports: valid, equal to the lesions, and read by strangers."""
+"""Measurement reports: valid, equal to the lesions, and read by other software."""
 
 from __future__ import annotations
 
