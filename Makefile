@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check test-slow trials bench docs site bless lock clean browser
+.PHONY: help demo test check test-slow coverage release trials bench docs site bless lock clean browser
 
 PYTHON ?= python3
 VENV   := .venv
@@ -11,6 +11,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 TESTERS ?= 2
+COVERED ?= tests/unit tests/property tests/contract
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +31,15 @@ check: $(VENV)/.dev ## formatting, lint, types, layers
 
 test-slow: $(VENV)/.dev browser ## the tests that take minutes
 	$(PYTEST) -m slow
+
+coverage: $(VENV)/.dev ## branch coverage of src by the unit tests, as a table and as HTML
+	COVERAGE_FILE=.cache/coverage $(BIN)/coverage run -m pytest -q -m "not slow" $(COVERED)
+	COVERAGE_FILE=.cache/coverage $(BIN)/coverage combine --quiet .cache || true
+	COVERAGE_FILE=.cache/coverage $(BIN)/coverage html --quiet --directory .cache/coverage-html
+	COVERAGE_FILE=.cache/coverage $(BIN)/coverage report --skip-covered --sort=cover
+
+release: $(VENV)/.dev ## build sdist, wheel, bill of materials and checksums into dist/; PYTHONS= to try more
+	$(BIN)/python release/build.py $(addprefix --python ,$(PYTHONS))
 
 trials: $(VENV)/.dev browser ## flood, kill and attack the service, and print what became of it (20 minutes)
 	$(PYTEST) tests/trials -s

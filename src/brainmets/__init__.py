@@ -45,7 +45,7 @@ __all__ = [
     "synthesize",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _LAZY = {
     "AttentionUNet": "brainmets.python.networks",

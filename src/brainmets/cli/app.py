@@ -14,6 +14,7 @@ from brainmets.cli import (
     doctor,
     evaluate,
     export,
+    info,
     measure_mask,
     models,
     segment,
@@ -29,7 +30,6 @@ __all__ = ["app"]
 app = typer.Typer(
     name="brainmets",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -75,6 +75,7 @@ _COMMANDS = (
     service.serve,
     service.worker,
     doctor.doctor,
+    info.info,
     training.train,
     training.synthesize,
     evaluate.evaluate,

@@ -104,6 +104,9 @@ def compare(
       brainmets compare scores/a scores/b --out report
       brainmets compare masks/a masks/b --reference expert --out report
     """
+    from brainmets.domain.extras import require
+
+    require("report", "matplotlib", "typst")
     listed = tuple(name.strip() for name in names.split(",")) if names else ()
     if networks is not None or (reference is None and _are_networks(models)):
         document = _report_networks(

@@ -109,10 +109,11 @@ def evaluate(
         bool, typer.Option("--json", help="Print the summary as JSON for machines.")
     ] = False,
 ) -> None:
-    """Score predicted masks against expert ones, paired by case.
+    r"""Score predicted masks against expert ones, paired by case.
 
     Exits with 1 if a case has no partner, was paired by a guess or could not be scored.
 
+    \b
     Examples:
       brainmets evaluate --reference expert --prediction masks --out scores
       brainmets evaluate --reference a.nii.gz --prediction b.nii.gz --scorer brats-2026 --out scores

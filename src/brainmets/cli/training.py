@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 from enum import StrEnum
 from importlib import import_module
-from pathlib import Path  # noqa: TC003 - typer reads annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,7 +29,12 @@ class Device(StrEnum):
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in TOML.")],
+    recipe: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RECIPE", help="A recipe in TOML, or the name of one of brainmets'."
+        ),
+    ],
     *,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for the run.", show_default=False)
@@ -94,6 +99,7 @@ def train(
 
     \b
     Examples:
+      brainmets train first-training --out runs/first             ten minutes, no data needed
       brainmets train recipes/brats-mets-3d.toml --data BraTS-METS --out runs/mets
       brainmets train recipes/brats-mets-3d.toml --data BraTS-METS --out runs/mets --resume
       brainmets train recipes/attention-unet-2d-start.toml --out runs/a2 --set optimiser.steps=500
@@ -115,7 +121,7 @@ def train(
     silent = not _speaks()
     with shown(recipe.stem, hidden=silent, lasting=True) as progress, _resume_hint():
         order = Order(
-            recipe=recipe,
+            recipe=_file_of(recipe),
             out=out,
             data=data,
             changes=tuple(change or ()),
@@ -137,6 +143,17 @@ def train(
             )
     if _speaks():
         typer.echo(words)
+
+
+def _file_of(recipe: Path) -> Path:
+    """Return the file of a recipe; a name without .toml is that of one that comes with brainmets."""
+    if recipe.suffix == ".toml" or recipe.exists():
+        return recipe
+    package = Path(__file__).parents[1]
+    for folder in (package / "recipes", package.parents[1] / "recipes"):
+        if (folder / f"{recipe.name}.toml").is_file():
+            return folder / f"{recipe.name}.toml"
+    return recipe
 
 
 def _speaks() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from brainmets.domain.errors import EngineMissing
@@ -10,7 +11,7 @@ from brainmets.domain.errors import EngineMissing
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["missing_package", "needing"]
+__all__ = ["missing_package", "needing", "require"]
 
 EXTRAS = {
     "scipy": "analysis",
@@ -40,6 +41,17 @@ def needing(extra: str) -> Generator[None, None, None]:
         if (error.name or "").startswith("brainmets"):
             raise
         raise missing_package(error, extra) or error from error
+
+
+def require(extra: str, *packages: str) -> None:
+    """Check, before any work, that the packages of an extra are installed.
+
+    Raises:
+        EngineMissing: one is not.
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise missing_package(ModuleNotFoundError(name=package), extra) or ModuleNotFoundError
 
 
 def missing_package(error: ModuleNotFoundError, extra: str | None = None) -> EngineMissing | None:

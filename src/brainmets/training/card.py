@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from brainmets.domain.prediction import RESEARCH_USE_ONLY
 from brainmets.training.journal import format_duration
-from brainmets.training.sources import DatasetSource, SliceSource, VolumeSource
+from brainmets.training.sources import DatasetSource, SliceSource, SyntheticSource, VolumeSource
 
 if TYPE_CHECKING:
     from brainmets.inference import OperatingPoint
@@ -90,6 +90,8 @@ def _crops(batch: int) -> str:
 
 
 def _describe(source: Source) -> str:
+    if isinstance(source, SyntheticSource):
+        return _describe_heads(source)
     about = source.about or f"`{source.root}`"
     if isinstance(source, SliceSource | VolumeSource) and source.fold is not None:
         kind = "slices" if isinstance(source, SliceSource) else "volumes with masks"
@@ -111,7 +113,16 @@ def _describe(source: Source) -> str:
         for part, cases in (("choose", source.validation_cases), ("test", source.test_cases)):
             words += f"; to {part} {', '.join(cases)}" if cases else ""
         return words
-    return f"{about}: heads with metastases synthesised from {len(source.maps)} label maps"
+    return about
+
+
+def _describe_heads(source: SyntheticSource) -> str:
+    made = f"synthesised from {len(source.maps)} label maps" if source.maps else "built in"
+    about = source.about or (f"`{source.root}`" if source.maps else "formulas")
+    held_out = ""
+    if source.validation_heads or source.test_heads:
+        held_out = f"; {source.validation_heads} further to choose, {source.test_heads} to test"
+    return f"{about}: heads with metastases {made}{held_out}"
 
 
 def _results(

@@ -24,7 +24,15 @@ PARTS: tuple[Part, ...] = ("train", "validation", "test")
 def split_of(source: Source, plan: Plan, data_root: Path) -> dict[str, JsonValue]:
     """List what a source gives to each part: cases, blocks of slices, or label maps."""
     if isinstance(source, SyntheticSource):
-        return {"root": source.root, "train": list(source.maps)}
+        heads = {
+            part: [f"{part}-{index}" for index in range(count)]
+            for part, count in (
+                ("validation", source.validation_heads),
+                ("test", source.test_heads),
+            )
+            if count
+        }
+        return {"root": source.root, "train": list(source.maps), **heads}
     parts: dict[str, JsonValue] = {"root": source.root}
     for part in PARTS:
         parts[part] = [*_names(source, plan, data_root, part)]

@@ -11,7 +11,13 @@ import torch
 
 from brainmets.domain.volume import Mask
 from brainmets.io import read_mask
-from brainmets.synthesis import OEDEMA, ShapeLibrary, insert_lesions, synthesize_head
+from brainmets.synthesis import (
+    OEDEMA,
+    ShapeLibrary,
+    insert_lesions,
+    sample_head,
+    synthesize_head,
+)
 from brainmets.training.losses import IGNORE
 from brainmets.training.samples import (
     prepare_sample,
@@ -22,12 +28,20 @@ from brainmets.training.samples import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from brainmets.training.config import Recipe, SyntheticSource, VolumeSource
-    from brainmets.training.samples import Sample
+    from numpy.typing import NDArray
 
-__all__ = ["InsertionMaker", "SyntheticMaker"]
+    from brainmets.domain.case import Case
+    from brainmets.synthesis import SyntheticCase
+    from brainmets.training.config import Recipe, SyntheticSource, VolumeSource
+    from brainmets.training.samples import Part, Sample
+
+__all__ = ["InsertionMaker", "SyntheticMaker", "held_out_heads"]
+
+HELD_OUT_NUMBERS = {"validation": 1_000_000_000, "test": 2_000_000_000}
+"""Numbers of the heads that are not trained on: beyond those of any run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +56,7 @@ class SyntheticMaker:
         """Synthesise, prepare and return head `number`."""
         torch.set_num_threads(1)
         source = self.source
-        labels = read_mask(self.data_root / source.root / source.maps[number % len(source.maps)])
-        shapes = _shapes(self.data_root, source.shapes)
-        seed = _seed(self.recipe, number)
-        made = synthesize_head(labels, source.synthesis, seed, shapes=shapes)
+        made = _made(self.recipe, source, self.data_root, number)
         case, lesion = synthetic_case(made.image, made.lesions, name=f"synthetic-{number}")
         if self.recipe.loss.surroundings_weight and made.surroundings is not None:
             lesion = with_surroundings(lesion, made.surroundings)
@@ -82,6 +93,27 @@ class InsertionMaker:
         case, target = synthetic_case(made.image, made.lesions, name=name)
         target[lesion == IGNORE] = IGNORE
         return prepare_sample(case, target, self.recipe.plan, name=name)
+
+
+def held_out_heads(
+    recipe: Recipe, source: SyntheticSource, data_root: Path, part: Part, limit: int
+) -> Iterator[tuple[Case, NDArray[np.uint8], str]]:
+    """Make the heads of a part that is not trained on; each with its target and its name."""
+    counts = {"validation": source.validation_heads, "test": source.test_heads}
+    for index in range(min(counts.get(part, 0), limit)):
+        name = f"{part}-{index}"
+        made = _made(recipe, source, data_root, HELD_OUT_NUMBERS[part] + index)
+        case, lesion = synthetic_case(made.image, made.lesions, name=name)
+        yield case, lesion, name
+
+
+def _made(recipe: Recipe, source: SyntheticSource, data_root: Path, number: int) -> SyntheticCase:
+    """Synthesise the head of a number."""
+    seed = _seed(recipe, number)
+    if not source.maps:
+        return sample_head(seed, source.synthesis)
+    labels = read_mask(data_root / source.root / source.maps[number % len(source.maps)])
+    return synthesize_head(labels, source.synthesis, seed, shapes=_shapes(data_root, source.shapes))
 
 
 def _seed(recipe: Recipe, number: int) -> int:

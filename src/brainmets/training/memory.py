@@ -198,7 +198,7 @@ def _watched_bytes(source: Source, recipe: Recipe, data_root: Path) -> float:
     a_voxel = 4.0 * plan.channels + 1.0
     part: Part = "validation"
     if isinstance(source, SyntheticSource):
-        return 0.0
+        return min(limit, source.validation_heads) * HEAD_VOXELS * a_voxel
     root = data_root / source.root
     if isinstance(source, SliceSource):
         return min(limit, len(slice_names(root, source, part))) * plan.canvas**2 * a_voxel

@@ -145,14 +145,24 @@ class DatasetSource(_Settings):
 
 
 class SyntheticSource(_Settings):
-    """Heads synthesised from label maps while training runs.
+    """Heads synthesised while training runs, from label maps or from the built-in head.
 
     One slot of the pool is renewed every `renew_every` steps.
     """
 
     kind: Literal["synthetic"] = "synthetic"
-    root: str = Field(description="folder below the data folder, with label maps")
-    maps: tuple[str, ...] = Field(description="file names of the label maps to train on")
+    root: str = Field(default=".", description="folder below the data folder, with label maps")
+    maps: tuple[str, ...] = Field(
+        default=(),
+        description="file names of the label maps to train on; none for the built-in head, which "
+        "is made of formulas and needs no file",
+    )
+    validation_heads: int = Field(
+        default=0, ge=0, description="further heads to choose weights by, never trained on"
+    )
+    test_heads: int = Field(
+        default=0, ge=0, description="further heads to test on, never trained on"
+    )
     pool: int = Field(default=16, ge=1, description="heads held at a time")
     renew_every: int = Field(default=4, ge=1, description="steps until one head is replaced")
     synthesis: SynthesisConfig = Field(

@@ -14,6 +14,7 @@ from brainmets.inference import Bundle, OperatingPoint, Predictor, find_lesions
 from brainmets.training.datasets import held_out_of_dataset, open_part
 from brainmets.training.export import export_bundle
 from brainmets.training.losses import IGNORE
+from brainmets.training.making import held_out_heads
 from brainmets.training.samples import Part, held_out_cases
 from brainmets.training.sources import DatasetSource, SyntheticSource
 
@@ -60,8 +61,8 @@ def read_held_out(recipe: Recipe, data_root: Path, part: Part, limit: int) -> It
     """Read and prepare up to `limit` cases of a part of each source, one after the other."""
     for source in recipe.sources:
         if isinstance(source, SyntheticSource):
-            continue
-        if isinstance(source, DatasetSource):
+            cases = held_out_heads(recipe, source, data_root, part, limit)
+        elif isinstance(source, DatasetSource):
             opened = open_part(source, recipe.plan, data_root, part)
             cases = held_out_of_dataset(opened, recipe.plan, limit)
         else:
