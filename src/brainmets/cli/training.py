@@ -146,7 +146,7 @@ def train(
 
 
 def _file_of(recipe: Path) -> Path:
-    """Return the file of a recipe; a name without .toml is that of one that comes with brainmets."""
+    """Return the file of a recipe; a name without .toml is that of an installed one."""
     if recipe.suffix == ".toml" or recipe.exists():
         return recipe
     package = Path(__file__).parents[1]
