@@ -83,16 +83,17 @@ $(VENV)/.dev: requirements.txt requirements-train.txt requirements-dev.txt $(PRO
 	@$(PIP) --requirement requirements-dev.txt
 	@touch $@ $(VENV)/.demo
 
-browser: # end-to-end tests drive Chromium, the service's PostgreSQL, DICOM's foreign readers, strace
-	@command -v chromium dciodvfy plastimatch strace | wc -l | grep -q 4 \
+browser: # end-to-end tests drive Chromium, the service's PostgreSQL, other DICOM readers, a PACS, strace
+	@command -v chromium dciodvfy plastimatch strace dsrdump Orthanc | wc -l | grep -q 6 \
 	  && compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && exit 0; \
 	if [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then \
 	  echo "Installing Chromium, PostgreSQL and DICOM readers for the tests (once) …"; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
 	    --no-install-recommends chromium fonts-dejavu-core postgresql \
-	    dicom3tools plastimatch strace >/dev/null; \
-	else echo "Chromium, PostgreSQL, a DICOM reader or strace is missing: some tests are left out" \
-	  "(Debian: apt install chromium postgresql dicom3tools plastimatch strace)"; fi
+	    dicom3tools plastimatch strace dcmtk orthanc orthanc-dicomweb >/dev/null; \
+	else echo "Chromium, PostgreSQL, a DICOM reader, Orthanc or strace is missing: some tests are left out" \
+	  "(Debian: apt install chromium postgresql dicom3tools plastimatch strace dcmtk orthanc" \
+	  "orthanc-dicomweb)"; fi
 
 lock: ## write constraints.txt anew from what pip resolves today
 	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock

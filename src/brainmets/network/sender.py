@@ -1,0 +1,158 @@
+"""Sends what is in the outbox until its targets have it; a target that is away delays nobody else.
+
+An object keeps its UID however often it is sent: a target that has it already keeps it once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from brainmets.network.dicomweb import Unsent
+from brainmets.network.dicomweb import store as store_by_web
+from brainmets.network.tasks import OBJECTS
+
+if TYPE_CHECKING:
+    import threading
+    from pathlib import Path
+
+    from brainmets.network.inbox import Inbox
+    from brainmets.network.ledger import Ledger, Parcel
+    from brainmets.network.options import NodeOptions, Target
+
+__all__ = ["Sender"]
+
+POLL_S = 0.3
+AT_ONCE = 50
+LONGEST_WAIT_S = 60.0
+KEEP_TRYING_S = 72 * 3600.0
+"""A target that was away for longer is given up; `brainmets listen --retry` tries again."""
+
+MOST_REFUSALS = 5
+CONNECT_WITHIN_S, ANSWER_WITHIN_S = 10.0, 60.0
+
+_log = logging.getLogger("brainmets.network")
+
+
+class Sender:
+    """Sends until it is stopped."""
+
+    def __init__(self, options: NodeOptions, ledger: Ledger, inbox: Inbox) -> None:
+        """Prepare; `run` works."""
+        self._options = options
+        self._targets = {target.text: target for target in options.targets}
+        self._ledger = ledger
+        self._inbox = inbox
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set."""
+        while not stop.is_set():
+            try:
+                self._send_due(stop)
+            except Exception as error:  # noqa: BLE001 - a dead thread would send nothing any more
+                _log.error("sending failed: %s", type(error).__name__)
+            stop.wait(POLL_S)
+
+    def _send_due(self, stop: threading.Event) -> None:
+        due = sorted(
+            self._ledger.parcels("waiting", due=time.time()), key=lambda one: (one.target, one.id)
+        )
+        for text, parcels in groupby(due, key=lambda one: one.target):
+            if stop.is_set():
+                return
+            self._send(text, list(parcels)[:AT_ONCE])
+
+    def _send(self, text: str, parcels: list[Parcel]) -> None:
+        target = self._targets.get(text)
+        if target is None:
+            for parcel in parcels:
+                self._ledger.unsent(
+                    parcel, after_s=0.0, problem="the target is no longer given", dead=True
+                )
+            return
+        try:
+            connection = _Dimse(self._options.aet, target) if target.kind == "dimse" else None
+        except Unsent as fault:
+            for parcel in parcels:
+                self._failed(parcel, fault)
+            return
+        try:
+            for parcel in parcels:
+                self._send_one(parcel, target, connection)
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _send_one(self, parcel: Parcel, target: Target, connection: _Dimse | None) -> None:
+        path = self._inbox.folder(parcel.study) / f"round-{parcel.round}" / OBJECTS / parcel.file
+        if not path.is_file():
+            self._failed(parcel, Unsent("the object is no longer on the disk", refused=True))
+            return
+        try:
+            if connection is None:
+                store_by_web(target.url, path)
+            else:
+                connection.store(path)
+        except Unsent as fault:
+            self._failed(parcel, fault)
+        else:
+            self._ledger.sent(parcel)
+            _log.info("study %s: %s sent", parcel.study[:8], parcel.file)
+
+    def _failed(self, parcel: Parcel, fault: Unsent) -> None:
+        after_s = min(LONGEST_WAIT_S, 2.0 ** min(parcel.tries, 6))
+        dead = (fault.refused and parcel.tries + 1 >= MOST_REFUSALS) or (
+            time.time() - parcel.made > KEEP_TRYING_S
+        )
+        _log.warning(
+            "study %s: %s not sent: %s; %s",
+            *(parcel.study[:8], parcel.file, fault.problem),
+            "given up" if dead else f"again in {after_s:.0f} s",
+        )
+        self._ledger.unsent(parcel, after_s=after_s, problem=fault.problem, dead=dead)
+
+
+class _Dimse:
+    """An association to a target, for SEG and SR objects."""
+
+    def __init__(self, aet: str, target: Target) -> None:
+        from pynetdicom import AE
+        from pynetdicom.sop_class import (
+            Comprehensive3DSRStorage,  # pyright: ignore[reportAttributeAccessIssue]
+            SegmentationStorage,  # pyright: ignore[reportAttributeAccessIssue]
+        )
+
+        ae = AE(ae_title=aet)
+        ae.connection_timeout = ae.acse_timeout = CONNECT_WITHIN_S
+        ae.dimse_timeout = ae.network_timeout = ANSWER_WITHIN_S
+        for kind in (SegmentationStorage, Comprehensive3DSRStorage):
+            ae.add_requested_context(kind, ["1.2.840.10008.1.2.1"])
+        self._association: Any = ae.associate(target.host, target.port, ae_title=target.aet)
+        if not self._association.is_established:
+            raise Unsent("the target does not answer, or refuses the association")
+
+    def store(self, path: Path) -> None:
+        """Send one file.
+
+        Raises:
+            Unsent: it was not taken.
+        """
+        if not self._association.is_established:
+            raise Unsent("the association ended")
+        try:
+            status = self._association.send_c_store(os.fspath(path))
+        except (ValueError, RuntimeError, OSError):  # such as a kind that the target does not take
+            raise Unsent("the target does not take this kind of object", refused=True) from None
+        code = status.get("Status") if status else None
+        if code is None:
+            raise Unsent("no answer to the object")
+        if code != 0 and code & 0xF000 != 0xB000:
+            raise Unsent(f"refused with status {code:04X}", refused=code & 0xFF00 != 0xA700)
+
+    def close(self) -> None:
+        """Release the association."""
+        if self._association.is_established:
+            self._association.release()
