@@ -146,6 +146,8 @@ def test_an_export_is_made_once_and_anew_after_a_review(
     refused = service.get(f"/v1/jobs/{dicom}/exports/rtstruct.dcm")
     assert (refused.status_code, refused.json()["code"]) == (422, "E_NO_LESION")
     assert list((attempt_of(state, dicom) / "exports").rglob("*")) == []  # no half-made file either
+    empty = pydicom.dcmread(io.BytesIO(export(service, dicom, "seg.dcm")))
+    assert [one.SegmentLabel for one in empty.SegmentSequence] == ["No lesion"]
 
 
 def test_everything_holds_what_stands_after_a_review(service: httpx.Client, dicom: str) -> None:

@@ -109,7 +109,7 @@ def test_a_scan_without_lesions_has_a_report_that_counts_none(
     found, source = scan
     mask = Mask(data=np.zeros_like(found.mask.data), geometry=found.mask.geometry)
     path = tmp_path / "sr.dcm"
-    none = replace(found, mask=mask, lesions=(), may_be_empty=True)
+    none = replace(found, mask=mask, lesions=())
     path.write_bytes(measurement_report(none, source, None))
 
     assert "Number of lesions" in checked(path)

@@ -26,6 +26,9 @@ PERMISSIVE = {
 BY_FILE = {"MPL-2.0"}
 """Copyleft of single files: changed files of the package stay open; we change none."""
 
+OF_FONTS = {"OFL-1.1"}
+"""SIL Open Font License: fonts stay under it; documents and programs that use them do not."""
+
 LIBRARIES = {
     "connected-components-3d": "LGPL-3.0",
     "psycopg": "LGPL-3.0",
@@ -91,7 +94,7 @@ def _licences(about: Message) -> set[str]:
 
 
 def _listed(licence: str) -> bool:
-    return licence in PERMISSIVE | BY_FILE
+    return licence in PERMISSIVE | BY_FILE | OF_FONTS
 
 
 def _refused(names: set[str]) -> dict[str, set[str]]:

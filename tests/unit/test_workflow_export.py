@@ -22,7 +22,7 @@ from brainmets.domain.errors import (
 from brainmets.inference import OperatingPoint
 from brainmets.io import write_volume
 from brainmets.io.dicom_sr import read_measurements
-from brainmets.workflows.export import FORMATS, ExportOptions, export
+from brainmets.workflows.export import FORMATS, ExportFormat, ExportOptions, export
 from brainmets.workflows.report import ReportOptions, write_report
 from brainmets.workflows.segment import SegmentOptions, segment
 from tests.bundles import random_bundle
@@ -116,20 +116,71 @@ def test_dicom_objects_need_the_images_that_were_segmented(
     assert not (tmp_path / "out").exists()
 
 
-def test_no_lesion_makes_no_dicom_object_but_a_report(
-    empty: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_no_lesion_is_a_segmentation_that_says_so(empty: tuple[Path, Path], tmp_path: Path) -> None:
     scan, result = empty
+    written = export(result, tmp_path / "out", ExportOptions(formats=FORMATS, source=scan))
+
+    assert written.lesions == 0
+    assert set(written.files) == {"dicom-seg", "sr", "nifti", "csv", "json", "images"}
+    assert isinstance(written.refused.pop("rtstruct"), NothingToExport)
+    assert not written.refused
+    object_ = pydicom.dcmread(written.files["dicom-seg"])
+    assert [one.SegmentLabel for one in object_.SegmentSequence] == ["No lesion"]
+    assert not object_.pixel_array.any()
+    assert object_.NumberOfFrames == len(list(written.files["images"].iterdir()))
     with pytest.raises(NothingToExport, match="E_NO_LESION"):
-        export(result, tmp_path / "out", ExportOptions(formats=("dicom-seg",), source=scan))
-    assert export(result, tmp_path / "csv", ExportOptions(formats=("csv",))).lesions == 0
+        export(result, tmp_path / "rt", ExportOptions(formats=("rtstruct",), source=scan))
+    assert not (tmp_path / "rt").exists()
     told = export(result, tmp_path / "sr", ExportOptions(formats=("sr",), source=scan))
     assert "dicom-seg" not in told.files
-    assert [
-        list(v.values()) for v in read_measurements(told.files["sr"].read_bytes()).values()
-    ] == [[0.0]]
+    for reports in (told, written):
+        measured = read_measurements(reports.files["sr"].read_bytes())
+        assert [list(v.values()) for v in measured.values()] == [[0.0]]
     report = write_report(result, tmp_path / "report.pdf", ReportOptions(source=scan))
     assert report.read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_frame_of_reference_that_is_made_is_noted(
+    kept: bool, done: tuple[Path, Path], tmp_path: Path
+) -> None:
+    scan, result = done
+    made = export(result, tmp_path / "made", ExportOptions(formats=("dicom-seg",), source=scan))
+    for path in made.files["images"].iterdir():
+        data = pydicom.dcmread(path)
+        if not kept:
+            del data.FrameOfReferenceUID
+        data.save_as(path)
+    options = ExportOptions(formats=("dicom-seg", "rtstruct"), source=made.files["images"])
+    written = export(result, tmp_path / "out", options)
+
+    assert ("no Frame of Reference UID" in " ".join(written.notes)) is not kept
+    for kind in options.formats:
+        told = pydicom.dcmread(written.files[kind]).ContributingEquipmentSequence[0]
+        assert ("no Frame of Reference UID" in told.ContributionDescription) is not kept
+
+
+@pytest.mark.parametrize("source", [None, "other.nii.gz", "gone.nii.gz"])
+@pytest.mark.parametrize("kinds", [("dicom-seg",), ("rtstruct", "dicom-seg")])
+def test_a_format_that_cannot_be_written_takes_no_other_with_it(
+    kinds: tuple[ExportFormat, ...], source: str | None, done: tuple[Path, Path], tmp_path: Path
+) -> None:
+    image, _ = HeadPhantom().render(Geometry.isotropic((40, 40, 40), spacing_mm=4.0))
+    write_volume(image, tmp_path / "other.nii.gz")
+    options = ExportOptions(
+        formats=(*kinds, "csv", "json", "nifti"), source=source and tmp_path / source
+    )
+    written = export(done[1], tmp_path / "out", options)
+
+    assert list(written.files) == ["csv", "json", "nifti"]
+    assert all(path.is_file() for path in written.files.values())
+    assert list(written.refused) == list(kinds)
+    assert {error.code for error in written.refused.values()} == {
+        {None: "E_OPTION", "other.nii.gz": "E_SOURCE", "gone.nii.gz": "E_FILE_MISSING"}[source]
+    }
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "lesions.csv", "lesions.nii.gz", "report.json",
+    ]  # fmt: skip
 
 
 def test_the_report_is_made_with_and_without_the_image(

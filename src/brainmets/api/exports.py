@@ -9,7 +9,7 @@ from brainmets.api.exporting import EXPORTS, OF_DICOM, no_dicom, version_of
 from brainmets.api.problems import error_of, problem_of
 from brainmets.api.processes import run_module
 from brainmets.api.schemas import ExportName, ExportView, Problem
-from brainmets.domain.errors import NothingToExport, OptionError, OutOfMemory, UnknownJob
+from brainmets.domain.errors import OptionError, OutOfMemory, UnknownJob
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,12 +96,10 @@ def _hindrance(name: ExportName, result: JobResult, *, reviewed: bool) -> Brainm
         )
     if name in OF_DICOM and result.format not in {"dicom", None}:
         return no_dicom()
-    if name in OF_DICOM and not reviewed and not result.lesions:
-        return NothingToExport(
-            "no lesion in the result",
-            expected="at least one, as a DICOM object without any is not valid",
-            remedy="take the mask as NIfTI, the table or the PDF report",
-        )
+    if name == "rtstruct.dcm" and not reviewed and not result.lesions:
+        from brainmets.io.rtstruct import no_region
+
+        return no_region()
     return None
 
 

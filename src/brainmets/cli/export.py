@@ -82,6 +82,10 @@ def export(
     Each object is read back and compared with the mask before it is written. A review saved
     on the page (lesions-reviewed.csv, mask-reviewed.nii.gz next to the result) is respected.
 
+    A scan without lesions gives a DICOM Segmentation that says so; an RT Structure Set needs a
+    lesion. A format that cannot be written is named with its reason, the others are written;
+    the exit code is then 1.
+
     \b
     Examples:
       brainmets segment dicom.zip --out results
@@ -108,14 +112,19 @@ def export(
             "files": {kind: str(path) for kind, path in written.files.items()},
             "lesions": written.lesions,
             "notes": written.notes,
+            "refused": {kind: str(error) for kind, error in written.refused.items()},
         }
         typer.echo(json.dumps(document, ensure_ascii=False))
-        return
-    count = f"{written.lesions} lesion{'s' * (written.lesions != 1)}"
-    for kind, path in written.files.items():
-        typer.echo(f"{path}: {kind}, {count}")
-    for note in written.notes:
-        typer.echo(f"Note: {note}")
+    else:
+        count = f"{written.lesions} lesion{'s' * (written.lesions != 1)}"
+        for kind, path in written.files.items():
+            typer.echo(f"{path}: {kind}, {count}")
+        for note in written.notes:
+            typer.echo(f"Note: {note}")
+    for kind, error in written.refused.items():
+        typer.echo(f"{kind} was not written: {error}", err=True)
+    if written.refused:
+        raise typer.Exit(1)
 
 
 def report(

@@ -3,7 +3,8 @@
 One segment a lesion, so that each has its own name, colour and volume in a viewer and can be
 followed by itself; who wants them as one selects them all. BINARY, which every viewer reads:
 LABELMAP is new and validators refuse it. Frames are in order of segment, then of position along
-the slice normal, each referring to the image it was drawn on.
+the slice normal, each referring to the image it was drawn on. A scan without lesions gets one
+segment named so, empty on every image: an object has at least one segment and one frame.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from brainmets.domain.geometry import Geometry
-    from brainmets.domain.lesion import Lesion
     from brainmets.io.dicom_source import DicomSeriesSource
     from brainmets.io.dicom_stamp import Finding
 
@@ -115,7 +115,7 @@ def _object(finding: Finding, source: DicomSeriesSource) -> Dataset:
     data.ContentCreatorName = f"{MANUFACTURER}^software"
     data.ContentQualification = "RESEARCH"
     data.SegmentationType, data.SegmentsOverlap = "BINARY", "NO"
-    data.SegmentSequence = [_segment(number, v, finding) for number, v in numbered(finding)]
+    data.SegmentSequence = _segments(finding)
     data.LossyImageCompression = "00"
     data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
     data.Rows, data.Columns = rows, columns
@@ -140,6 +140,7 @@ def _add_frames(data: Dataset, finding: Finding, source: DicomSeriesSource) -> N
         )
         for pointer, group in pointers
     ]
+    columns, rows, _ = source.geometry.shape
     column_mm, row_mm, slice_mm = source.geometry.spacing_mm
     data.SharedFunctionalGroupsSequence = [
         dataset(
@@ -162,6 +163,9 @@ def _add_frames(data: Dataset, finding: Finding, source: DicomSeriesSource) -> N
         for place, k in enumerate(np.flatnonzero(inside.any(axis=(0, 1))).tolist(), start=1):
             planes.append(inside[:, :, k].T)
             groups.append(_frame(number, place, k, source))
+    if not groups:
+        planes = [np.zeros((rows, columns), dtype=np.bool_) for _ in source.slices]
+        groups = [_frame(1, k + 1, k, source) for k in range(len(source.slices))]
     data.PerFrameFunctionalGroupsSequence = groups
     data.NumberOfFrames = len(groups)
     bits = np.packbits(np.stack(planes), axis=None, bitorder="little").tobytes()
@@ -207,17 +211,37 @@ def _add_references(data: Dataset, source: DicomSeriesSource) -> None:
     ]
 
 
-def _segment(number: int, lesion: Lesion, finding: Finding) -> Dataset:
-    made, tracked = finding.provenance, tracking_of(finding, lesion)
-    return dataset(
-        SegmentNumber=number,
-        SegmentLabel=f"Lesion {lesion.id}",
-        SegmentDescription=(
+def _segments(finding: Finding) -> list[Dataset]:
+    if not finding.lesions:
+        return [_no_lesion(finding)]
+    segments: list[Dataset] = []
+    for number, lesion in numbered(finding):
+        tracked = tracking_of(finding, lesion)
+        described = (
             f"{lesion.volume_mm3 / 1000:.3f} ml, longest diameter"
             f" {lesion.diameter_in_plane_mm:.1f} mm, {lesion.place or lesion.side},"
-            " peak probability"
-            f" {lesion.peak_text}. {RESEARCH_USE_ONLY}"
-        ),
+            f" peak probability {lesion.peak_text}. {RESEARCH_USE_ONLY}"
+        )
+        one = _segment(number, f"Lesion {lesion.id}", described, finding)
+        one.TrackingID, one.TrackingUID = tracked.identifier, tracked.uid
+        one.RecommendedDisplayCIELabValue = _cielab(colour_of(lesion.id))
+        segments.append(one)
+    return segments
+
+
+def _no_lesion(finding: Finding) -> Dataset:
+    described = f"No lesion was found. {RESEARCH_USE_ONLY}"
+    one = _segment(1, "No lesion", described, finding)
+    one.RecommendedDisplayCIELabValue = _cielab(colour_of(1))
+    return one
+
+
+def _segment(number: int, label: str, description: str, finding: Finding) -> Dataset:
+    made = finding.provenance
+    return dataset(
+        SegmentNumber=number,
+        SegmentLabel=label,
+        SegmentDescription=description,
         SegmentAlgorithmType="SEMIAUTOMATIC" if finding.reviewed else "AUTOMATIC",
         SegmentAlgorithmName=made.model[:64],
         SegmentationAlgorithmIdentificationSequence=[
@@ -234,9 +258,6 @@ def _segment(number: int, lesion: Lesion, finding: Finding) -> Dataset:
         ],
         SegmentedPropertyTypeCodeSequence=[coded("52988006", "SCT", "Lesion")],
         AnatomicRegionSequence=[coded("12738006", "SCT", "Brain")],
-        TrackingID=tracked.identifier,
-        TrackingUID=tracked.uid,
-        RecommendedDisplayCIELabValue=_cielab(colour_of(lesion.id)),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from brainmets.domain.errors import GridMismatch, NothingToExport, OutputDiffers
+from brainmets.domain.errors import GridMismatch, OutputDiffers
 from brainmets.domain.prediction import RESEARCH_USE_ONLY
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from brainmets.io.dicom_source import DicomSeriesSource, SourceSlice
 
 __all__ = [
+    "FRAME_OF_REFERENCE_MADE",
     "MANUFACTURER",
     "Finding",
     "Tracking",
@@ -40,6 +41,11 @@ __all__ = [
     "reference",
     "tracking_of",
 ]
+
+FRAME_OF_REFERENCE_MADE = (
+    "The images have no Frame of Reference UID; one was made for the object: a viewer may not lay"
+    " the object over them."
+)
 
 MANUFACTURER = "brainmets"
 UTF_8 = "ISO_IR 192"
@@ -88,15 +94,13 @@ class Tracking:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Finding:
-    """A mask to hand over: lesions by their ids, and who drew them.
+    """A mask to hand over: lesions by their ids, none perhaps, and who drew them.
 
     `mask` is on the grid of the images it will refer to. `reviewed` says that a person
     has decided which lesions stand. `tracking` names lesions, by id, as earlier studies do;
-    `gone` are lesions of earlier studies that this one no longer shows. `may_be_empty` allows
-    a finding of no lesion, which only a measurement report can tell.
+    `gone` are lesions of earlier studies that this one no longer shows.
 
     Raises:
-        NothingToExport: there is no lesion, and there must be one.
         GridMismatch: a lesion has no voxel, or a voxel no lesion.
     """
 
@@ -106,17 +110,10 @@ class Finding:
     reviewed: bool = False
     tracking: Mapping[int, Tracking] = field(default_factory=dict[int, Tracking])
     gone: tuple[Tracking, ...] = ()
-    may_be_empty: bool = False
 
     def __post_init__(self) -> None:
         """Check that mask and lesions tell the same."""
         drawn = set(np.unique(self.mask.data[self.mask.data > 0]).tolist())
-        if not drawn and not self.may_be_empty:
-            raise NothingToExport(
-                "no lesion in the result",
-                expected="at least one, as a DICOM object without any is not valid",
-                remedy="take the mask as NIfTI, the table or the PDF report",
-            )
         if drawn != {lesion.id for lesion in self.lesions}:
             raise GridMismatch(
                 f"a mask of {len(drawn)} lesions with a table of {len(self.lesions)}",
@@ -188,13 +185,18 @@ def new_object(
             Manufacturer=MANUFACTURER,
             ManufacturerModelName=data.ManufacturerModelName,
             SoftwareVersions=data.SoftwareVersions,
-            ContributionDescription=finding.account(),
+            ContributionDescription=_account(finding, source),
         )
     ]
     now = datetime.now().astimezone()
     data.ContentDate = data.SeriesDate = data.InstanceCreationDate = f"{now:%Y%m%d}"
     data.ContentTime = data.SeriesTime = data.InstanceCreationTime = f"{now:%H%M%S}"
     return data
+
+
+def _account(finding: Finding, source: DicomSeriesSource) -> str:
+    told = FRAME_OF_REFERENCE_MADE if source.frame_of_reference_made else ""
+    return f"{told}{' ' * bool(told)}{finding.account()}"[:SHORT_TEXT]
 
 
 def begun(source: DicomSeriesSource, sop_class_uid: str, uid: str) -> FileDataset:

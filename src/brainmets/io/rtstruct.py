@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from brainmets.domain.errors import NothingToExport
 from brainmets.domain.prediction import RESEARCH_USE_ONLY
 from brainmets.io.contours import filled, outlines
 from brainmets.io.dicom_stack import LPS_TO_RAS
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from brainmets.io.dicom_source import DicomSeriesSource
     from brainmets.io.dicom_stamp import Finding
 
-__all__ = ["read_regions", "structure_set"]
+__all__ = ["no_region", "read_regions", "structure_set"]
 
 SERIES_NUMBER = 9_102
 STUDY_MANAGEMENT = "1.2.840.10008.3.1.2.3.1"
@@ -49,8 +50,11 @@ def structure_set(finding: Finding, source: DicomSeriesSource) -> bytes:
     """Return a structure set of the lesions, referring to the images of `source`.
 
     Raises:
+        NothingToExport: there is no lesion.
         OutputDiffers: read back and filled by scikit-image, it is not the mask.
     """
+    if not finding.lesions:
+        raise no_region()
     data = _object(finding, source)
     # Implicit types: an explicit DS element ends at 65 534 bytes, a long contour does not.
     from pydicom.uid import ImplicitVRLittleEndian
@@ -67,6 +71,15 @@ def structure_set(finding: Finding, source: DicomSeriesSource) -> bytes:
     if not same:
         raise fault
     return content
+
+
+def no_region() -> NothingToExport:
+    """Say that a structure set has at least one region (PS3.3 C.8.8.5)."""
+    return NothingToExport(
+        "no lesion in the result",
+        expected="at least one for an RT Structure Set, which has no valid form without regions",
+        remedy="take the DICOM Segmentation, which can say that there is none, or another format",
+    )
 
 
 def read_regions(content: bytes, grid: Geometry) -> dict[int, NDArray[np.bool_]]:

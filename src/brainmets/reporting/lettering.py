@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cache
+from unicodedata import normalize
 
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from brainmets.reporting.views import colour_of
 
-if TYPE_CHECKING:
-    from PIL import ImageDraw
+__all__ = ["PANEL", "TEXT", "draw_edges", "draw_number", "fitted", "font", "shortened", "spelt"]
 
-__all__ = ["PANEL", "TEXT", "draw_edges", "draw_number", "fitted", "font", "shortened"]
+NO_CHARACTER = "\U0010ffff"
+"""What every font draws as a box."""
 
 TEXT, PANEL = (232, 234, 237), (0, 0, 0)
 """Colours of letters and of the dark behind them."""
@@ -61,13 +62,38 @@ def draw_edges(
 def fitted(
     pen: ImageDraw.ImageDraw, text: str, width: int
 ) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
-    """Return the text and a font it fits the width in, shortened at the last resort."""
+    """Return the text and a font it fits the width in, shortened at the last resort.
+
+    Characters that the font lacks are written as their code points.
+    """
+    text = spelt(text)
     for size in (15, 14, 13, 12):
         if pen.textlength(text, font=font(size)) <= width:
             return text, font(size)
     while text and pen.textlength(f"{text}…", font=font(12)) > width:
         text = text[:-1]
     return f"{text}…", font(12)
+
+
+def spelt(text: str) -> str:
+    """Write what the font lacks without its accent, or as its code point, not as boxes."""
+    return "".join(one if one.isascii() or _is_drawn(one) else _replaced(one) for one in text)
+
+
+def _replaced(one: str) -> str:
+    letter = normalize("NFKD", one)[0]
+    return letter if letter.isascii() else f"[U+{ord(one):04X}]"
+
+
+@cache
+def _is_drawn(one: str) -> bool:
+    return _drawn(one) != _drawn(NO_CHARACTER)
+
+
+def _drawn(one: str) -> bytes:
+    picture = Image.new("L", (24, 24))
+    ImageDraw.Draw(picture).text((2, 2), one, fill=255, font=font(15))
+    return picture.tobytes()
 
 
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

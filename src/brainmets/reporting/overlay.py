@@ -15,6 +15,7 @@ from brainmets.reporting.lettering import (
     fitted,
     font,
     shortened,
+    spelt,
 )
 from brainmets.reporting.views import (
     AXES,
@@ -75,7 +76,7 @@ def draw_overlay(report: Report) -> Image.Image:
         _draw_row(canvas, pen, row, y, height)
         y += height + GAP
     for warning in report.warnings[:3]:
-        pen.text((MARGIN, y), f"! {shortened(warning, 190)}", fill=NOTICE, font=font(14))
+        pen.text((MARGIN, y), f"! {shortened(spelt(warning), 190)}", fill=NOTICE, font=font(14))
         y += 20
     pen.text((MARGIN, y + 6), report.notice, fill=NOTICE, font=font(15))
     return canvas

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
+from shutil import rmtree
 from typing import TYPE_CHECKING, Literal, get_args
 
-from brainmets.domain.errors import OptionError, SourceDiffers
+from brainmets.domain.errors import InputError, OptionError, OutputDiffers, SourceDiffers
 from brainmets.domain.regrid import turned_onto
 from brainmets.io import write_mask
 from brainmets.io.dicom_images import derived_series, images_of
 from brainmets.io.dicom_seg import segmentation
 from brainmets.io.dicom_source import find_source, holds_dicom
 from brainmets.io.dicom_sr import measurement_report
-from brainmets.io.dicom_stamp import Finding, Tracking
-from brainmets.io.rtstruct import structure_set
+from brainmets.io.dicom_stamp import FRAME_OF_REFERENCE_MADE, Finding, Tracking
+from brainmets.io.rtstruct import no_region, structure_set
 from brainmets.reporting.documents import (
     lesions_document,
     lesions_table,
@@ -29,8 +30,10 @@ from brainmets.workflows.segmented_image import read_segmented
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Sequence as Ordered
     from pathlib import Path
 
+    from brainmets.domain.errors import BrainmetsError
     from brainmets.io.dicom_source import DicomSeriesSource
     from brainmets.reporting.stored import StoredResult
 
@@ -51,11 +54,6 @@ NAMES: dict[ExportFormat, str] = {
     "json": "report.json",
 }
 """What each format's file is called."""
-
-FRAME_OF_REFERENCE_MADE = (
-    "The images have no Frame of Reference UID; one was made for the object: a viewer may not lay"
-    " the object over them."
-)
 
 IMAGES = "images"
 """Folder of the DICOM images made of a NIfTI scan."""
@@ -84,41 +82,51 @@ class ExportOptions:
 class ExportResult:
     """What was written: paths by format, and `images` where images were made along.
 
-    `notes` are sentences for the user.
+    `refused` says why a format could not be written; the others were. `notes` are sentences for
+    the user.
     """
 
     files: dict[str, Path]
     lesions: int
     notes: tuple[str, ...] = ()
+    refused: dict[str, BrainmetsError] = field(default_factory=dict)
 
 
 def export(folder: Path, out: Path, options: ExportOptions) -> ExportResult:
-    """Write a result that `segment` left in `folder` into `out`, every format or none.
+    """Write a result that `segment` left in `folder` into `out`.
 
     A measurement report refers to a segmentation, which is written along unless there is no lesion.
 
-    Files that an earlier export left in `out` under other names stay.
+    A format that cannot be written does not keep the others from being written. Files that an
+    earlier export left in `out` under other names stay.
 
     Raises:
         NotAResult: `folder` holds no result.
-        OptionError: a format cannot hold this result, or needs `source`.
-        NothingToExport: there is no lesion, and the format needs one.
-        InputError: `source` cannot be used, or is not what was segmented.
+        OptionError: no format can hold this result, or all need `source`.
+        NothingToExport: there is no lesion, and the only format needs one.
+        InputError: no format can be written, as `source` cannot be used or is not what was
+            segmented.
         OutputExists, DiskFull, OutputDiffers: `out` does not take the files.
     """
     result = read_result(folder, review=options.review, original=options.original)
-    _check(result, options)
-    options = _with_segmentation(result, options)
+    refused = _refused_at_once(result, options)
+    if len(refused) == len(options.formats):
+        raise next(iter(refused.values()))
+    if "sr" not in refused:
+        options = _with_segmentation(result, options)
     check_output(out, may_replace=is_export)
     with staged(out, owned=frozenset()) as draft:
-        notes = _write(result, folder, draft, options)
-        names = {kind: NAMES[kind] for kind in options.formats}
+        notes = _write(result, folder, draft, options, refused)
+        if len(refused) == len(options.formats):
+            raise next(iter(refused.values()))
+        names = {kind: NAMES[kind] for kind in options.formats if kind not in refused}
         if (draft / IMAGES).is_dir():
             names |= {IMAGES: IMAGES}
     return ExportResult(
         files={kind: out / name for kind, name in names.items()},
         lesions=len(result.lesions),
         notes=tuple(notes),
+        refused={kind: refused[kind] for kind in options.formats if kind in refused},
     )
 
 
@@ -127,38 +135,49 @@ def _with_segmentation(result: StoredResult, options: ExportOptions) -> ExportOp
     return replace(options, formats=("dicom-seg", *options.formats)) if needed else options
 
 
-def _check(result: StoredResult, options: ExportOptions) -> None:
+def _refused_at_once(
+    result: StoredResult, options: ExportOptions
+) -> dict[ExportFormat, BrainmetsError]:
     """Refuse what no work can bring about."""
-    wanted = [kind for kind in options.formats if kind in DICOM or kind == "nifti"]
-    if wanted and result.kind == "slices":
-        raise OptionError(
-            f"slice images for {' and '.join(wanted)}",
-            expected="a scan with position and orientation",
-            remedy="take the PNG masks from the result folder, or csv, json and the PDF report",
-        )
-    if DICOM & set(options.formats) and options.source is None:
-        raise OptionError(
-            "no source images",
-            expected="the images that the DICOM object is to refer to",
-            remedy="name the DICOM folder or zip that was segmented (or the NIfTI file, to get"
-            " DICOM images made along) with --source",
-        )
+    refused: dict[ExportFormat, BrainmetsError] = {}
+    for kind in options.formats:
+        if result.kind == "slices" and (kind in DICOM or kind == "nifti"):
+            refused[kind] = OptionError(
+                f"slice images for {kind}",
+                expected="a scan with position and orientation",
+                remedy="take the PNG masks from the result folder, or csv, json and the PDF report",
+            )
+        elif kind in DICOM and options.source is None:
+            refused[kind] = OptionError(
+                "no source images",
+                expected="the images that the DICOM object is to refer to",
+                remedy="name the DICOM folder or zip that was segmented (or the NIfTI file, to"
+                " get DICOM images made along) with --source",
+            )
+        elif kind == "rtstruct" and not result.lesions:
+            refused[kind] = no_region()
+    return refused
 
 
-def _write(result: StoredResult, folder: Path, draft: Path, options: ExportOptions) -> list[str]:
+def _write(
+    result: StoredResult,
+    folder: Path,
+    draft: Path,
+    options: ExportOptions,
+    refused: dict[ExportFormat, BrainmetsError],
+) -> list[str]:
     notes: list[str] = []
     if result.reviewed:
         notes.append(f"As reviewed: {result.rejected} of the lesions found were rejected.")
     if result.edited:
         notes.append(EDITED)
-    if DICOM & set(options.formats) and options.source is not None:
-        source, finding, made = _finding(result, options, options.source, draft)
-        notes += made
-        _write_objects(source, finding, draft, options.formats)
-    if "nifti" in options.formats:
+    formats: list[ExportFormat] = [kind for kind in options.formats if kind not in refused]
+    objects: list[ExportFormat] = [kind for kind in FORMATS if kind in DICOM and kind in formats]
+    notes += _write_objects(result, draft, options, objects, refused)
+    if "nifti" in formats:
         comment = mask_comment(result.provenance, notice=result.notice, reviewed=result.reviewed)
         write_mask(result.mask, draft / NAMES["nifti"], comment=comment)
-    if "csv" in options.formats:
+    if "csv" in formats:
         table = lesions_table(
             result.lesions,
             result.provenance,
@@ -168,21 +187,46 @@ def _write(result: StoredResult, folder: Path, draft: Path, options: ExportOptio
             readings=result.readings,
         )
         (draft / NAMES["csv"]).write_text(table, encoding="utf-8")
-    if "json" in options.formats:
+    if "json" in formats:
         (draft / NAMES["json"]).write_text(_document(result, folder), encoding="utf-8")
     return notes
 
 
 def _write_objects(
-    source: DicomSeriesSource, finding: Finding, draft: Path, formats: tuple[ExportFormat, ...]
-) -> None:
-    segments = segmentation(finding, source) if "dicom-seg" in formats else None
-    if segments is not None:
-        (draft / NAMES["dicom-seg"]).write_bytes(segments)
-    if "sr" in formats:
-        (draft / NAMES["sr"]).write_bytes(measurement_report(finding, source, segments))
-    if "rtstruct" in formats:
-        (draft / NAMES["rtstruct"]).write_bytes(structure_set(finding, source))
+    result: StoredResult,
+    draft: Path,
+    options: ExportOptions,
+    objects: Ordered[ExportFormat],
+    refused: dict[ExportFormat, BrainmetsError],
+) -> list[str]:
+    """Write DICOM objects, noting in `refused` those that cannot be."""
+    if not objects or options.source is None:
+        return []
+    try:
+        images, finding, notes = _finding(result, options, options.source, draft)
+    except InputError as error:
+        refused |= dict.fromkeys(objects, error)
+        return []
+    segments: bytes | None = None
+    for kind in objects:  # a segmentation goes before the report that refers to it
+        try:
+            if kind == "dicom-seg":
+                content = segments = segmentation(finding, images)
+            elif kind == "sr" and "dicom-seg" in refused:
+                refused[kind] = refused["dicom-seg"]
+                continue
+            elif kind == "sr":
+                content = measurement_report(finding, images, segments if finding.lesions else None)
+            else:
+                content = structure_set(finding, images)
+        except (InputError, OutputDiffers) as error:
+            refused[kind] = error
+        else:
+            (draft / NAMES[kind]).write_bytes(content)
+    if all(kind in refused for kind in objects):
+        rmtree(draft / IMAGES, ignore_errors=True)  # nothing refers to them
+        return []
+    return notes
 
 
 def _finding(
@@ -222,7 +266,6 @@ def _finding(
         reviewed=result.reviewed,
         tracking=options.tracking,
         gone=options.gone,
-        may_be_empty=not {"dicom-seg", "rtstruct"} & set(options.formats),
     )
     return found, finding, notes
 

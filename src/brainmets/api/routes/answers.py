@@ -89,9 +89,9 @@ _OCCASIONS: tuple[BrainmetsError, ...] = (
         remedy="try again when fewer jobs run",
     ),
     errors.NothingToExport(
-        "no lesion",
-        expected="at least one lesion for a DICOM object",
-        remedy="take csv, json or the report, which can say that there is none",
+        "no lesion in the result",
+        expected="at least one for an RT Structure Set, which has no valid form without regions",
+        remedy="take the DICOM Segmentation, which can say that there is none, or another format",
     ),
     errors.BundleTampered(
         "weights of attention-unet-3d that differ from their SHA-256",
