@@ -73,8 +73,8 @@ def test_the_limit_holds_for_made_heads(seeds: list[int], tmp_path: Path) -> Non
 
 
 def test_a_recipe_of_brainmets_is_found_by_its_name() -> None:
-    from brainmets.cli.training import _file_of  # pyright: ignore[reportPrivateUsage]
+    from brainmets.workflows.training import recipe_file
 
-    assert Recipe.read(_file_of(Path("first-training"))).name == "first-training"
-    assert _file_of(Path("no-such-recipe")) == Path("no-such-recipe")
-    assert _file_of(Path("mine.toml")) == Path("mine.toml")
+    assert Recipe.read(recipe_file(Path("first-training"))).name == "first-training"
+    assert recipe_file(Path("no-such-recipe")) == Path("no-such-recipe")
+    assert recipe_file(Path("mine.toml")) == Path("mine.toml")

@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 from enum import StrEnum
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -116,12 +116,12 @@ def train(
     with needing("train"):
         import_module("brainmets.training.train")  # before the recipe: is the extra there?
         from brainmets.training.allocation import keep_freed_memory
-        from brainmets.workflows.training import Order, cross_validate, train_one
+        from brainmets.workflows.training import Order, cross_validate, recipe_file, train_one
     keep_freed_memory()
     silent = not _speaks()
     with shown(recipe.stem, hidden=silent, lasting=True) as progress, _resume_hint():
         order = Order(
-            recipe=_file_of(recipe),
+            recipe=recipe_file(recipe),
             out=out,
             data=data,
             changes=tuple(change or ()),
@@ -143,17 +143,6 @@ def train(
             )
     if _speaks():
         typer.echo(words)
-
-
-def _file_of(recipe: Path) -> Path:
-    """Return the file of a recipe; a name without .toml is that of an installed one."""
-    if recipe.suffix == ".toml" or recipe.exists():
-        return recipe
-    package = Path(__file__).parents[1]
-    for folder in (package / "recipes", package.parents[1] / "recipes"):
-        if (folder / f"{recipe.name}.toml").is_file():
-            return folder / f"{recipe.name}.toml"
-    return recipe
 
 
 def _speaks() -> bool:

@@ -58,12 +58,13 @@ def synthesize(
         from brainmets.synthesis import sample_head, synthesize_head
         from brainmets.synthesis.phantom import SAMPLE
     if label_map is None:
-        return SyntheticScan(sample_head(seed, config_of(config or SAMPLE, settings)))
+        chosen = config_of(config or SAMPLE, settings)
+        return SyntheticScan(sample_head(seed, chosen), chosen)
     from brainmets.python.inputs import mask_of
     from brainmets.synthesis import SynthesisConfig
 
     chosen = config_of(config or SynthesisConfig(), settings)
-    return SyntheticScan(synthesize_head(mask_of(label_map), chosen, seed))
+    return SyntheticScan(synthesize_head(mask_of(label_map), chosen, seed), chosen)
 
 
 def config_of(config: SynthesisConfig, settings: dict[str, Any]) -> SynthesisConfig:
@@ -91,9 +92,10 @@ def config_of(config: SynthesisConfig, settings: dict[str, Any]) -> SynthesisCon
 class SyntheticScan:
     """A synthetic scan, the mask of its lesions and how it was made, all on one 1 mm grid."""
 
-    def __init__(self, case: SyntheticCase) -> None:
-        """Hold a case of the synthesis, with its parameters."""
+    def __init__(self, case: SyntheticCase, config: SynthesisConfig) -> None:
+        """Hold a case of the synthesis and what it was drawn from (`config`)."""
         self.case = case
+        self.config = config
 
     @property
     def image(self) -> NDArray[Any]:

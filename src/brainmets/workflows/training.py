@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainmets.domain import silent
@@ -19,7 +20,6 @@ from brainmets.workflows.division import divide_for_folds, fold_folder, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from pydantic import JsonValue
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from brainmets.training.train import TrainingResult
     from brainmets.training.validation import CaseScore
 
-__all__ = ["CrossValidation", "Order", "cross_validate", "train_one"]
+__all__ = ["CrossValidation", "Order", "cross_validate", "recipe_file", "train_one"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,17 @@ class CrossValidation:
             f"lesion sensitivity {_said(self.sensitivity)}, false components a scan "
             f"{_said(self.false_components)}"
         )
+
+
+def recipe_file(recipe: Path) -> Path:
+    """Return the file of a recipe; a name without .toml is that of an installed one."""
+    if recipe.suffix == ".toml" or recipe.exists():
+        return recipe
+    package = Path(__file__).parents[1]
+    for folder in (package / "recipes", package.parents[1] / "recipes"):
+        if (folder / f"{recipe.name}.toml").is_file():
+            return folder / f"{recipe.name}.toml"
+    return recipe
 
 
 def train_one(order: Order) -> TrainingResult:
