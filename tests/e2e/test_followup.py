@@ -145,7 +145,7 @@ def test_two_visits_from_the_list_of_results_to_every_lesion_s_course(
     page: Page, address: str, visits: tuple[str, str], tmp_path: Path
 ) -> None:
     page.goto(f"{address}/followup")
-    page.get_by_text("which lesion grew").wait_for()
+    page.get_by_text("Which lesions grew").wait_for()
     assert page.get_by_text(RESEARCH_USE_ONLY).first.is_visible()
     choose(page, "april", "january")
     page.get_by_text("as I write them").click()
