@@ -59,7 +59,7 @@ def take(target: Path = TARGET) -> None:
                 bench = page.locator(".bench[data-ready=yes]")
                 bench.wait_for(timeout=SEGMENTED_WITHIN_S * 1000)
                 page.wait_for_timeout(5_000)  # the head in space refines itself
-                page.screenshot(path=target)
+                page.screenshot(path=target, timeout=300_000)
                 browser.close()
         finally:
             os.killpg(server.pid, signal.SIGTERM)

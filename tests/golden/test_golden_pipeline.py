@@ -1,6 +1,6 @@
 """What must not move unnoticed: a phantom prepared by the plans, and its lesions measured.
 
-`make bless` writes the present figures into walk.json; read its diff before committing it.
+`make bless` writes the present figures into pipeline.json; read its diff before committing it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def describe(data: NDArray[np.float32]) -> dict[str, Any]:
     }
 
 
-def walk(image: Volume, mask: Mask) -> dict[str, Any]:
+def run_pipeline(image: Volume, mask: Mask) -> dict[str, Any]:
     case = Case(
         images={"t1c": image},
         geometry=image.geometry,
@@ -84,8 +84,8 @@ def flat(value: Any, name: str = "") -> dict[str, Any]:
             return {name: value}
 
 
-def test_walk_is_the_golden_one(oblique: tuple[Volume, Mask], *, bless: bool) -> None:
-    found = walk(*oblique)
+def test_pipeline_is_the_golden_one(oblique: tuple[Volume, Mask], *, bless: bool) -> None:
+    found = run_pipeline(*oblique)
     if bless:
         GOLDEN.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     golden = flat(json.loads(GOLDEN.read_text(encoding="utf-8")))
