@@ -126,3 +126,18 @@ def test_readme_is_short_and_no_cell_is_a_paragraph() -> None:
     assert len(lines) < 140
     assert len(cells) > 40
     assert not [cell for cell in cells if len(cell) > 60]
+
+
+@pytest.mark.parametrize("repository", ["", "https://example.org/team/brainmets"])
+def test_package_indexes_get_a_readme_without_relative_links(repository: str) -> None:
+    script = load_script("../hatch_build")
+    text = script.absolute_links((REPOSITORY / "README.md").read_text(encoding="utf-8"), repository)
+    links = re.findall(r"\]\(([^)]+)\)", text)
+
+    assert not [link for link in links if not link.startswith("https://")]
+    below = [link.removeprefix(f"{repository}/") for link in links if repository in link]
+    if repository:
+        paths = [re.sub(r"^(blob|raw)/main/", "", link) for link in below]
+        assert len(paths) > 8
+        assert not [path for path in paths if not (REPOSITORY / path).exists()]
+    assert "| 0.67 (0.46–0.83) |" in text
