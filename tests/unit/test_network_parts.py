@@ -20,7 +20,7 @@ from brainmets.network.child import Child
 from brainmets.network.inbox import Inbox, open_state
 from brainmets.network.ledger import Ledger, Study
 from brainmets.network.lesion_names import first_names, followed_names, tracking_uid
-from brainmets.network.node import Node
+from brainmets.network.node import LEDGER, Node
 from brainmets.network.options import NodeOptions, SeriesRules, read_rules, target_of
 from brainmets.network.tasks import CHOSEN, choose
 from brainmets.tracking import Sighting, TrackedLesion
@@ -284,3 +284,42 @@ def test_two_nodes_do_not_share_a_folder(tmp_path: Path) -> None:
     finally:
         first.stop()
     Node(options).stop()
+
+
+def test_command_lists_what_waits_and_begins_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from brainmets.cli.run import run
+
+    node = tmp_path / "node"
+    open_state(node)
+    ledger = Ledger(node / LEDGER)
+    ledger.receive("0123456789abcdef", "p")
+    (one,) = ledger.studies()
+    ledger.move(one, "failed", problem="E_SERIES_UNKNOWN")
+    ledger.close()
+    for words in (["--list"], ["--retry"], ["--list"]):
+        with pytest.raises(SystemExit) as end:
+            run(["listen", *words, "--state", str(node)])
+        assert end.value.code == 0
+
+    told = capsys.readouterr().out
+    assert "study 01234567  failed  E_SERIES_UNKNOWN" in told
+    assert "1 begun again" in told
+    assert "study 01234567  complete\n" in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["--send-to", "nobody"], ["--send-to", "PACS@h:1", "--aet", "LONGER THAN SIXTEEN"]],
+)
+def test_command_refuses_unusable_options(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from brainmets.cli.run import run
+
+    with pytest.raises(SystemExit) as end:
+        run(["listen", "--state", str(tmp_path / "node"), *words])
+
+    assert end.value.code == 2
+    assert "E_OPTION" in capsys.readouterr().err

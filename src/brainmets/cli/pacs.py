@@ -114,7 +114,7 @@ def listen(
 
     Research use only. Not a medical device; not for clinical use.
     """
-    from brainmets.cli.extras import needing
+    from brainmets.domain.extras import needing
 
     folder = _state(state)
     with needing("pacs"):
@@ -174,7 +174,7 @@ def fetch(
 
     Research use only. Not a medical device; not for clinical use.
     """
-    from brainmets.cli.extras import needing
+    from brainmets.domain.extras import needing
 
     with needing("pacs"):
         from brainmets.network.node import fetch_study
