@@ -140,6 +140,7 @@ def _series_view(info: object) -> SeriesView:
     fields: dict[str, Any] = (
         asdict(info) if is_dataclass(info) and not isinstance(info, type) else {}
     )
+    fields["choice"] = getattr(info, "choice", None)
     return SeriesView.model_validate(
         {name: fields[name] for name in SeriesView.model_fields if fields.get(name) is not None}
     )

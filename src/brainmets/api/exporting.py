@@ -95,7 +95,7 @@ def _write(job_dir: Path, name: ExportName, draft: Path, options: JobOptions) ->
 def _series(source: Path, options: JobOptions) -> str | None:
     """Name the image among several: the series chosen, or the first sequence's file."""
     if source.is_dir() and len(options.sequences) > 1 and "t1c" in options.sequences:
-        return str(options.sequences.index("t1c") + 1)
+        return f"line:{options.sequences.index('t1c') + 1}"
     return options.series
 
 

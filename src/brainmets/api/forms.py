@@ -56,7 +56,7 @@ _CHOICES: dict[str, Any] = {
         "type": "string",
         "maxLength": 128,
         "pattern": r"^[0-9A-Za-z.\-_:]+$",
-        "description": "A DICOM series UID, or its number in the upload.",
+        "description": "A DICOM series: number, UID or `line:N`, its line in the list.",
     },
     "sequences": {
         "type": "array",

@@ -83,6 +83,9 @@ class SeriesView(_Schema):
     """One image series found in a DICOM upload."""
 
     uid: str
+    choice: str = Field(
+        default="", description="Names this series alone; several may share a `uid` or number."
+    )
     description: str = Field(default="", description="Modality, size and spacing; no header text.")
     modality: str = ""
     slices: int = 0
@@ -98,8 +101,8 @@ class SeriesChoice(_Schema):
     series: str = Field(
         max_length=128,
         pattern=r"^[0-9A-Za-z.\-_:]+$",
-        description="Its `uid` among the job's `series`, or its number.",
-        examples=["2"],
+        description="Its `choice` among the job's `series`; or a `uid` or number of it alone.",
+        examples=["line:2"],
     )
 
 

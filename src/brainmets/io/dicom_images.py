@@ -155,7 +155,8 @@ def _sixteen_bits(
     elif whole and low >= -HIGHEST // 2 and high <= HIGHEST // 2:
         kept = voxels.astype(np.int16)
     else:
-        kept = np.rint((voxels - low) * (HIGHEST / max(high - low, 1e-9))).astype(np.uint16)
+        share = (voxels.astype(np.float64) - low) / ((high - low) or 1.0)
+        kept = np.rint(share * HIGHEST).astype(np.uint16)
     bright = kept[kept > kept.mean()]
     dark, light = np.percentile(bright if bright.size else kept, WINDOW_PERCENTILES)
     return kept, (min(0.0, float(dark)), float(light))

@@ -83,7 +83,7 @@ def _dicom(path: Path) -> NDArray[np.generic]:
 def _picture(plane: NDArray[np.generic]) -> Image.Image:
     values = np.nan_to_num(plane.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = np.percentile(values, (1, 99))
-    grey = np.clip((values - low) / max(high - low, 1e-6), 0, 1) * 255
+    grey = np.clip((values - low) / ((high - low) or 1.0), 0, 1) * 255
     image = Image.fromarray(grey.astype(np.uint8))
     image.thumbnail((SIDE, SIDE))
     return image

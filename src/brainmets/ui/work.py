@@ -41,13 +41,13 @@ def show_job(client: Client, job_id: str) -> None:
 def _ask_for_series(client: Client, job: JobView) -> None:
     told = f"The upload holds {len(job.series)}. Metastases show best on T1 with contrast."
     st.html(headline("Which series?", told))
-    names = {series.uid: _series_name(series) for series in job.series}
+    names = {series.choice or series.uid: _series_name(series) for series in job.series}
     likely = next((n for n, series in enumerate(job.series) if series.guess == "t1c"), 0)
     chosen = st.radio(
         "Series",
         list(names),
         index=likely,
-        format_func=lambda uid: names[uid],
+        format_func=lambda choice: names[choice],
         label_visibility="collapsed",
         key="series",
     )

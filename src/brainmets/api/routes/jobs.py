@@ -35,6 +35,7 @@ from brainmets.api.schemas import (
     JobOptions,
     JobView,
     SeriesChoice,
+    SeriesView,
 )
 from brainmets.api.staging import remove, room_for, stage
 from brainmets.domain import errors
@@ -43,7 +44,7 @@ from brainmets.domain.errors import BadRequest, BrainmetsError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-__all__ = ["router"]
+__all__ = ["chosen_series", "router"]
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -187,6 +188,32 @@ async def events(
     )
 
 
+def chosen_series(offered: tuple[SeriesView, ...], wanted: str) -> str:
+    """Return what names one of the series offered and no other.
+
+    Raises:
+        BadRequest: none is meant, or several are.
+    """
+    for fitting in (
+        [one for one in offered if one.choice == wanted],
+        [one for one in offered if one.uid == wanted],
+        [one for one in offered if str(one.number) == wanted],
+    ):
+        if len(fitting) == 1:
+            return fitting[0].choice or wanted
+        if fitting:
+            raise BadRequest(
+                f"{len(fitting)} volumes under that series",
+                expected="the `choice` of one of them",
+                remedy="choose one by its `choice` from the job's `series`",
+            )
+    raise BadRequest(
+        "a series that is not among those found",
+        expected="a `choice` from the job's `series`",
+        remedy="choose one of them",
+    )
+
+
 @router.post(
     "/{job_id}/series",
     status_code=202,
@@ -196,14 +223,8 @@ async def events(
 def choose_series(
     job: OwnJob, choice: SeriesChoice, store: Store, settings: ServiceSettings, workers: Workers
 ) -> JobView:
-    """Answer `needs_choice` with the UID of one of the listed series."""
-    if choice.series not in {series.uid for series in job.series}:
-        raise BadRequest(
-            "a series that is not among those found",
-            expected="a `uid` from the job's `series`",
-            remedy="choose one of them",
-        )
-    options = job.options.model_copy(update={"series": choice.series})
+    """Answer `needs_choice` with the `choice` of one of the listed series."""
+    options = job.options.model_copy(update={"series": chosen_series(job.series, choice.series)})
     store.choose(job.id, options)
     workers.wake()
     return with_files(store.get(job.id), settings)

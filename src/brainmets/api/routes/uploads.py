@@ -154,7 +154,7 @@ def _chosen(view: UploadView, choice: StartRequest) -> tuple[ImageView, JobOptio
         )
     model = choice.model or (view.inspection and view.inspection.default_model)
     needed = Bundle.load(model).plan.sequences if model else ()
-    series = str(choice.image) if len(images) > 1 else None
+    series = f"line:{choice.image}" if len(images) > 1 else None
     if len(needed) <= 1:
         return image, JobOptions(model=model, series=series)
     return image, JobOptions(model=model, sequences=_by_file(images, choice, needed))
