@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import sqlite3
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -428,6 +429,18 @@ def test_a_database_that_goes_away_is_named_and_found_again(server: PostgresServ
     assert store.get("a").state == "queued"
     assert claim(store).id == "a"
     store.close()
+
+
+def test_a_server_that_is_stopped_amid_a_change_holds_up_nobody(
+    url: str, opened: Callable[[], JobStore]
+) -> None:
+    if url.startswith("sqlite"):
+        pytest.skip("its server is the only one")
+    stopped, another, started = opened(), opened(), time.monotonic()
+    with pytest.raises(StoreUnavailable), stopped._transact(exclusive=True):
+        submit(another, "goes on")
+    assert time.monotonic() - started < 60, "for ever, before"
+    assert stopped.get("goes on").state == "queued", "it connects anew"
 
 
 def test_an_address_of_another_kind_is_refused() -> None:

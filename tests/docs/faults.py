@@ -9,7 +9,7 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FAULTS", "Fault", "faults_page", "tests_in"]
+__all__ = ["FAULTS", "Fault", "fault", "faults_page", "tests_in"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -22,6 +22,12 @@ class Fault:
     user_sees: str
     recovery: str
     shown_by: tuple[str, ...]
+    name: str = ""
+    """What the test that compares the following two with a real server calls it."""
+    answers: frozenset[str] = frozenset()
+    """Status and code of every answer to what the fault concerns."""
+    readiness: str = ""
+    """Status and codes of `/readyz` meanwhile."""
 
 
 WORKER = "tests/unit/test_api_worker.py"
@@ -29,8 +35,106 @@ DURABILITY = "tests/unit/test_api_durability.py"
 GUARDS = "tests/unit/test_api_guards.py"
 HOSTILE = "tests/unit/test_api_hostile_requests.py"
 BODIES = "tests/unit/test_api_bodies.py"
+WORLD = "tests/trials/test_faults.py"
+STORAGE = "tests/unit/test_api_storage.py"
+
+OF_THE_WORLD: tuple[Fault, ...] = (
+    Fault(
+        name="full disk",
+        fault="The disk is full",
+        user_sees="Nothing is taken in. The list, results and files are served. A job that finds"
+        " no room for its result waits.",
+        answers=frozenset({"507 E_DISK"}),
+        readiness="503 E_DISK",
+        recovery="Intake, readiness and jobs, as soon as there is room. A job that needs more than"
+        " there is fails with `E_DISK`.",
+        shown_by=(f"{WORLD}::test_a_full_disk",),
+    ),
+    Fault(
+        name="read-only",
+        fault="The data folder is read-only",
+        user_sees="Nothing is taken in, reviewed or exported. The list, results and files are"
+        " served. Running jobs wait.",
+        answers=frozenset({"503 E_STORAGE"}),
+        readiness="503 E_STORAGE",
+        recovery="Everything, once it can be written again.",
+        shown_by=(f"{WORLD}::test_a_read_only_data_folder",),
+    ),
+    Fault(
+        name="removed",
+        fault="The data folder is moved away or unmounted",
+        user_sees="Every request about jobs is refused. Nothing is made in its place.",
+        answers=frozenset({"503 E_STORE", "503 E_STORAGE"}),
+        readiness="503 E_STORAGE E_STORE",
+        recovery="Everything, once it is back: running jobs are computed again.",
+        shown_by=(
+            f"{WORLD}::test_a_removed_data_folder",
+            f"{STORAGE}::test_an_emptied_folder_is_begun_anew",
+        ),
+    ),
+    Fault(
+        name="locked",
+        fault="Another program locks the SQLite job list",
+        user_sees="Nothing is taken in. The list and results are served.",
+        answers=frozenset({"503 E_STORE"}),
+        readiness="503 E_STORE",
+        recovery="Everything, once the lock is gone.",
+        shown_by=(f"{WORLD}::test_a_locked_job_list",),
+    ),
+    Fault(
+        name="damaged list",
+        fault="The SQLite job list is damaged",
+        user_sees="Every request about jobs is refused; no result is touched.",
+        answers=frozenset({"503 E_STORE", "201"}),
+        readiness="503 E_STORE",
+        recovery="Everything, once a backup is put in its place.",
+        shown_by=(
+            f"{WORLD}::test_a_damaged_job_list",
+            f"{STORAGE}::test_a_damaged_list_is_named_until_its_backup_is_there",
+        ),
+    ),
+    Fault(
+        name="unreadable entry",
+        fault="One entry of the job list cannot be read",
+        user_sees="A failed job that says so. The rest of the list is served and computed.",
+        answers=frozenset({"200 E_RECORD"}),
+        readiness="200",
+        recovery="Nothing needs to. Its owner deletes the job.",
+        shown_by=(f"{WORLD}::test_an_unreadable_entry",),
+    ),
+    Fault(
+        name="clock",
+        fault="The clock jumps by a day, back or ahead",
+        user_sees="Nothing, but the times in the list. Ahead, uploads that wait for their owner's"
+        " word are over.",
+        answers=frozenset({"202"}),
+        readiness="200",
+        recovery="Nothing needs to: no job waits by the clock.",
+        shown_by=(f"{WORLD}::test_a_clock_that_jumps_a_day",),
+    ),
+    Fault(
+        name="PostgreSQL",
+        fault="PostgreSQL is dead for 60 s",
+        user_sees="Every request about jobs is refused within seconds.",
+        answers=frozenset({"503 E_STORE", "201"}),
+        readiness="503 E_STORE",
+        recovery="Everything, once it is back. A job that was running ends as it would have.",
+        shown_by=(f"{WORLD}::test_a_dead_database",),
+    ),
+    Fault(
+        name="no memory",
+        fault="A worker gets no memory",
+        user_sees="The job fails. Others go on.",
+        answers=frozenset({"200 E_MEMORY"}),
+        readiness="200",
+        recovery="Nothing needs to.",
+        shown_by=(f"{WORLD}::test_no_memory_for_a_worker",),
+    ),
+)
+"""Each shown on a real server process whose disk, folder, list, clock or memory is really bad."""
 
 FAULTS: tuple[Fault, ...] = (
+    *OF_THE_WORLD,
     Fault(
         fault="A worker is killed, or the system ends it for its memory",
         user_sees="The job finishes later; `attempts` counts. After three losses it fails with"
@@ -116,6 +220,11 @@ FAULTS: tuple[Fault, ...] = (
 )
 
 
+def fault(name: str) -> Fault:
+    """Return the row of this name."""
+    return next(row for row in FAULTS if row.name == name)
+
+
 def tests_in(path: Path) -> set[str]:
     """The names of the test functions in a file."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -137,10 +246,18 @@ def faults_page() -> str:
         shown = ", ".join(
             f"[{test.partition('::')[2]}](../../{test.partition('::')[0]})" for test in row.shown_by
         )
-        rows.append(f"| {row.fault} | {row.user_sees} | {row.recovery} | {shown} |")
-    head = "| fault | the user sees | what recovers by itself | shown by |\n|---|---|---|---|\n"
+        answers = "<br>".join(f"`{answer}`" for answer in sorted(row.answers)) or "–"
+        ready = f"`{row.readiness}`" if row.readiness else "–"
+        rows.append(
+            f"| {row.fault} | {row.user_sees} | {answers} | {ready} | {row.recovery} | {shown} |"
+        )
+    head = (
+        "| fault | the user sees | answers | `/readyz` | what recovers by itself | shown by |\n"
+        "|---|---|---|---|---|---|\n"
+    )
     text = (
         "What goes wrong around the service, what its users see then, and what needs no operator."
+        " Answers and `/readyz` are compared with a real server by the tests in the last column."
     )
     made = "<!-- Made by `make docs` from tests/docs/faults.py: change it there. -->\n"
     return f"# Faults\n\n{made}\n{text}\n\n{head}" + "\n".join(rows) + "\n"

@@ -26,6 +26,11 @@ Blow = Literal["cancel", "kill", "rotation"]
 PATIENCE_S = 300.0
 """How long a worker may take to start on a loaded machine; a hang lasts for ever."""
 
+MODEL = os.environ.get("BRAINMETS_TRIAL_MODEL")
+"""The network, by default the one that the service takes."""
+
+VOXEL_MM = float(os.environ.get("BRAINMETS_TRIAL_VOXEL_MM", "6"))
+
 LATEST_S = 4.0
 """After the job's first sign; the network starts within it."""
 
@@ -54,13 +59,13 @@ def try_hangs(folder: Path, blow: Blow, *, rounds: int, seed: int) -> HangReport
     settings = {"runner": SEGMENT, "retry_after_s": 0, "max_waiting": 1000}
     if blow == "rotation":
         settings |= {"worker_jobs": 1}
-    image = head(spacing_mm=6.0)
+    image = head(spacing_mm=VOXEL_MM)
     with (
         Service(folder / "state", max_attempts=1000, **settings) as service,
         Client(service.url) as client,
     ):
         for number in range(rounds):
-            job = client.submit([("head.nii", vary(image, number))]).id
+            job = client.submit([("head.nii", vary(image, number))], model=MODEL).id
             if blow == "rotation":
                 went_on += client.wait(job, timeout_s=PATIENCE_S).state == "done"
             elif comes_true(lambda job=job: client.job(job).stage, within_s=PATIENCE_S):
@@ -72,7 +77,7 @@ def try_hangs(folder: Path, blow: Blow, *, rounds: int, seed: int) -> HangReport
                 went_on += 1 if blow == "cancel" else _goes_on(client, job)
                 client.cancel(job)
             ready += httpx.get(f"{service.url}/readyz", timeout=60).status_code == 200
-        last = client.submit([("last.nii", vary(image, 199))]).id
+        last = client.submit([("last.nii", vary(image, 199))], model=MODEL).id
         ended = client.wait(last, timeout_s=PATIENCE_S).state
     return HangReport(
         blow=blow,

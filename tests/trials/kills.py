@@ -1,37 +1,50 @@
-"""`kill -9` of workers and servers at random moments while jobs come in: nothing is lost."""
+"""Workers, servers and the database are killed or stopped while jobs come in: nothing is lost."""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import os
 import random
 import re
 import signal
 import threading
 import time
+import zlib
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import httpx
+import nibabel
+import numpy as np
+
 from brainmets.api.client import Client
 from brainmets.domain.errors import BrainmetsError
 from tests.patience import all_below, comes_true
-from tests.trials.service import Service, head, vary
+from tests.trials.service import WORKER, Service, head, vary
+from tests.trials.strikes import PATIENCE_S, Killer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["KillReport", "try_kills"]
+    from brainmets.api.schemas import JobState, JobView
+    from tests.unit.postgres import PostgresServer
 
-PACE_MS = 250
+__all__ = ["KillReport", "Trial", "try_kills"]
+
+PACE_MS = 1000
 """How long the stand-in takes for a job: jobs and kills are to overlap."""
 
-MOST_TAKEOVER_S = 15.0
+REAL_MODEL, REAL_SPACING_MM = "attention-unet-2d", 10.0
+"""The network for volumes of 16 x 19 x 18 voxels, slice by slice."""
 
-PATIENCE_S = 1200.0
-"""A loaded machine starts a worker more slowly than the killer strikes."""
+MOST_TAKEOVER_S = 10.0
+
+UNFINISHED: tuple[JobState, ...] = ("queued", "running", "needs_choice")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +53,15 @@ class KillReport:
 
     seed: int
     jobs: int
+    real: int
+    """Volumes among them that the real network segmented."""
     servers: int
-    worker_kills: int
-    server_kills: int
+    strikes: dict[str, int]
+    """Kills and stops by kind."""
+    hit: dict[str, int]
+    """Jobs that were being computed by what was struck, by kind."""
+    hit_and_faulty: dict[str, int]
+    """Those of them that are lost, stuck, torn or recorded twice."""
     pauses: int
     takeover_s: float
     """Longest time from the end of a stopped server's heartbeats to its job's next attempt."""
@@ -51,11 +70,14 @@ class KillReport:
     duplicated: int
     stuck: int
     wrong: int
-    """Jobs that are done with a result that is not whole."""
+    """Jobs that are done with a result that is not whole, or not the same as its like."""
     recorded_twice: int
     """Jobs whose result was recorded more than once, as the servers' logs tell."""
     twice_at_once: int
-    """Attempts of one job that overlapped in time and both came to an end."""
+    """Attempts of one job that overlapped in time and both came to an end.
+
+    Where servers are stopped and go on, these are expected: one of the two is recorded.
+    """
     left_over: tuple[str, ...]
     endings: dict[str, int]
     """Jobs by state, or by the code of their problem."""
@@ -65,60 +87,74 @@ class KillReport:
     @property
     def passed(self) -> bool:
         """Whether nothing was lost, doubled, stuck, wrong or left behind."""
-        faults = (self.lost, self.duplicated, self.stuck, self.wrong, self.twice_at_once)
-        whole = self.done == self.jobs and not self.left_over and not self.recorded_twice
+        stopped = any(kind.startswith("stop") for kind in self.strikes)
+        faults = (self.lost, self.duplicated, self.stuck, self.wrong, self.recorded_twice)
+        overlapped = self.twice_at_once and not stopped
+        whole = self.done == self.jobs and not (self.left_over or overlapped)
         return whole and not any(faults) and self.takeover_s <= MOST_TAKEOVER_S
 
 
-def try_kills(
-    folder: Path,
-    *,
-    seed: int,
-    jobs: int,
-    kills: int,
-    database_url: str = "",
-    servers: int = 1,
-    lone_workers: int = 0,
-    pauses: int = 0,
-) -> KillReport:
-    """Hand in `jobs` images while a killer strikes `kills` times, and stops one `pauses` times."""
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """How much is done to how many."""
+
+    seed: int
+    jobs: int
+    kills: int
+    stops: bool = False
+    """Whether processes are stopped and go on, too."""
+    real_every: int = 0
+    """Each such job is a volume for the real network; 0 has none."""
+    servers: int = 1
+    lone_workers: int = 0
+    minutes: float = 600.0
+    """Longer than this, nothing new is handed in or struck."""
+    pauses: int = 0
+    """Times that a computing server is stopped until another has taken its job over."""
+
+
+def try_kills(folder: Path, trial: Trial, database: PostgresServer | None = None) -> KillReport:
+    """Hand in images while a killer strikes; then look at every job and its result."""
     started = time.monotonic()
-    diary = folder / "diary.txt"
-    state = folder / "state"
+    diary, state, seed = folder / "diary.txt", folder / "state", trial.seed
     os.environ["BRAINMETS_TRIAL_DIARY"] = str(diary)
+    shared: dict[str, Any] = {
+        "database_url": database.database("trial") if database else "",
+        "max_attempts": 10,  # the killer is no fault of a job's
+        "retry_after_s": 1,
+        "worker_silence_s": 8 if trial.stops else 60,
+    }
     with ExitStack() as stack:
         services = [
             stack.enter_context(
-                Service(
-                    state,
-                    database_url=database_url,
-                    max_waiting=30,
-                    workers=2 if servers == 1 else 1,
-                )
+                Service(state, max_waiting=30, workers=2 if trial.servers == 1 else 1, **shared)
             )
-            for _ in range(servers)
+            for _ in range(trial.servers)
         ]
         clients = [stack.enter_context(Client(service.url)) for service in services]
-        shared: dict[str, Any] = {"database_url": database_url, "workers": 1}
         services += [
-            stack.enter_context(Service(state, command=("brainmets", "worker"), **shared))
-            for _ in range(lone_workers)
+            stack.enter_context(Service(state, command=WORKER, **shared))
+            for _ in range(trial.lone_workers)
         ]
+        killer = Killer(services, random.Random(seed), diary, database)
+        until = started + 60 * trial.minutes
         ids: dict[int, str] = {}
-        struck: Counter[str] = Counter()
 
         def due(number: int) -> bool:
             """Let jobs come in as long as kills do."""
-            return number * kills <= (struck.total() + 2) * jobs
+            over = time.monotonic() > until
+            return over or number * trial.kills <= (len(killer.struck) + 2) * trial.jobs
 
-        giver = threading.Thread(target=_hand_in, args=(clients, ids, jobs, seed, due))
+        giver = threading.Thread(target=_hand_in, args=(clients, ids, trial, due, until))
         giver.start()
-        _strike(services, random.Random(seed), kills, struck)
+        killer.strike(trial.kills, stops=trial.stops, until=until)
         giver.join(PATIENCE_S)
-        stuck = _wait(clients[0], ids)
+        jobs = len(ids) if time.monotonic() > until else trial.jobs
+        unfinished = _wait(clients[0], ids)
         before = diary.read_text() if diary.exists() else ""
-        takeovers = [_pause(services, clients, ids, diary) for _ in range(pauses)]
-        report = _take_stock(clients[0], ids)
+        hit = killer.hit()
+        takeovers = [_pause(services, clients, ids, diary) for _ in range(trial.pauses)]
+        stock, faulty = _take_stock(clients[0], ids)
         for service in services:
             service.stop()
             service.start()  # what kills left behind is swept at the start
@@ -126,73 +162,59 @@ def try_kills(
         comes_true(lambda: not _left_over(state, known))  # the sweep takes its time
         left_over = _left_over(state, known)
     del os.environ["BRAINMETS_TRIAL_DIARY"]
+    twice = _recorded_twice([service.log for service in services])
+    faulty |= unfinished | twice
     return KillReport(
         seed=seed,
-        jobs=jobs + pauses,
-        servers=servers,
+        jobs=jobs + trial.pauses,
+        real=sum(_is_real(trial, number) for number in range(jobs)),
+        servers=trial.servers,
+        strikes=killer.counts(),
+        hit={kind: len(found) for kind, found in sorted(hit.items())},
+        hit_and_faulty={kind: len(found & faulty) for kind, found in sorted(hit.items())},
         pauses=len(takeovers),
         takeover_s=round(max(takeovers, default=0.0), 1),
-        worker_kills=struck["worker"],
-        server_kills=struck["server"],
-        lost=jobs + pauses - len(ids) + report["lost"],
-        duplicated=report["duplicated"],
-        done=report["done"],
-        stuck=stuck,
-        wrong=report["wrong"],
-        recorded_twice=_recorded_twice([service.log for service in services]),
+        lost=jobs + trial.pauses - len(ids) + stock["lost"],
+        duplicated=stock["duplicated"],
+        done=stock["done"],
+        stuck=len(unfinished),
+        wrong=stock["wrong"],
+        recorded_twice=len(twice),
         twice_at_once=_twice_at_once(before),
         left_over=left_over,
-        endings={name[1:]: number for name, number in report.items() if name[0] == "="},
-        attempts=report["attempts"],
+        endings={name[1:]: number for name, number in stock.items() if name[0] == "="},
+        attempts=stock["attempts"],
         seconds=round(time.monotonic() - started, 1),
     )
+
+
+def _is_real(trial: Trial, number: int) -> bool:
+    return trial.real_every > 0 and number % trial.real_every == 0
 
 
 def _hand_in(
     clients: list[Client],
     ids: dict[int, str],
-    jobs: int,
-    seed: int,
+    trial: Trial,
     due: Callable[[int], bool],
+    until: float,
 ) -> None:
     """Submit each image until the service has said that it has it."""
-    choice, content = random.Random(seed + 1), head()
-    for number in range(jobs):
+    choice, content = random.Random(trial.seed + 1), head()
+    volume = head(spacing_mm=REAL_SPACING_MM) if trial.real_every else content
+    for number in range(trial.jobs):
         assert comes_true(lambda number=number: due(number), within_s=PATIENCE_S)
-        upload = [(f"pause-{PACE_MS}-head-{number}.nii", vary(content, number))]
+        if time.monotonic() > until:
+            return
+        upload, model = [(f"pause-{PACE_MS}-head-{number}.nii", vary(content, number))], None
+        if _is_real(trial, number):
+            upload, model = [(f"real-{number}.nii", _describe(volume, number))], REAL_MODEL
         deadline = time.monotonic() + PATIENCE_S
         while number not in ids and time.monotonic() < deadline:
             try:
-                ids[number] = choice.choice(clients).submit(upload).id
+                ids[number] = choice.choice(clients).submit(upload, model=model).id
             except BrainmetsError:  # killed, restarting, or full
                 time.sleep(0.1)
-
-
-def _strike(
-    services: list[Service], choice: random.Random, kills: int, struck: Counter[str]
-) -> None:
-    """Kill servers and workers by turns, each as soon as there is one."""
-    for number in range(kills):
-        time.sleep(choice.uniform(0.05, 1.5))
-        if number % 2:
-            service = choice.choice(services)
-            service.kill()
-            service.start()
-            struck["server"] += 1
-            continue
-        assert comes_true(lambda: _kill_worker(services, choice), within_s=PATIENCE_S)
-        struck["worker"] += 1
-
-
-def _kill_worker(services: list[Service], choice: random.Random) -> bool:
-    pids = [pid for service in services for pid in service.workers()]
-    if not pids:
-        return False
-    try:
-        os.kill(choice.choice(pids), signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def _pause(
@@ -229,36 +251,76 @@ def _begun(diary: Path, job: str) -> list[int]:
     return [int(w[2].partition("-")[0]) for w in words if w[:2] == ["start", job]]
 
 
-def _wait(client: Client, ids: dict[int, str]) -> int:
-    """Wait until all jobs are finished; return how many are not."""
+def _describe(nifti: bytes, number: int) -> bytes:
+    """Another file of the very same image: only its description differs."""
+    return nifti[:148] + b"%079d\0" % number + nifti[228:]
+
+
+def _wait(client: Client, ids: dict[int, str]) -> set[str]:
+    """Wait until all jobs are finished; return those that are not."""
     deadline = time.monotonic() + PATIENCE_S
     waiting = set(ids.values())
     while waiting and time.monotonic() < deadline:
-        waiting = {i for i in waiting if client.job(i).state in {"queued", "running"}}
-        time.sleep(0.2)
-    return len(waiting)
+        waiting = {job.id for state in UNFINISHED for job in client.jobs(state=state)}
+        time.sleep(0.5)
+    return waiting
 
 
-def _take_stock(client: Client, ids: dict[int, str]) -> Counter[str]:
-    """Look at every job and at its result."""
+def _take_stock(client: Client, ids: dict[int, str]) -> tuple[Counter[str], set[str]]:
+    """Look at every job and every file of its result; return counts, and the faulty jobs."""
     stock: Counter[str] = Counter()
-    for listed in client.jobs():
-        stock["listed"] += 1
-        stock["attempts"] += listed.attempts
+    faulty: set[str] = set()
+    alike: dict[tuple[str, ...], tuple[object, ...]] = {}
+    stock["listed"] = _listed(client)
     stock["duplicated"] = max(0, stock["listed"] - len(ids)) + len(ids) - len(set(ids.values()))
-    first = None
     for job_id in ids.values():
         job = client.job(job_id)
+        stock["attempts"] += job.attempts
         stock["=" + (job.problem.code if job.problem else job.state)] += 1
         if job.state != "done" or job.result is None:
             stock["lost"] += 1
+            faulty.add(job_id)
             continue
         stock["done"] += 1
-        whole = {"mask.nii.gz", "report.json"} == {file.name for file in job.files}
-        mask = client.file(job_id, "mask.nii.gz")
-        first = first or (len(job.result.lesions), len(mask))
-        stock["wrong"] += not (whole and first == (len(job.result.lesions), len(mask)))
-    return stock
+        found = _result(client, job)
+        names = tuple(file.name for file in job.files)
+        if found is None or found != alike.setdefault(names, found) or len(alike) > 2:
+            stock["wrong"] += 1
+            faulty.add(job_id)
+    return stock, faulty
+
+
+def _listed(client: Client) -> int:
+    """Count the jobs in the list, page by page."""
+    number, before = 0, None
+    while jobs := client.jobs(before=before):
+        number, before = number + len(jobs), jobs[-1].created
+    return number
+
+
+def _result(client: Client, job: JobView) -> tuple[object, ...] | None:
+    """Return what must be the same for all images alike; None where a file is torn."""
+    assert job.result is not None
+    mask = b""
+    for file in job.files:
+        content = client.file(job.id, file.name)
+        if len(content) != file.size or not content:
+            return None
+        if file.name.endswith(".gz"):
+            try:
+                plain = gzip.decompress(content)
+            except (OSError, EOFError, zlib.error):
+                return None
+            mask = _voxels(plain) if file.name == "mask.nii.gz" else mask
+    for part in ("image.u16", "probability.u8", "labels.u8"):
+        if httpx.get(f"{client.base_url}/v1/jobs/{job.id}/view/{part}", timeout=60).is_error:
+            return None
+    return len(job.result.lesions), hashlib.sha256(mask).hexdigest(), bool(mask)
+
+
+def _voxels(nifti: bytes) -> bytes:
+    """Return a file's values without its header, which tells where the image came from."""
+    return np.asarray(nibabel.Nifti1Image.from_bytes(nifti).dataobj).tobytes()
 
 
 def _left_over(state: Path, ids: set[str]) -> tuple[str, ...]:
@@ -270,9 +332,9 @@ def _left_over(state: Path, ids: set[str]) -> tuple[str, ...]:
     return tuple(sorted(jobs | staged | drafts | spare))
 
 
-def _recorded_twice(logs: list[Path]) -> int:
+def _recorded_twice(logs: list[Path]) -> set[str]:
     counts = Counter(re.findall(r"job ([0-9a-f]{16}): done", "".join(p.read_text() for p in logs)))
-    return sum(number > 1 for number in counts.values())
+    return {job for job, number in counts.items() if number > 1}
 
 
 def _twice_at_once(diary: str) -> int:

@@ -22,11 +22,15 @@ from brainmets.domain import Geometry, HeadPhantom
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["REPOSITORY", "STAND_IN", "Service", "head", "vary"]
+__all__ = ["REPOSITORY", "STAND_IN", "WORKER", "Service", "head", "vary"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SERVER = ("-m", "uvicorn", "app.main:app")
+WORKER = ("-c", "from brainmets.cli import main; main()", "worker")
+"""The command `brainmets worker`."""
+
 STAND_IN = "tests.unit.api_stand_in:segment"
-STARTS_WITHIN_S = 120.0
+STARTS_WITHIN_S = 600.0
 STOPS_WITHIN_S = 30.0
 
 
@@ -41,12 +45,16 @@ class Service:
         self.state = state
         self.log = state.parent / f"server-{self.port}.log"
         values = {"state_dir": state, "runner": STAND_IN, "min_free_bytes": 0} | settings
+        paths = (os.environ.get("BRAINMETS_TRIAL_PATH"), str(REPOSITORY / "src"), str(REPOSITORY))
         self._environment = (
             {k: v for k, v in os.environ.items() if not k.startswith("BRAINMETS_") or "TRIAL" in k}
             | {f"BRAINMETS_{name.upper()}": str(value) for name, value in values.items()}
-            | {"PYTHONPATH": f"{REPOSITORY / 'src'}:{REPOSITORY}", "OMP_NUM_THREADS": "1"}
+            | {"PYTHONPATH": ":".join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
         )
-        self._command = command or ("uvicorn", "app.main:app", "--port", str(self.port))
+        self._answers = "uvicorn" in (command or SERVER)
+        self._command = command or SERVER
+        if self._answers:
+            self._command += ("--port", str(self.port))
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -72,26 +80,30 @@ class Service:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it and wait until it answers; a `brainmets worker` answers nobody."""
+        """Start it and wait until it answers; one without a port, until it has its workers."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *self._command],
+                [sys.executable, *self._command],
                 cwd=REPOSITORY,
                 env=self._environment,
                 stdout=log,
                 stderr=log,
             )
-        if self._command[0] != "uvicorn":
-            return
         deadline = time.monotonic() + STARTS_WITHIN_S
         while time.monotonic() < deadline:
-            with suppress(httpx.HTTPError):
-                httpx.get(f"{self.url}/healthz", timeout=5, trust_env=False)
-                return
             if self._process.poll() is not None:
-                raise RuntimeError(f"the server stopped:\n{self.log.read_text()[-2000:]}")
+                raise RuntimeError(f"it stopped:\n{self.log.read_text()[-2000:]}")
+            if self._is_up():
+                return
             time.sleep(0.05)
-        raise RuntimeError("the server does not answer")
+        raise RuntimeError("it does not answer, or has no workers")
+
+    def _is_up(self) -> bool:
+        if not self._answers:
+            return bool(self.workers())
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{self.url}/healthz", timeout=5, trust_env=False).is_success
+        return False
 
     def stop(self) -> float:
         """End it by SIGTERM; return how many seconds that took."""

@@ -1,4 +1,7 @@
-"""The service goes on whenever a worker with the real network is cancelled, killed or replaced."""
+"""The service goes on whenever a worker with the real network is cancelled, killed or replaced.
+
+`BRAINMETS_TRIAL_MODEL` and `BRAINMETS_TRIAL_VOXEL_MM` choose another network and a smaller volume.
+"""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import nibabel
 import numpy as np
 from scipy import ndimage
 
+from brainmets.api.segmenting import segment as segment_by_network
 from brainmets.domain import (
     Case,
     Geometry,
@@ -51,6 +52,16 @@ def segment(folder: Path, out: Path, options: JobOptions, progress: Progress) ->
     path = min(folder.iterdir())
     attempt = f"{folder.parent.parent.name} {os.getpid()}-{time.monotonic()}"
     note_down("start", attempt)
+    segment_one = segment_by_network if "real" in path.name else segment_by_threshold
+    segmented = segment_one(folder, out, options, progress)
+    note_down("end", attempt)
+    return segmented
+
+
+def segment_by_threshold(
+    folder: Path, out: Path, options: JobOptions, progress: Progress
+) -> Segmented:
+    path = min(folder.iterdir())
     leave_descendant(path.name)
     if pause := re.search(r"pause-(\d+)", path.name):
         for step in range(10):
@@ -107,7 +118,6 @@ def segment(folder: Path, out: Path, options: JobOptions, progress: Progress) ->
     )
     (draft / "report.json").write_text("{}")
     draft.rename(out)
-    note_down("end", attempt)
     return Segmented(Report(case=case, prediction=prediction, warnings=("a stand-in",)))
 
 

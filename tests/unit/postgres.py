@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +56,19 @@ class PostgresServer:
     def stop(self) -> None:
         self._as("pg_ctl", "-w", "-m", "fast", "stop")
 
+    def kill(self) -> None:
+        """End it with all its processes by SIGKILL, and wait until they are gone."""
+        leader = int((self._data / "postmaster.pid").read_text().split()[0])
+        family = [leader]
+        for task in Path(f"/proc/{leader}/task").glob("*/children"):
+            family += map(int, task.read_text().split())
+        for pid in family:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while any(map(_lives, family)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
     def database(self, name: str) -> str:
         """Create an empty database; return its URL."""
         import psycopg
@@ -62,6 +77,14 @@ class PostgresServer:
         with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         return f"{address}/{name}"
+
+
+def _lives(pid: int) -> bool:
+    """Whether the process is there, and not as a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def postgres_binaries() -> Path | None:

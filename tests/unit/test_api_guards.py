@@ -25,6 +25,8 @@ from brainmets.domain.errors import TooManyTries
 from brainmets.inference import bundle_file_states
 from brainmets.workflows.documents import csv_text
 from tests.bundles import random_bundle
+from tests.patience import comes_true
+from tests.unit.api_server import serving
 from tests.unit.test_api_bodies import Wire
 from tests.unit.test_api_jobs import open_service, service
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
+    from starlette.types import Receive, Send
 
 __all__ = ["open_service", "service"]
 
@@ -121,6 +124,32 @@ def test_half_open_requests_end(
         assert later.socket.recv(65536).startswith(b"HTTP/1.1 200")
         while later.socket.recv(65536):
             pass  # the answer's rest, then the end
+
+
+def test_an_answer_that_nobody_reads_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(half_open, "READ_WITHIN_S", 1.0)
+    half_open.close_half_open()
+    ended: list[int] = []
+
+    async def endless(_scope: object, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        leaving = asyncio.ensure_future(_left(receive))
+        while not leaving.done():
+            await send({"type": "http.response.body", "body": bytes(65536), "more_body": True})
+            await asyncio.sleep(0)
+        ended.append(1)
+
+    with serving(endless) as client, Wire(str(client.base_url)) as idle:
+        idle.socket.sendall(b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        with client.stream("GET", "/") as reading:
+            pieces = reading.iter_raw(65536)
+            assert comes_true(lambda: next(pieces) and ended), "the idle one is closed"
+            assert len(ended) == 1, "the one that reads is not"
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\uff1d1+1", "\uff0b1", "\uff20x")

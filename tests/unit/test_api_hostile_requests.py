@@ -95,6 +95,19 @@ def test_an_upload_deleted_while_it_is_looked_into_is_unknown(
         assert client.post(f"{path}/job", json={"image": 1}).status_code == 404
 
 
+def test_notes_of_an_upload_that_a_power_cut_has_cut_are_made_again_or_unknown(
+    service: httpx.Client, tmp_path: Path, nifti: bytes
+) -> None:
+    upload = service.post("/v1/uploads", files=[("files", ("a.nii", nifti))]).json()["id"]
+    folder = tmp_path / "staging" / upload
+    (folder / "inspection.json").write_bytes(b'{"images": [{')
+    assert service.get(f"/v1/uploads/{upload}").json()["inspection"]["images"]
+    (folder / "upload.json").write_bytes(b"\0" * 100)
+    assert service.get(f"/v1/uploads/{upload}").status_code == 404
+    assert service.post(f"/v1/uploads/{upload}/job", json={"image": 1}).status_code == 404
+    assert service.delete(f"/v1/uploads/{upload}").status_code == 404
+
+
 def test_a_slow_upload_is_not_swept_however_old(
     service: httpx.Client, tmp_path: Path, nifti: bytes
 ) -> None:

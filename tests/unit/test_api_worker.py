@@ -119,6 +119,16 @@ def test_a_stopped_worker_is_silent_and_a_busy_one_is_not(
     assert gone(worker.pid)
 
 
+def test_a_worker_that_is_slow_to_start_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brainmets.api.worker.START_WITHIN_S", 2.0)
+    worker = Worker(0, threads=1)
+    os.kill(worker.pid, signal.SIGSTOP)  # before its interpreter has read a line
+    time.sleep(1.0)
+    assert worker.silent_s == 0
+    assert comes_true(lambda: worker.silent_s > 1.0, within_s=AT_ONCE_S)
+    worker.close()
+
+
 def test_a_job_that_is_cancelled_while_a_fork_holds_the_pipe_holds_up_nobody(
     service: httpx.Client, nifti: bytes
 ) -> None:

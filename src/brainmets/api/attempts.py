@@ -17,7 +17,13 @@ from brainmets.api.schemas import JobResult, Problem, SeriesView
 from brainmets.api.staging import begin_attempt, remove
 from brainmets.api.storage import files_gone
 from brainmets.api.worker import Worker
-from brainmets.domain.errors import BrainmetsError, PoisonJob, StorageUnavailable, UnknownJob
+from brainmets.domain.errors import (
+    BrainmetsError,
+    DiskFull,
+    PoisonJob,
+    StorageUnavailable,
+    UnknownJob,
+)
 from brainmets.inference.machine import count_processors
 
 if TYPE_CHECKING:
@@ -92,9 +98,15 @@ class Attempts:
             raise
         if event is not None:
             self._workers.put(worker)
+            event = self._seen_with_storage(event)
             self._until_recorded(lambda: self._record(job, event))
         if event is None or "result" not in event:
             self._discard(job)
+
+    def prepare(self) -> None:
+        """Start the workers before there is a job for them."""
+        for _ in range(self._settings.workers):
+            self._workers.put(self._started())
 
     def close(self) -> None:
         """End the workers that wait for another job."""
@@ -124,6 +136,9 @@ class Attempts:
             if worker.fit(self._settings.worker_jobs):
                 return worker
             worker.close()
+        return self._started()
+
+    def _started(self) -> Worker:
         threads = max(1, count_processors() // max(1, self._settings.workers))
         return Worker(self._settings.worker_memory_bytes, threads=threads)
 
@@ -197,8 +212,25 @@ class Attempts:
             problem = Problem.model_validate(event["problem"])
             if problem.code == StorageUnavailable.code:
                 self._without_storage(job)
+            elif problem.code == DiskFull.code:
+                self._without_room(job, problem)
             else:
                 self._failed(job, problem)
+
+    def _seen_with_storage(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Blame the data folder for a problem that comes while it is away, whatever it is called.
+
+        Readers call a file that has vanished missing, damaged or nothing that was foreseen.
+        """
+        if event.get("problem", {}).get("code") in {None, DiskFull.code}:
+            return event
+        try:
+            self._storage.check()
+        except StorageUnavailable as error:
+            return {"problem": problem_of(error).model_dump(mode="json")}
+        except BrainmetsError:
+            return event
+        return event
 
     def _failed(self, job: StoredJob, problem: Problem) -> None:
         if self._store.fail(job, problem):
@@ -218,6 +250,24 @@ class Attempts:
             self.lost(job, whose="storage", begun=False)
         else:
             self._failed(job, problem_of(files_gone()))
+
+    def _without_room(self, job: StoredJob, problem: Problem) -> None:
+        """Give a job back while the disk is full; fail it where it alone needs more than there is.
+
+        What it has written is removed first.
+        """
+        self._discard(job)
+        try:
+            self._storage.check()
+        except BrainmetsError as error:
+            _log.error("job %s: given back: %s", job.id, error.code)
+            self._until_recorded(lambda: self._give_back(job))  # the list has no room either
+            self._await_storage()
+        else:
+            self._failed(job, problem)
+
+    def _give_back(self, job: StoredJob) -> None:
+        self._store.give_back(job)
 
     def _await_storage(self) -> None:
         while not self._stopping.wait(AGAIN_AFTER_S):

@@ -11,23 +11,32 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import psycopg
 from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.exceptions import ConnectorException
 
 from brainmets.api.attempts import AGAIN_AFTER_S
-from brainmets.api.store.postgres import CONNECTION, QUEUE, STALLED_S, TASK, PostgresStore
+from brainmets.api.store.postgres import (
+    AWAY,
+    CONNECTION,
+    END_IDLE_CHANGES,
+    QUEUE,
+    STALLED_S,
+    TASK,
+    PostgresStore,
+)
 from brainmets.api.supervisor import Supervisor
 from brainmets.domain.errors import BrainmetsError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    import psycopg
+
     from brainmets.api.store import StoredJob
 
 __all__ = ["ClusterSupervisor"]
 
-HEARTBEAT_S = STALLED_S / 4
+HEARTBEAT_S = STALLED_S / 5
 POLL_S = 1.0
 
 Answer = TypeVar("Answer")
@@ -45,6 +54,7 @@ class ClusterSupervisor(Supervisor):
         return True  # the list's own tickets keep attempts apart
 
     def _begin_work(self) -> None:
+        self._attempts.prepare()  # a takeover need not wait for a worker to start
         self._begin(self._serve, "brainmets-queue")
 
     def _serve(self) -> None:
@@ -58,7 +68,12 @@ class ClusterSupervisor(Supervisor):
         logging.getLogger("procrastinate").setLevel(logging.CRITICAL)  # it logs what jobs are given
         asyncio.get_running_loop().set_exception_handler(_log_kind)
         connector = _PatientConnector(
-            conninfo=self._store.url, kwargs=CONNECTION, min_size=1, max_size=4, timeout=5
+            conninfo=self._store.url,
+            kwargs=CONNECTION,
+            configure=_configure,
+            min_size=1,
+            max_size=4,
+            timeout=5,
         )
         app = App(connector=connector)
 
@@ -125,12 +140,17 @@ class _PatientConnector(PsycopgConnector):
         )
 
 
+async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
+    await connection.execute(END_IDLE_CHANGES.encode())
+    await connection.commit()
+
+
 async def _patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
     while True:
         try:
             return await ask()
         except ConnectorException as error:
-            if not isinstance(error.__cause__, psycopg.OperationalError):
+            if not isinstance(error.__cause__, AWAY):
                 raise
         await asyncio.sleep(AGAIN_AFTER_S)
 

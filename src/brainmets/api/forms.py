@@ -12,7 +12,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
-from brainmets.api.staging import room_for
+from brainmets.api.storage import room_for
 from brainmets.domain import Sequence
 from brainmets.domain.errors import BadRequest, UploadStalled
 

@@ -1,6 +1,7 @@
-"""Connections that never bring a whole request are closed after a while.
+"""Connections that bring no whole request, or take no answer, are closed after a while.
 
-The web server waits for ever for the rest of a request's first lines; it has no setting for that.
+The web server waits for ever for the rest of a request's first lines, and for a caller that does
+not read; it has no setting for either.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ import importlib
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["REQUEST_WITHIN_S", "close_half_open"]
+__all__ = ["READ_WITHIN_S", "REQUEST_WITHIN_S", "close_half_open"]
 
 REQUEST_WITHIN_S = 20.0
 """How long a connection may take for a request's first lines, up to the empty one."""
+
+READ_WITHIN_S = 300.0
+"""How long a caller may take for what is buffered of an answer: some megabytes at most."""
 
 _PROTOCOLS = (("h11_impl", "H11Protocol"), ("httptools_impl", "HttpToolsProtocol"))
 
@@ -28,6 +32,7 @@ def close_half_open() -> None:
 
 def _bound(protocol: Any) -> None:
     made, received = protocol.connection_made, protocol.data_received
+    paused, resumed = protocol.pause_writing, protocol.resume_writing
 
     def connection_made(self: Any, transport: Any) -> None:
         made(self, transport)
@@ -37,8 +42,18 @@ def _bound(protocol: Any) -> None:
         received(self, data)
         _watch(self)
 
-    protocol.half_open = None
+    def pause_writing(self: Any) -> None:
+        paused(self)
+        self.unread = self.loop.call_later(READ_WITHIN_S, self.transport.abort)
+
+    def resume_writing(self: Any) -> None:
+        resumed(self)
+        if self.unread is not None:
+            self.unread.cancel()
+
+    protocol.half_open = protocol.unread = None
     protocol.connection_made, protocol.data_received = connection_made, data_received
+    protocol.pause_writing, protocol.resume_writing = pause_writing, resume_writing
 
 
 def _watch(connection: Any) -> None:

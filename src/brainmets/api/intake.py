@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 import brainmets
 from brainmets.api.schemas import JobOptions
-from brainmets.api.staging import remove, room_for
+from brainmets.api.staging import remove
+from brainmets.api.storage import room_for
 from brainmets.domain.errors import BadRequest, UnknownModel
 
 if TYPE_CHECKING:

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from brainmets.api.storage import storage_error
-from brainmets.domain.errors import BadRequest, DiskFull, FileMissing, UnknownJob
+from brainmets.api.storage import disk_full, storage_error
+from brainmets.domain.errors import BadRequest, FileMissing, UnknownJob
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from io import BufferedWriter
 
-__all__ = ["Incoming", "Staging", "begin_attempt", "remove", "room_for", "stage", "sync"]
+__all__ = ["Incoming", "Staging", "begin_attempt", "remove", "stage", "sync"]
 
 CHUNK_BYTES = 1024 * 1024
 LONGEST_NAME = 80
@@ -213,16 +213,6 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def room_for(folder: Path, *, min_free_bytes: int, coming_bytes: int = 0) -> None:
-    """Refuse work while the disk is nearly full, or would be after `coming_bytes`.
-
-    Raises:
-        DiskFull: less than `min_free_bytes` would be free.
-    """
-    if shutil.disk_usage(folder).free - coming_bytes < min_free_bytes:
-        raise _disk_full()
-
-
 def remove(folder: Path) -> None:
     """Delete a folder with all it holds, if it is there."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -260,12 +250,4 @@ def _on_full_disk() -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise storage_error(error) or _disk_full() from error
-
-
-def _disk_full() -> DiskFull:
-    return DiskFull(
-        "too little free disk space on the server",
-        expected="free disk space for the upload and its result",
-        remedy="delete old jobs, or try again later",
-    )
+        raise storage_error(error) or disk_full() from error

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import errno
 import secrets
+import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from brainmets.domain.errors import BrainmetsError, DiskFull, StorageUnavailable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from brainmets.api.settings import Settings
 
-__all__ = ["Storage", "files_gone", "storage_error"]
+__all__ = ["Storage", "disk_full", "files_gone", "room_for", "storage_error"]
+
+PROBE_BYTES = 4096
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _AWAY = frozenset(
@@ -35,7 +40,7 @@ class Storage:
             self.check()
 
     def check(self) -> None:
-        """Write a file and remove it.
+        """Write a file and remove it; there must be as much room as uploads need.
 
         Raises:
             StorageUnavailable, DiskFull: that fails, or another disk is in the folder's place.
@@ -50,8 +55,12 @@ class Storage:
             for needed in (self._settings.jobs_dir, self._settings.staging_dir):
                 needed.mkdir(exist_ok=True, mode=0o700)
             probe = folder / f".probe-{secrets.token_hex(4)}"
-            probe.touch(mode=0o600)
-            probe.unlink()
+            try:
+                probe.touch(mode=0o600)
+                probe.write_bytes(bytes(PROBE_BYTES))
+            finally:
+                probe.unlink(missing_ok=True)
+            room_for(folder, min_free_bytes=self._settings.min_free_bytes)
         except OSError as error:
             raise storage_error(error) or _away() from error
 
@@ -59,12 +68,28 @@ class Storage:
 def storage_error(error: OSError) -> BrainmetsError | None:
     """Return what an operating system's error says of the data folder; None where nothing."""
     if error.errno in _FULL:
-        return DiskFull(
-            "no room on the disk",
-            expected="free disk space for uploads and results",
-            remedy="delete old jobs, or try again later",
-        )
-    return _away() if error.errno in _AWAY else None
+        return disk_full()
+    away = error.errno in _AWAY or isinstance(error, (FileNotFoundError, PermissionError))
+    return _away() if away else None  # some libraries raise these without a number
+
+
+def room_for(folder: Path, *, min_free_bytes: int, coming_bytes: int = 0) -> None:
+    """Refuse work while the disk is nearly full, or would be after `coming_bytes`.
+
+    Raises:
+        DiskFull: less than `min_free_bytes` would be free.
+    """
+    if shutil.disk_usage(folder).free - coming_bytes < min_free_bytes:
+        raise disk_full()
+
+
+def disk_full() -> DiskFull:
+    """Say that the data folder has no room."""
+    return DiskFull(
+        "too little free disk space on the server",
+        expected="free disk space for the upload and its result",
+        remedy="delete old jobs, or try again later",
+    )
 
 
 def files_gone() -> StorageUnavailable:

@@ -14,6 +14,7 @@ from brainmets.api.sweeping import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from brainmets.api.metrics import Metrics
     from brainmets.api.settings import Settings
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Supervisor", "open_supervisor"]
 
 SWEEP_EVERY_S = 60.0
-RECOVER_EVERY_S = 1.0
+RECOVER_EVERY_S = 0.5
 
 _log = logging.getLogger("brainmets.jobs")
 
@@ -47,7 +48,7 @@ class Supervisor:
         self._lock_file: int | None = None
         self._progress = Liveness()
         self._held: set[int] = set()
-        self._claiming = threading.Lock()
+        self._claiming, self._locking = threading.Lock(), threading.Lock()
         self._attempts = Attempts(
             settings, store, metrics, storage, stopping=self._stop, progress=self._progress
         )
@@ -113,19 +114,28 @@ class Supervisor:
             self._begin(self._work, f"brainmets-worker-{number}")
 
     def _take_lock(self) -> bool:
-        if self._lock_file is not None:
-            return True
-        try:
-            file = os.open(self._settings.state_dir / "jobs.lock", os.O_CREAT | os.O_RDWR, 0o600)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(file)
-            return False
-        self._lock_file = file
-        return True
+        """Whether this server holds the lock of the data folder that is there now.
+
+        One that holds the lock of a folder that was replaced, such as by a backup, holds nothing.
+        """
+        path = self._settings.state_dir / "jobs.lock"
+        with self._locking:
+            if self._lock_file is not None:
+                if _is_at(self._lock_file, path):
+                    return True
+                os.close(self._lock_file)
+                self._lock_file = None
+            try:
+                file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+            except OSError:
+                return False
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(file)
+                return False
+            self._lock_file = file
+            return _is_at(file, path)
 
     def _tried(self, action: Callable[[], object]) -> bool:
         """Do it; a fault, such as a job list out of reach, is logged and no thread dies of it."""
@@ -138,6 +148,8 @@ class Supervisor:
 
     def _recover(self) -> None:
         """Queue again what nobody computes any more."""
+        if not self._take_lock():
+            return
         with self._claiming:
             abandoned = self._store.abandoned(held=self._held)
         for job in abandoned:
@@ -146,12 +158,14 @@ class Supervisor:
     def _work(self) -> None:
         while not self._stop.is_set():
             if not self._tried(self._work_once):
+                self._progress.note()  # it tries: not the thread is at fault, the list is
                 self._stop.wait(AGAIN_AFTER_S)
 
     def _work_once(self) -> None:
         """Claim a job and see it through."""
+        leads = self._take_lock()
         with self._claiming:
-            job = self._store.claim()
+            job = self._store.claim() if leads else None
             if job is not None:
                 self._held.add(job.ticket)
         self._progress.note()
@@ -163,6 +177,14 @@ class Supervisor:
             self._attempts.run(job, interrupted=lambda: not self._store.holds(job))
         finally:
             self._held.discard(job.ticket)
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Whether an open file is the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except OSError:
+        return False
 
 
 def open_supervisor(

@@ -180,7 +180,7 @@ class Uploads:
         folder, record = self._find(upload_id, owner)
         try:
             async with self._locks.setdefault(upload_id, asyncio.Lock()):
-                if not (folder / INSPECTION).exists():
+                if _found(folder) is None:
                     async with self._looking:
                         await self._inspect(folder)
         finally:
@@ -199,12 +199,9 @@ class Uploads:
             (folder / INSPECTION).write_text(InspectionView(problem=_gave_up()).model_dump_json())
 
     def _view(self, folder: Path, record: _Record) -> UploadView:
-        inspection = None
-        if (folder / INSPECTION).exists():
-            text = (folder / INSPECTION).read_text(encoding="utf-8")
-            inspection = _timed(
-                InspectionView.model_validate_json(text), Speed.of(self._settings.state_dir)
-            )
+        found = _found(folder)
+        speed = Speed.of(self._settings.state_dir)
+        inspection = None if found is None else _timed(found, speed)
         return UploadView(
             id=folder.name,
             label=record.label,
@@ -219,11 +216,20 @@ class Uploads:
             raise _unknown("no upload of yours with this id")
         try:
             record = _Record.model_validate_json((folder / RECORD).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # gone, or cut short by a power cut
             raise _unknown("no upload of yours with this id") from None
         if record.owner != owner:
             raise _unknown("no upload of yours with this id")
         return folder, record
+
+
+def _found(folder: Path) -> InspectionView | None:
+    """Return what was found in an upload; None before that, or where it cannot be read."""
+    try:
+        text = (folder / INSPECTION).read_text(encoding="utf-8")
+        return InspectionView.model_validate_json(text)
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _timed(inspection: InspectionView, speed: Speed) -> InspectionView:

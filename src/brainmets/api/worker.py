@@ -24,6 +24,8 @@ __all__ = ["Worker"]
 
 POLL_S = 0.5
 READ_BYTES = 1 << 16
+START_WITHIN_S = 60.0
+"""How much longer than usual a worker may be silent before its first sign of life."""
 
 _log = logging.getLogger("brainmets.jobs")
 
@@ -53,7 +55,7 @@ class Worker:
         os.set_blocking(self._tasks, False)
         os.set_blocking(events, False)
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._quiet_polls = 0
+        self._quiet_polls = -int(START_WITHIN_S / POLL_S)
         self._closed = threading.Event()
         self._reader = threading.Thread(target=self._read, args=(events,), daemon=True)
         self._reader.start()
@@ -101,7 +103,9 @@ class Worker:
     @property
     def silent_s(self) -> float:
         """Seconds that were waited in vain for a sign of life; it gives one every second."""
-        return self._quiet_polls * POLL_S  # by the clock, a server that slept would blame it
+        return (
+            max(0, self._quiet_polls) * POLL_S
+        )  # by the clock, a server that slept would blame it
 
     def fit(self, most_jobs: int) -> bool:
         """Whether it lives and has jobs left to serve."""

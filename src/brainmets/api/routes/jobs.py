@@ -37,7 +37,8 @@ from brainmets.api.schemas import (
     SeriesChoice,
     SeriesView,
 )
-from brainmets.api.staging import remove, room_for, stage
+from brainmets.api.staging import remove, stage
+from brainmets.api.storage import room_for
 from brainmets.domain import errors
 from brainmets.domain.errors import BadRequest, BrainmetsError
 

@@ -30,7 +30,7 @@ from brainmets.api.schemas import (
     ReviewRequest,
     ReviewView,
 )
-from brainmets.api.staging import room_for
+from brainmets.api.storage import room_for
 from brainmets.domain import RESEARCH_USE_ONLY, errors
 from brainmets.domain.errors import JobNotFinished, UnknownJob
 

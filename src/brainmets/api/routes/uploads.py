@@ -18,7 +18,8 @@ from brainmets.api.routes.examples import LOOKED_INTO, QUEUED, UPLOADED
 from brainmets.api.routes.results import with_files
 from brainmets.api.schemas import JobOptions, JobView
 from brainmets.api.speed import Speed, expect
-from brainmets.api.staging import room_for, stage
+from brainmets.api.staging import stage
+from brainmets.api.storage import room_for
 from brainmets.api.uploads import ImageView, StartRequest, Uploads, UploadView
 from brainmets.domain import errors
 from brainmets.domain.errors import BadRequest, MissingSequence

@@ -20,12 +20,12 @@ from brainmets.api.store.records import StoredJob, read_record
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator
 
-__all__ = ["CONNECTION", "QUEUE", "STALLED_S", "TASK", "PostgresStore"]
+__all__ = ["AWAY", "CONNECTION", "END_IDLE_CHANGES", "QUEUE", "STALLED_S", "TASK", "PostgresStore"]
 
 TASK = QUEUE = "brainmets"
 MOST_CONNECTIONS = 12
 ANSWERS_WITHIN_S = 5.0
-STALLED_S = 6.0
+STALLED_S = 5.0
 """A worker without a heartbeat for so long, by the database's clock, has lost its jobs."""
 
 CONNECTION = {
@@ -35,6 +35,12 @@ CONNECTION = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
+
+AWAY = (psycopg.OperationalError, psycopg.InternalError)
+"""Errors of a database that is away, is damaged, or has ended a connection."""
+
+END_IDLE_CHANGES = f"SET idle_in_transaction_session_timeout = {STALLED_S * 1000:.0f}"
+"""A server that is stopped amid a change loses its connection: its locks hold up nobody."""
 
 LOCK_NUMBER = 0x627261696E
 """Names our advisory lock among those of other programs in the same database."""
@@ -85,6 +91,7 @@ class PostgresStore(JobStore):
             timeout=ANSWERS_WITHIN_S,
             reconnect_timeout=ANSWERS_WITHIN_S,
             check=_check,
+            configure=_configure,
             kwargs=CONNECTION | {"autocommit": True, "row_factory": dict_row},
             open=True,
         )
@@ -121,7 +128,7 @@ class PostgresStore(JobStore):
                 yield run
         except psycopg.errors.DiskFull as error:
             raise disk_full() from error
-        except (psycopg.OperationalError, psycopg.InterfaceError, ConnectorException) as error:
+        except (*AWAY, psycopg.InterfaceError, ConnectorException) as error:
             raise unavailable() from error
 
     def _upgrade(self, run: Run) -> None:
@@ -154,6 +161,10 @@ class PostgresStore(JobStore):
     def _now(self, run: Run) -> float:
         row = run("SELECT extract(epoch FROM clock_timestamp())::double precision AS now")
         return float(row.fetchone()["now"])
+
+
+def _configure(connection: Connection) -> None:
+    connection.execute(END_IDLE_CHANGES.encode())
 
 
 def _check(connection: Connection) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SqliteStore"]
 
-BUSY_TIMEOUT_S = 30.0
+BUSY_TIMEOUT_S = 10.0
 
 
 class SqliteStore(JobStore):
