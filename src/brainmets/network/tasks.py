@@ -110,6 +110,8 @@ def write_objects(
     )
     remove(out)
     written = export(result, out, options)
+    for refusal in written.refused.values():
+        raise refusal
     for path in (*out.rglob("*"), out, out.parent):
         sync(path)
     return {"files": [path.name for path in written.files.values()]}
