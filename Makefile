@@ -33,8 +33,8 @@ test-slow: $(VENV)/.dev browser ## the tests that take minutes
 	$(PYTEST) -m slow
 
 coverage: $(VENV)/.dev ## branch coverage of src by the unit tests, as a table and as HTML
-	COVERAGE_FILE=.cache/coverage $(BIN)/coverage run -m pytest -q -m "not slow" $(COVERED)
-	COVERAGE_FILE=.cache/coverage $(BIN)/coverage combine --quiet .cache || true
+	mkdir -p .cache && COVERAGE_FILE=.cache/coverage $(BIN)/coverage run -m pytest -q -m "not slow" $(COVERED)
+	COVERAGE_FILE=.cache/coverage $(BIN)/coverage combine --quiet .cache
 	COVERAGE_FILE=.cache/coverage $(BIN)/coverage html --quiet --directory .cache/coverage-html
 	COVERAGE_FILE=.cache/coverage $(BIN)/coverage report --skip-covered --sort=cover
 

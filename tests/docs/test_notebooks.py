@@ -90,7 +90,7 @@ def test_cells_run_on_a_small_scan(
     mpl.use("agg")
     names: dict[str, Any] = {}
     for source in cells(FOLDER / f"{name}.ipynb"):
-        exec(compile(source, name, "exec"), names)  # noqa: S102 - our own notebooks
+        exec(compile(source, name, "exec"), names)  # noqa: S102 - notebooks of this repository
 
     assert len(names["result"]) == 2
     assert len(names["figure"].axes) >= 1

@@ -63,7 +63,7 @@ def test_heads_need_no_file_and_held_out_ones_are_others(seeds: list[int], tmp_p
     assert len(set(seeds)) == len(seeds) == 9
     assert split_of(source, recipe.plan, tmp_path)["test"] == held_out["test"]
     assert _describe(source) == (
-        "heads made of formulas: heads with metastases built in; 2 further to choose, 3 to test"
+        "analytic synthetic heads: heads with metastases built in; 2 further to choose, 3 to test"
     )
 
 
