@@ -17,6 +17,7 @@ import pytest
 import SimpleITK
 
 from brainmets.io import read_case
+from tests.unit.dicom_variants import VARIANTS, Variant, variant_head
 from tests.unit.io_features import DICOM, NIFTI
 from tests.unit.test_io_frames import HEADERS, scan
 from tests.unit.test_io_other_volumes import WRITERS
@@ -39,6 +40,7 @@ DIFFERENCES = {
     ("itk", "voxel offset of 0"): "as nibabel",
     ("itk", "enhanced multi-frame MR"): "GDCM keeps the stored order of frames; we sort by place",
     ("itk", "enhanced multi-frame MR, JPEG 2000"): "as above",
+    ("highdicom", "series UID of its own for every slice"): "it takes one series; we join them",
 }
 
 
@@ -71,14 +73,18 @@ def by_nibabel(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
 
 
 def by_itk(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    if path.is_dir():
-        reader = SimpleITK.ImageSeriesReader()
-        files = [str(one) for one in path.rglob("*") if one.is_file()]
-        # GDCM's own search does not enter folders
-        reader.SetFileNames(sorted(files, key=_height))
-        image = reader.Execute()
-    else:
-        image = SimpleITK.ReadImage(str(path))
+    if path.is_dir():  # GDCM's own search does not enter folders
+        return _series_by_itk([one for one in path.rglob("*") if one.is_file()])
+    return _by_itk(SimpleITK.ReadImage(str(path)))
+
+
+def _series_by_itk(files: list[Path]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(sorted(map(str, files), key=_height))
+    return _by_itk(reader.Execute())
+
+
+def _by_itk(image: Any) -> tuple[NDArray[Any], NDArray[np.float64]]:
     affine = np.eye(4)
     direction = np.array(image.GetDirection()).reshape(3, 3)
     affine[:3, :3] = direction * np.array(image.GetSpacing())
@@ -142,3 +148,41 @@ def test_other_volumes(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [n for n in DICOM if "zip" not in n and "echoes" not in n])
 def test_dicom(name: str, reader: str, tmp_path: Path) -> None:
     check(name, reader, DICOM[name](tmp_path))
+
+
+def slices_of(folder: Path) -> list[Path]:
+    """The files of the head that every variant holds, found by pydicom and the simplest rules."""
+    head = variant_head().geometry.shape
+    found: dict[str, Path] = {}
+    for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+        try:
+            data: Any = pydicom.dcmread(path)
+        except pydicom.errors.InvalidDicomError:
+            continue
+        kind = [*data.get("ImageType", ()), "", "", ""]
+        image = data.SOPClassUID == pydicom.uid.MRImageStorage and "PixelData" in data
+        if not image or (data.Columns, data.Rows) != head[:2]:
+            continue
+        if {"LOCALIZER", "PROJECTION IMAGE"} & set(kind) or kind[2] == "P":
+            continue
+        if data.get("EchoNumbers", 1) == 1:
+            found.setdefault(str(data.SOPInstanceUID), path)
+    return list(found.values())
+
+
+@pytest.mark.parametrize(
+    "variant", [v for v in VARIANTS if not v.expected], ids=lambda v: v.feature
+)
+def test_folders_as_they_come(variant: Variant, tmp_path: Path) -> None:
+    folder = variant.make(tmp_path)
+    ours = read_case(folder, series=variant.series).images["t1c"]
+    files = slices_of(folder)
+    assert len(files) == ours.data.shape[2]
+    assert not apart(ours, *_series_by_itk(files))
+    try:
+        volume: Any = highdicom.get_volume_from_series([pydicom.dcmread(one) for one in files])
+    except (ValueError, AttributeError):
+        assert ("highdicom", variant.feature) in DIFFERENCES
+        return
+    assert ("highdicom", variant.feature) not in DIFFERENCES
+    assert not apart(ours, volume.array, LPS_TO_RAS @ volume.affine)

@@ -116,6 +116,13 @@ def _one_copy(folder: Path) -> Path:
     return folder / "s"
 
 
+def _other_pixels(folder: Path) -> Path:
+    data = pydicom.dcmread(_series(folder)[3])
+    data.PixelData = data.PixelData[:-2] + b"\1\0"
+    data.save_as(folder / "s" / "again")
+    return folder / "s"
+
+
 def _two_numbers(uids: tuple[str, str]) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         write_dicom(folder / "s/a", variant_head(), uid=uids[0], number=2)
@@ -229,6 +236,11 @@ VARIANTS = (
     ),
     Variant(feature="every file twice", make=_twice, noted=("12 copies",)),
     Variant(feature="one file twice", make=_one_copy, noted=("1 copy",)),
+    Variant(
+        feature="one instance UID twice in one place with other pixels",
+        make=_other_pixels,
+        expected="E_SLICES_DUPLICATE",
+    ),
     Variant(
         feature="echo and magnitude/phase in one series",
         make=_two_facets,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from brainmets.domain.errors import BrainmetsError
 from brainmets.io import read_case
+from tests.unit.dicom_variants import VARIANTS
 from tests.unit.io_broken import BROKEN
 from tests.unit.io_files import (
     BIG_ENDIAN,
@@ -139,6 +141,9 @@ def _sections() -> dict[str, dict[str, Maker]]:
             **{n: placed(**options) for n, options in test_io_frames.ODD.items()},
         },
         "DICOM": {**DICOM, **{n: m for n, m in broken.items() if n in of_dicom}},
+        "DICOM folders as they come": {
+            one.feature: Chosen(make=one.make, series=one.series) for one in VARIANTS
+        },
         "NRRD, MetaImage, MGH": {
             **test_io_other_volumes.WRITERS,
             **{n: make for n, (_, make) in test_io_other_volumes.BROKEN.items()},
@@ -157,11 +162,23 @@ def _sections() -> dict[str, dict[str, Maker]]:
     }
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """An input of several series, and which of them to read."""
+
+    make: Maker
+    series: str | None
+
+    def __call__(self, folder: Path) -> Path:
+        """Make the input."""
+        return self.make(folder)
+
+
 def outcome(make: Maker) -> str:
     """Read what `make` makes and say what came of it."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            case = read_case(make(Path(folder)))
+            case = read_case(make(Path(folder)), series=getattr(make, "series", None))
         except BrainmetsError as error:
             return f"refused | `{error.code}`"
     notes = " ".join(case.source.notes)
