@@ -17,12 +17,12 @@ from brainmets.domain.errors import (
 )
 from brainmets.network import child as child_module
 from brainmets.network.child import Child
-from brainmets.network.inbox import Inbox, open_state
+from brainmets.network.inbox import CHOSEN, Inbox, open_state
 from brainmets.network.ledger import Ledger, Study
 from brainmets.network.lesion_names import first_names, followed_names, tracking_uid
 from brainmets.network.node import LEDGER, Node
 from brainmets.network.options import NodeOptions, SeriesRules, read_rules, target_of
-from brainmets.network.tasks import CHOSEN, choose
+from brainmets.network.tasks import choose
 from brainmets.tracking import Sighting, TrackedLesion
 from tests.unit.io_files import head, write_dicom
 

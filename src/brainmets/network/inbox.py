@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
     from brainmets.network.ledger import Ledger, Study
 
-__all__ = ["Inbox", "Keys", "open_state"]
+__all__ = ["CHOSEN", "OBJECTS", "Inbox", "Keys", "open_state"]
+
+CHOSEN, OBJECTS = "chosen", "objects"
+"""Folders of a round: the series that was segmented, and what is to be sent."""
 
 UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 LONGEST_UID = 64

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from brainmets.api.staging import remove, sync
 from brainmets.domain import errors
 from brainmets.domain.errors import BrainmetsError, JobCancelled, UnknownJob
+from brainmets.network.inbox import CHOSEN
 from brainmets.network.lesion_names import Names, first_names, followed_names, tracking_uid
-from brainmets.network.tasks import CHOSEN
 
 if TYPE_CHECKING:
     import threading

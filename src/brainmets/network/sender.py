@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from brainmets.network.dicomweb import Unsent
 from brainmets.network.dicomweb import store as store_by_web
-from brainmets.network.tasks import OBJECTS
+from brainmets.network.inbox import OBJECTS
 
 if TYPE_CHECKING:
     import threading

@@ -16,14 +16,13 @@ from brainmets.api.child import explained
 from brainmets.api.problems import problem_of
 from brainmets.api.quiet import keep_quiet
 from brainmets.domain.errors import BadRequest, UnknownSeries
+from brainmets.network.inbox import CHOSEN, OBJECTS
 
 if TYPE_CHECKING:
     from brainmets.io.series import DicomSeries
     from brainmets.network.options import SeriesRules
 
-__all__ = ["CHOSEN", "best_series", "choose", "main", "write_objects"]
-
-CHOSEN, OBJECTS = "chosen", "objects"
+__all__ = ["best_series", "choose", "main", "write_objects"]
 
 
 def choose(images: Path, round_folder: Path, rules: SeriesRules) -> dict[str, Any]:
