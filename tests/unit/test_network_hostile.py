@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import struct
 import threading
@@ -33,6 +34,16 @@ if TYPE_CHECKING:
 MPEG2 = "1.2.840.10008.1.2.4.100"
 MOST = 8
 LARGEST_OBJECT = 300_000
+
+
+# pynetdicom leaves the sockets of associations that were refused to be collected
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def _collect() -> Iterator[None]:
+    yield
+    gc.collect()
 
 
 class Door:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -256,3 +257,4 @@ def test_pacs_that_is_away_gets_its_results_later(hospital: Hospital) -> None:
         hospital.answer(study)
     finally:
         node.stop()
+    gc.collect()
