@@ -84,6 +84,7 @@ def test_a_read_only_data_folder(tmp_path: Path) -> None:
         witness.done("after.nii")
 
 
+@pytest.mark.slow
 def test_a_removed_data_folder(tmp_path: Path) -> None:
     row, state, away = fault("removed"), tmp_path / "state", tmp_path / "away"
     with Service(state) as service, Witness(service) as witness:
@@ -104,6 +105,7 @@ def test_a_removed_data_folder(tmp_path: Path) -> None:
         witness.done("after.nii")
 
 
+@pytest.mark.slow
 def test_a_locked_job_list(tmp_path: Path) -> None:
     row, state = fault("locked"), tmp_path / "state"
     with Service(state) as service, Witness(service) as witness:
@@ -119,6 +121,7 @@ def test_a_locked_job_list(tmp_path: Path) -> None:
         witness.done("after.nii")
 
 
+@pytest.mark.slow
 def test_a_damaged_job_list(tmp_path: Path) -> None:
     row, state, backup = fault("damaged list"), tmp_path / "state", tmp_path / "backup"
     with Service(state) as service, Witness(service) as witness:
@@ -142,6 +145,7 @@ def test_a_damaged_job_list(tmp_path: Path) -> None:
         witness.done("after.nii")
 
 
+@pytest.mark.slow
 def test_an_unreadable_entry(tmp_path: Path) -> None:
     row, state = fault("unreadable entry"), tmp_path / "state"
     with Service(state) as service, Witness(service) as witness:
@@ -168,7 +172,7 @@ time.time = lambda: real() + float(open(offset_file).read())
 """
 
 
-@pytest.mark.parametrize("days", [-1, 1])
+@pytest.mark.parametrize("days", [-1, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_clock_that_jumps_a_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int
 ) -> None:
@@ -206,7 +210,8 @@ def database() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.mark.parametrize("dead_s", [8, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("dead_s", [8, 60])
 def test_a_dead_database(tmp_path: Path, database: PostgresServer, dead_s: float) -> None:
     row = fault("PostgreSQL")
     with (
@@ -218,7 +223,7 @@ def test_a_dead_database(tmp_path: Path, database: PostgresServer, dead_s: float
         witness.begins(running)
         database.kill()
         died = time.monotonic()
-        assert {answer_of(witness.submit()), answer_of(witness.upload())} <= row.answers
+        assert {answer_of(witness.submit()), answer_of(witness.upload())} == row.answers
         assert witness.readiness() == row.readiness
         assert witness.answers_meanwhile()
         time.sleep(max(0.0, dead_s - (time.monotonic() - died)))
@@ -231,6 +236,7 @@ def test_a_dead_database(tmp_path: Path, database: PostgresServer, dead_s: float
         witness.done("after.nii")
 
 
+@pytest.mark.slow
 def test_no_memory_for_a_worker(tmp_path: Path) -> None:
     row = fault("no memory")
     with (
