@@ -163,7 +163,7 @@ def slices_of(folder: Path) -> list[Path]:
         image = data.SOPClassUID == pydicom.uid.MRImageStorage and "PixelData" in data
         if not image or (data.Columns, data.Rows) != head[:2]:
             continue
-        if {"LOCALIZER", "PROJECTION IMAGE"} & set(kind) or kind[2] == "P":
+        if kind[2].upper().startswith(("LOCALIZER", "PROJECTION", "MIP", "P")):
             continue
         if data.get("EchoNumbers", 1) == 1:
             found.setdefault(str(data.SOPInstanceUID), path)

@@ -7,7 +7,9 @@ further checks: every variant writes nothing but its own files.
 
 from __future__ import annotations
 
+import gzip
 import shutil
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,10 +90,12 @@ def _plane(image_type: list[str], **changes: Any) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         data = pydicom.dcmread(_series(folder)[5])
         data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        data.ImageType = image_type
-        for name, value in changes.items():
-            setattr(data, name, value)
-        data.save_as(folder / "s" / "plane")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # small letters, as some devices write them
+            data.ImageType = image_type
+            for name, value in changes.items():
+                setattr(data, name, value)
+            data.save_as(folder / "s" / "plane")
         return folder / "s"
 
     return make
@@ -120,6 +124,20 @@ def _other_pixels(folder: Path) -> Path:
     data = pydicom.dcmread(_series(folder)[3])
     data.PixelData = data.PixelData[:-2] + b"\1\0"
     data.save_as(folder / "s" / "again")
+    return folder / "s"
+
+
+def _dark_slice(folder: Path) -> Path:
+    path = _series(folder)[5]
+    data = pydicom.dcmread(path)
+    data.PhotometricInterpretation = "MONOCHROME1"
+    data.save_as(path)
+    return folder / "s"
+
+
+def _gzipped(folder: Path) -> Path:
+    for path in _series(folder):
+        path.write_bytes(gzip.compress(path.read_bytes()))
     return folder / "s"
 
 
@@ -201,6 +219,33 @@ VARIANTS = (
         feature="maximum intensity projection among the slices",
         make=_plane(["DERIVED", "SECONDARY", "PROJECTION IMAGE", "MIP"]),
         noted=("plane (projection",),
+    ),
+    Variant(
+        feature="localiser plane in small letters among the slices",
+        make=_plane(["ORIGINAL", "PRIMARY", "Localizer"]),
+        noted=("plane (localiser)",),
+    ),
+    Variant(
+        feature="sagittal MIP among the slices",
+        make=_plane(["DERIVED", "PRIMARY", "MIP SAG"]),
+        noted=("plane (projection",),
+    ),
+    Variant(
+        feature="secondary capture among the slices",
+        make=_plane(
+            ["DERIVED", "SECONDARY"], SOPClassUID=f"{CLASSES}7"
+        ),
+        noted=("plane (secondary capture",),
+    ),
+    Variant(
+        feature="one slice with high values dark",
+        make=_dark_slice,
+        expected="E_SLICES_MIXED",
+    ),
+    Variant(
+        feature="every file gzipped",
+        make=_gzipped,
+        expected="E_FORMAT",
     ),
     Variant(
         feature="text file in the folder", make=_other_formats, noted=("notes.txt (text)",)

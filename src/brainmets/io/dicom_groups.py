@@ -102,7 +102,7 @@ def _by_uid(frame: Frame) -> Hashable:
 def _grid(frame: Frame) -> Hashable:
     turned = tuple(round(one, 2) for one in frame.orientation or ())
     spacing = tuple(round(one, 3) for one in frame.spacing_mm)
-    return frame.rows, frame.columns, turned, spacing, frame.localiser, frame.projection
+    return frame.rows, frame.columns, turned, spacing, _other_plane(frame)
 
 
 def split(group: Group) -> list[Group]:
@@ -128,15 +128,21 @@ def split(group: Group) -> list[Group]:
 
 
 def _without_planes(frames: tuple[Frame, ...]) -> tuple[tuple[Frame, ...], tuple[str, ...]]:
-    planes = [frame for frame in frames if frame.localiser or frame.projection]
-    if not planes or len(planes) == len(frames):
+    other = [_other_plane(frame) for frame in frames]
+    if not any(other) or all(other):
         return frames, ()
-    named = [
-        (one.entry.name, "localiser" if one.localiser else "projection through slices")
-        for one in planes
-    ]
-    rest = tuple(frame for frame in frames if not (frame.localiser or frame.projection))
+    named = [(one.entry.name, what) for one, what in zip(frames, other, strict=True) if what]
+    rest = tuple(one for one, what in zip(frames, other, strict=True) if not what)
     return rest, left_aside(named)
+
+
+def _other_plane(frame: Frame) -> str:
+    """Name a plane that is not a slice of a volume of MR images."""
+    if frame.localiser:
+        return "localiser"
+    if frame.projection:
+        return "projection through slices"
+    return "secondary capture" if frame.capture else ""
 
 
 def _coincide(frames: Ordered[Frame]) -> bool:

@@ -44,8 +44,8 @@ MODALITIES = ("MR", "OT", "")
 """What may be an MR image; CT, PT, SEG, RTSTRUCT, SR, PR and the rest are left aside."""
 
 LOCALISER_TYPES = ("LOCALIZER", "SCOUT")
-PROJECTION_TYPES = ("PROJECTION IMAGE", "MIP", "MINIP", "MIN IP", "MAX IP")
-"""Values of Image Type of single planes that are not slices of a volume."""
+PROJECTION_TYPES = ("PROJECTION IMAGE", "MIP", "MINIP", "MIN IP", "MAX IP", "MAXIP")
+"""How values of Image Type of single planes begin that are not slices of a volume."""
 
 TAGS = [
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType",
@@ -123,6 +123,7 @@ class Frame:
     intercept: float
     localiser: bool
     projection: bool
+    capture: bool
     facets: tuple[tuple[str, str], ...]
     hints: Hints
     pixels: PixelLayout
@@ -327,7 +328,9 @@ def _frames(header: Dataset, entry: Entry, pixels: PixelLayout) -> Iterator[Fram
 def _frame(
     header: Dataset, entry: Entry, index: int, places: list[Dataset], pixels: PixelLayout
 ) -> Frame:
-    image_type = [str(part) for part in _values(_find(places, "FrameType", "ImageType"))]
+    image_type = [
+        str(part).strip().upper() for part in _values(_find(places, "FrameType", "ImageType"))
+    ]
     spacing = _numbers(_find(places, "PixelSpacing"), 2)
     return Frame(
         entry=entry,
@@ -343,7 +346,8 @@ def _frame(
         slope=_number(_find(places, "RescaleSlope"), 1.0),
         intercept=_number(_find(places, "RescaleIntercept"), 0.0),
         localiser=any(part in LOCALISER_TYPES for part in image_type),
-        projection=any(part in PROJECTION_TYPES for part in image_type),
+        projection=any(part.startswith(PROJECTION_TYPES) for part in image_type),
+        capture=str(header.get("SOPClassUID", "")).startswith(SECONDARY_CAPTURE),
         facets=_facets(places, image_type),
         hints=_hints(header, places),
         pixels=pixels,

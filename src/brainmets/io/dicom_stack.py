@@ -148,6 +148,8 @@ def _check_alike(frames: Ordered[Frame]) -> None:
     if len(sizes) > 1:
         shown = ", ".join(f"{columns} × {rows}" for rows, columns in sorted(sizes))
         raise _mixed(f"slices of different sizes ({shown})")
+    if len({frame.pixels.photometric == "MONOCHROME1" for frame in frames}) > 1:
+        raise _mixed("slices some of which show high values dark")
     cosines = np.array([frame.orientation for frame in frames])
     if np.abs(cosines - cosines[0]).max() > COSINES_WITHIN:
         raise _mixed("slices of different orientations")

@@ -216,10 +216,12 @@ def _sorted_out(
         if fitting:
             return kind, fitting
     if len(entries) > 1:
+        found, remedy = _what(entries[0])
         raise UnknownFormat(
-            f"{name} holds {len(entries):,} files, none of them an image",
-            expected="DICOM, NIfTI, PNG, JPEG or TIFF",
-            remedy="give the images themselves",
+            f"{name} holds {len(entries):,} files, none of them an image that is read"
+            f" ({entries[0].name} holds {found})",
+            expected="DICOM, NIfTI, NRRD, MetaImage, MGH, PNG, JPEG or TIFF",
+            remedy=remedy,
         )
     only = next(iter(entries))
     found, remedy = _what(only)
