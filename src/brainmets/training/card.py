@@ -108,12 +108,10 @@ def _describe(source: Source) -> str:
         parts = (source.train_cases, source.validation_cases, source.test_cases)
         train, choose, test = (len(part or ()) for part in parts)
         return f"{about}: {train} scans to train, {choose} to choose, {test} to test, by patient"
-    if isinstance(source, VolumeSource):
-        words = f"{about}: volumes with masks, labels {list(source.lesion_labels)}"
-        for part, cases in (("choose", source.validation_cases), ("test", source.test_cases)):
-            words += f"; to {part} {', '.join(cases)}" if cases else ""
-        return words
-    return about
+    words = f"{about}: volumes with masks, labels {list(source.lesion_labels)}"
+    for part, cases in (("choose", source.validation_cases), ("test", source.test_cases)):
+        words += f"; to {part} {', '.join(cases)}" if cases else ""
+    return words
 
 
 def _describe_heads(source: SyntheticSource) -> str:
