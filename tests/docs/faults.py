@@ -96,7 +96,7 @@ OF_THE_WORLD: tuple[Fault, ...] = (
     Fault(
         name="unreadable entry",
         fault="One entry of the job list cannot be read",
-        user_sees="A failed job that says so. The rest of the list is served and computed.",
+        user_sees="A failed job with this error. The rest of the list is served and computed.",
         answers=frozenset({"200 E_RECORD"}),
         readiness="200",
         recovery="Nothing needs to. Its owner deletes the job.",

@@ -319,7 +319,7 @@ def _result(client: Client, job: JobView) -> tuple[object, ...] | None:
 
 
 def _voxels(nifti: bytes) -> bytes:
-    """Return a file's values without its header, which tells where the image came from."""
+    """Return a file's values without its header, which names the origin of the image."""
     return np.asarray(nibabel.Nifti1Image.from_bytes(nifti).dataobj).tobytes()
 
 

@@ -187,7 +187,7 @@ def check_lesions(hospital: Hospital, segmentation: bytes, groups: dict[str, Any
 
 
 def check_follow_up(hospital: Hospital, before: dict[str, Any], segmentation: bytes) -> None:
-    """The lesion that grew has its name, the one that is gone is told, the new one is new."""
+    """The lesion that grew has its name, the one that is gone is reported, the new one is new."""
     after = hospital.report()
     content = highdicom.sr.srread(hospital.folder / "SR.dcm").content
     (gone,) = content.get_image_measurement_groups()

@@ -82,7 +82,7 @@ def export(
     Each object is read back and compared with the mask before it is written. A review saved
     on the page (lesions-reviewed.csv, mask-reviewed.nii.gz next to the result) is respected.
 
-    A scan without lesions gives a DICOM Segmentation that says so; an RT Structure Set needs a
+    A scan without lesions gives an empty DICOM Segmentation; an RT Structure Set needs a
     lesion. A format that cannot be written is named with its reason, the others are written;
     the exit code is then 1.
 

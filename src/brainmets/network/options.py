@@ -1,4 +1,4 @@
-"""What a node is told: where it listens, what it takes, where results go, which series it wants."""
+"""Settings of a node: where it listens, what it takes, where results go, which series it wants."""
 
 from __future__ import annotations
 
