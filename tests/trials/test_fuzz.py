@@ -43,7 +43,7 @@ class Outcome:
     faults: list[str] = field(default_factory=list[str])
     memory_mb: list[float] = field(default_factory=list[float])
     late_s: dict[str, float] = field(default_factory=dict[str, float])
-    """The longest times without a turn of the event loop, as `tests.trials.ticking` reports them."""
+    """Longest times without a turn of the event loop, as `tests.trials.ticking` reports them."""
     seconds: float = 0.0
     log: str = ""
 
