@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -31,6 +32,8 @@ KEY = "the-readers-key"
 SENDERS = 4
 FLAT_MB = 50.0
 BLOCKED_S = 0.25
+WARM_REQUESTS = 2000
+"""After these every module is loaded; of few requests, after half of them."""
 
 
 @dataclass
@@ -141,10 +144,9 @@ def told(position: int, status: int, request: Request, answer: bytes) -> str:
     return f"request {position}: {status} to {shown}: {answer[-400:]!r}"
 
 
-@pytest.mark.parametrize(
-    ("requests", "warm"), [(600, 0.5), pytest.param(REQUESTS, 0.1, marks=pytest.mark.slow)]
-)
-def test_random_requests_meet_no_fault(tmp_path: Path, requests: int, warm: float) -> None:
+@pytest.mark.parametrize("requests", [600, pytest.param(REQUESTS, marks=pytest.mark.slow)])
+def test_random_requests_meet_no_fault(tmp_path: Path, requests: int) -> None:
+    warm = min(0.5, WARM_REQUESTS / requests)
     outcome = fuzz(tmp_path, requests=requests, seed=SEED)
     settled, *later = outcome.memory_mb[round(40 * warm) :]  # modules are loaded by then
     print(
@@ -155,7 +157,8 @@ def test_random_requests_meet_no_fault(tmp_path: Path, requests: int, warm: floa
     )
     assert not outcome.faults, "\n".join(outcome.faults[:20])
     assert "Traceback" not in outcome.log
-    assert "a request failed" not in outcome.log
+    failed = set(re.findall(r"a request failed: (\w+)", outcome.log))
+    assert failed <= {"LocalProtocolError"}, "only where the caller broke HTTP amid the answer"
     assert sum(outcome.answers.values()) == requests
     assert outcome.answers[200] > requests / 20, "most answers are not about nothing"
     assert all(abs(memory - settled) < FLAT_MB for memory in later)
