@@ -381,29 +381,6 @@ def test_no_dicom_and_no_lesion_are_refused(tmp_path: Path) -> None:
         Finding(mask=drawn(grid), lesions=(), provenance=MADE)
 
 
-@pytest.mark.parametrize("kind", ["classic", "oblique", "enhanced"])
-def test_a_scan_without_lesions_is_a_valid_segmentation(kind: str, tmp_path: Path) -> None:
-    grid = turned(*LAYOUTS[5], oblique=kind != "classic")
-    empty = Mask(data=np.zeros(grid.shape, np.uint8), geometry=grid)
-    image = head(shape=grid.shape, affine=np.array(grid.affine))
-    if kind == "enhanced":
-        write_enhanced(tmp_path / "a.dcm", image)
-    else:
-        write_dicom(tmp_path / "a.dcm", image)
-    source, on_source = find_source(tmp_path / "a.dcm", empty)
-    content = segmentation(
-        Finding(mask=on_source, lesions=(), provenance=MADE, reviewed=kind == "oblique"), source
-    )
-    (tmp_path / "seg.dcm").write_bytes(content)
-
-    read = highdicom.seg.segread(tmp_path / "seg.dcm")
-    assert [one.segment_label for one in map(read.get_segment_description, [1])] == ["No lesion"]
-    volume = read.get_volume()
-    assert not volume.array.any()
-    assert sorted(volume.spatial_shape) == sorted(grid.shape)
-    assert dciodvfy_errors(tmp_path / "seg.dcm") == []
-
-
 @pytest.mark.parametrize("layout", [0, 6, 12, 18, 23])
 def test_a_nifti_scan_gets_images_to_refer_to(layout: int, tmp_path: Path) -> None:
     grid = turned(*LAYOUTS[layout], oblique=layout % 2 == 0).permuted(
