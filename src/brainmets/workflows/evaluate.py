@@ -199,7 +199,7 @@ def evaluate(
             record,
             cohort or CohortOptions(jobs=options.jobs),
             settings={"scorer": options.scorer, **settings},
-            tell=lambda status, _new: take(_recorded(status)),
+            on_status=lambda status, _new: take(_recorded(status)),
         )
         found = [_recorded(status) for status in run.finished]
         unfinished = run.unfinished
