@@ -151,9 +151,8 @@ class _Training:
     def __init__(self, recipe: AnatomyRecipe) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
-        self.network = AnatomyUNet(len(Structure), recipe.widths).to(
-            memory_format=torch.channels_last_3d
-        )
+        self.network = AnatomyUNet(len(Structure), recipe.widths)
+        self.network.to(memory_format=torch.channels_last_3d)  # pyright: ignore[reportCallIssue]
         self.averaged = copy.deepcopy(self.network)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(),

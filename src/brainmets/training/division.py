@@ -24,7 +24,7 @@ PARTS: tuple[Part, ...] = ("train", "validation", "test")
 def split_of(source: Source, plan: Plan, data_root: Path) -> dict[str, JsonValue]:
     """List what a source gives to each part: cases, blocks of slices, or label maps."""
     if isinstance(source, SyntheticSource):
-        heads = {
+        heads: dict[str, JsonValue] = {
             part: [f"{part}-{index}" for index in range(count)]
             for part, count in (
                 ("validation", source.validation_heads),
