@@ -120,6 +120,43 @@ def test_what_is_right_is_not_refused(tmp_path: Path, scorer: ScorerName) -> Non
     assert scored(tmp_path, tumour(), nothing, scorer)["et"] == 0.0
 
 
+def touching() -> NDArray[np.uint8]:
+    """Three numbered lesions, two of which touch: by themselves they may be BraTS-METS labels."""
+    data = numbered(3)
+    data[5:8, 2:5, 4:9] = 2
+    data[2:5, 7:10, 4:9] = 0
+    return data
+
+
+@pytest.mark.parametrize("others", [1, 2, 5])
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_lesions_that_touch_do_not_hide_that_the_others_are_numbered(
+    tmp_path: Path, scorer: ScorerName, others: int
+) -> None:
+    for place in ("r", "p"):
+        (tmp_path / place).mkdir()
+        for number in range(others + 1):
+            data = numbered(2 + number % 3) if number else touching()
+            mask = Mask(data=data if place == "p" else tumour(), geometry=GRID)
+            write_mask(mask, tmp_path / place / f"C{number}.nii.gz")
+    assert not facts_of(Mask(data=touching(), geometry=GRID)).numbered
+    options = EvaluateOptions(scorer=scorer, regions="brats", jobs=1)
+    with pytest.raises(LabelsUnknown, match="prediction masks that number their lesions"):
+        evaluate(tmp_path / "r", tmp_path / "p", options)
+
+
+def test_one_case_in_separate_pieces_among_many_is_no_numbering(tmp_path: Path) -> None:
+    for place in ("r", "p"):
+        (tmp_path / place).mkdir()
+        for number in range(4):
+            mask = Mask(data=tumour() if number else numbered(3), geometry=GRID)
+            write_mask(mask, tmp_path / place / f"C{number}.nii.gz")
+    run = evaluate(
+        tmp_path / "r", tmp_path / "p", EvaluateOptions(scorer="brats-2024", regions="brats")
+    )
+    assert len(run.cases) == 4
+
+
 def test_one_case_with_a_strange_label_fails_alone(tmp_path: Path) -> None:
     for place in ("r", "p"):
         (tmp_path / place).mkdir()

@@ -93,6 +93,29 @@ def test_a_guess_is_listed_and_ends_with_1(tmp_path: Path, one: str, other: str)
     assert evaluated(tmp_path, "r", "p", "--accept-guesses").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "guess"),
+    [
+        ("P1/ses-1/seg", "P2/ses-1/seg", True),
+        ("P1/ses-1", "P2/ses-1", True),
+        ("Smith/baseline/mask", "Jones/baseline/mask", True),
+        ("a/P1/ses-1/seg", "a/P2/ses-1/seg", True),
+        ("P1/ses-1/seg", "P1/ses-1/pred", False),
+        ("P1/ses-1/seg", "p1/ses-1/pred", False),
+        ("P1/ses-1/seg", "ses-1", False),
+        ("BraTS-MET-00110/BraTS-MET-00110-000/seg", "fold/BraTS-MET-00110-000", False),
+    ],
+)
+def test_equal_names_in_folders_of_two_patients_are_a_guess(
+    tmp_path: Path, one: str, other: str, guess: bool
+) -> None:
+    mask(tmp_path / "r" / f"{one}.nii.gz")
+    mask(tmp_path / "p" / f"{other}.nii.gz")
+    mask(tmp_path / "p" / "Z9.nii.gz")
+    (pair,) = pair_masks(tmp_path / "r", tmp_path / "p").pairs
+    assert pair.paired_by == ("guess" if guess else "name")
+
+
 def test_one_name_that_fits_two_is_no_guess(tmp_path: Path) -> None:
     mask(tmp_path / "r" / "00132-000.nii.gz")
     for name in ("a-00132-000", "b-00132-000"):

@@ -88,7 +88,18 @@ def one_label(data: NDArray[np.uint8]) -> None:
     data[data > 0] = 1
 
 
-EDITS = [trim, delete, delete_all, paint, move, swap, one_label]
+def reshape(data: NDArray[np.uint8]) -> None:
+    """Another shape of as many voxels around the same centre."""
+    data[data == 1] = 0
+    data[4:16, 6:14, 7:11] = 1
+
+
+def turn(data: NDArray[np.uint8]) -> None:
+    data[data == 2] = 0
+    data[24:30, 25:29, 5:11] = 2
+
+
+EDITS = [reshape, turn, trim, delete, delete_all, paint, move, swap, one_label]
 
 
 def edit(path: Path, change: Callable[[NDArray[np.uint8]], None], to: Path | None = None) -> None:

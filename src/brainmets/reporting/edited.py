@@ -11,7 +11,7 @@ from brainmets.domain import Lesion, Mask, Volume
 from brainmets.inference.lesions import find_components, measure_lesions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,13 +28,18 @@ SAME_PLACE = 0.02
 """Voxels by which a centre may differ: tables hold four decimals of a millimetre."""
 
 
+SAME_MM = 0.01
+"""Diameters that differ by more are of another shape, though voxels and centre are the same."""
+
+
 def agreeing(
-    drawn: NDArray[np.unsignedinteger], lesions: Sequence[Lesion], kind: CaseKind
+    mask: Mask, lesions: Sequence[Lesion], kind: CaseKind
 ) -> NDArray[np.unsignedinteger] | None:
     """Return the ids if mask and table tell of the same lesions, else None.
 
     The ids of slice pictures, which are black and white, are given again.
     """
+    drawn = mask.data
     ids = _numbered_slices(drawn, lesions) if kind == "slices" else drawn
     if ids is None:
         return None
@@ -50,7 +55,17 @@ def agreeing(
         away = np.abs(mine.mean(axis=0) - lesion.centroid_voxel).max()
         if len(mine) != lesion.voxels or away > SAME_PLACE:
             return None
-    return ids
+    return ids if _same_sizes(Mask(data=ids, geometry=mask.geometry), known, kind) else None
+
+
+def _same_sizes(mask: Mask, known: Mapping[int, Lesion], kind: CaseKind) -> bool:
+    """Whether every lesion has the diameters that are told of it."""
+    unseen = Volume(data=np.zeros(mask.data.shape, dtype=np.float32), geometry=mask.geometry)
+    return all(
+        abs(getattr(one, name) - getattr(known[one.id], name)) <= SAME_MM
+        for one in measure_lesions(mask, unseen, kind=kind)
+        for name in ("diameter_in_plane_mm", "perpendicular_mm", "diameter_3d_mm")
+    )
 
 
 def remeasured(

@@ -101,7 +101,7 @@ def read_result(
             lesions = [_lesion(row) for row in document["lesions"]]
         made = _provenance(document, review / REVIEW if reviewed else None)
         midline_x_mm = float(made.settings.get("midline_x_mm", 0.0))
-        agreed = agreeing(drawn.data, lesions, kind)
+        agreed = agreeing(Mask(data=drawn.data, geometry=grid), lesions, kind)
         if agreed is None:
             probability = _probability(folder, grid)
             mask, lesions = remeasured(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from brainmets.preprocessing.background import sample_places
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -15,6 +17,9 @@ Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 LEAST_MM3 = 60.0
 """An area of one value below the volume of a 5 mm ball may be tissue: noise is rounded too."""
+
+SAMPLED = 1_000_000
+"""Voxels that the median is taken from."""
 
 BRIGHTEST = 0.5
 """Areas of one value above this share of the image's other voxels are saturated, not empty."""
@@ -45,7 +50,8 @@ def unseen_voxels(data: NDArray[np.float32], voxel_mm3: float) -> NDArray[np.boo
     core = _constant_around(data)
     if not core.any():
         return core
-    others = data[~core][:: max(1, data.size // 1_000_000)]
+    others = data[~core]
+    others = others[sample_places(others.size, SAMPLED)]
     bright = float(np.quantile(others, BRIGHTEST)) if others.size else float("inf")
     on_border = np.concatenate(
         [face[flag] for face, flag in zip(_faces(data), _faces(core), strict=True)]

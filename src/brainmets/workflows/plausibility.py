@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from brainmets.preprocessing.background import sample_places
+
 if TYPE_CHECKING:
     from brainmets.domain import Volume
 
 __all__ = ["CT_WARNING", "holds_ct_numbers"]
+
+SAMPLED = 200_000
+"""Voxels that shares are taken from."""
 
 CT_AIR = (-1100.0, -900.0)
 """Air in Hounsfield units."""
@@ -34,7 +39,7 @@ CT_WARNING = (
 
 def holds_ct_numbers(volume: Volume) -> bool:
     """Say whether an image is in Hounsfield units: air at -1000, soft tissue just above 0."""
-    sample = volume.data.ravel()[:: max(1, volume.data.size // 200_000)]
+    sample = volume.data.ravel()[sample_places(volume.data.size, SAMPLED)]
     imaged = sample[sample >= CT_AIR[0]]
     if not imaged.size or sample.min() < PADDING:
         return False

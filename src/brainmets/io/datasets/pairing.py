@@ -55,7 +55,8 @@ def pair_masks(reference: Path, prediction: Path, *, original: bool = False) -> 
     `brainmets segment`, `review` and `export` wrote. Cases pair by equal ids: names without words
     such as `seg` or `mask`. What is left over is paired, as a guess, where one name has all words
     and numbers of the other and no further number (`BraTS-MET-00132-000` with `00132-000`), if only
-    one such partner exists; `ses-1` and `ses-2`, `100101A` and `100101B` are never paired.
+    one such partner exists; `ses-1` and `ses-2`, `100101A` and `100101B` are never paired. Equal
+    ids below folders of other names (`P1/ses-1` and `P2/ses-1`) are a guess too.
 
     Args:
         reference: expert masks.
@@ -75,12 +76,19 @@ def pair_masks(reference: Path, prediction: Path, *, original: bool = False) -> 
     partner = {case: case for case in there.masks if case in here.masks}
     guesses = _guesses(set(there.masks) - set(partner), set(here.masks) - set(partner))
     partner |= guesses
+    elsewhere = {
+        case
+        for case, other in partner.items()
+        if _differ(
+            _above(there.masks[case], reference, case), _above(here.masks[other], prediction, other)
+        )
+    }
     pairs = tuple(
         MaskPair(
             case_id=case,
             reference=there.masks[case],
             prediction=here.masks[partner[case]],
-            paired_by="guess" if case in guesses else "name",
+            paired_by="guess" if case in guesses.keys() | elsewhere else "name",
         )
         for case in sorted(partner)
     )
@@ -122,6 +130,22 @@ def _found(root: Path, *, original: bool) -> FoundMasks:
             remedy="name the folder that holds them",
         )
     return found
+
+
+def _above(mask: Path, root: Path, case: str) -> tuple[str, ...]:
+    """Return the folders above a mask that say more than its case, `P1` of `P1/ses-1/seg.nii.gz`.
+
+    Not the root, nor the folder that gave the case its id, nor one whose words begin that id.
+    """
+    words = _words(case)
+    folders = mask.relative_to(root).parts[:-1] if mask != root else ()
+    told = [name for name in map(_words, folders) if name != words[: len(name)]]
+    return tuple(word for name in told for word in name)
+
+
+def _differ(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether the folders above two masks of one id are of different names."""
+    return bool(one) and bool(other) and one != other
 
 
 def _guesses(there: set[str], here: set[str]) -> dict[str, str]:
