@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brainmets.domain.errors import BundleTampered, OptionError
-from brainmets.inference import Bundle, Predictor, fuse_bundles, revise_bundle
+from brainmets.inference import Bundle, OperatingPoint, Predictor, fuse_bundles, revise_bundle
 from brainmets.inference.fusion import at_spacing, fused, on_grid_of
+from brainmets.inference.rejector import FEATURES, Rejector
 from brainmets.preprocessing import Plan
 from tests.bundles import random_bundle
 
@@ -68,6 +69,18 @@ def test_a_fused_bundle_keeps_its_members_when_it_is_revised(pair: Bundle, tmp_p
         revised.single(revised.members[0]).onnx_path.read_bytes()
         == (pair.root / "member-2.onnx").read_bytes()
     )
+
+
+def test_a_point_that_a_rejector_gave_its_meaning_is_not_kept_without_it(
+    singles: list[Bundle], tmp_path: Path
+) -> None:
+    point = OperatingPoint(threshold=0.05, peak=0.3)
+    looked = Rejector.fit(np.eye(len(FEATURES)), np.arange(len(FEATURES)) < 3, grow=0.3)
+    fine = revise_bundle(singles[0], tmp_path / "fine", operating_point=point)
+    ranked = revise_bundle(fine, tmp_path / "ranked", rejector=looked)
+    for first, expected in ((fine, point), (ranked, OperatingPoint())):
+        made = fuse_bundles([first, singles[1]], tmp_path / "made", name="made")
+        assert (made.operating_point, made.rejector) == (expected, None)
 
 
 def test_a_member_file_that_was_changed_is_refused(singles: list[Bundle], tmp_path: Path) -> None:

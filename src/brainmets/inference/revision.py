@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from brainmets.domain.errors import OptionError
 from brainmets.inference.bundle import Bundle, write_bundle
 from brainmets.inference.fusion import Member, check_members
+from brainmets.inference.operating_point import OperatingPoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from brainmets.inference.operating_point import OperatingPoint, PointName
+    from brainmets.inference.operating_point import PointName
     from brainmets.inference.rejector import Rejector
 
 __all__ = ["fuse_bundles", "revise_bundle"]
@@ -59,7 +60,8 @@ def fuse_bundles(
     """Write one model into `root` that answers with the mean logit of several.
 
     The first bundle gives the plan, the grid of the answer and the operating point; tune the
-    result before it is used. Its rejector is left out, as it was fitted to other probabilities.
+    result before it is used. Its rejector is left out, as it was fitted to other probabilities;
+    where it has one its point means what that makes of them, and the fused model's is plain ½.
 
     Args:
         bundles: two to nine 3-D models that differ in spacing, network and weights alone.
@@ -99,7 +101,7 @@ def fuse_bundles(
         onnx=first.onnx_path.read_bytes(),
         plan=first.plan,
         architecture=first.architecture,
-        operating_point=first.operating_point,
+        operating_point=first.operating_point if first.rejector is None else OperatingPoint(),
         card=card,
         extra={"recipe": first.extra.get("recipe"), "fused": [one.name for one in bundles]},
         members=members,
