@@ -8,10 +8,14 @@ import nibabel
 import numpy as np
 import pytest
 
-from brainmets.domain import Mask
+from brainmets.api.display import load_probability, save_view
+from brainmets.domain import Mask, Prediction, Report, Volume
 from brainmets.domain.errors import NoOrientation, Spacing
 from brainmets.io import read_case, read_mask, write_mask, write_volume
 from brainmets.preprocessing import Plan
+from brainmets.reporting.stored import read_result
+from brainmets.workflows.export import ExportOptions, export
+from brainmets.workflows.measure_mask import MeasureMaskOptions, measure_mask
 from tests.unit.io_files import head, nifti, oblique_affine
 
 if TYPE_CHECKING:
@@ -111,6 +115,39 @@ ODD: dict[str, dict[str, Any]] = {
 """What the tests below try one by one, for the page on conformance."""
 
 
+def assert_placed_as(given: Any, output: Path) -> None:
+    """Both matrices, their codes and the unit of a file are those of the image."""
+    found: Any = nibabel.load(output).header  # pyright: ignore[reportPrivateImportUsage]
+    for field in FIELDS:
+        assert np.array_equal(np.float32(found[field]), np.float32(given[field])), field
+    assert np.array_equal(found["pixdim"][:4], np.float32(given["pixdim"][:4]))
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_exports_and_reviews_carry_them_too(name: str, tmp_path: Path) -> None:
+    path = scan(tmp_path / "t1c.nii", **HEADERS[name])  # pyright: ignore[reportArgumentType]
+    given = nibabel.load(path).header  # pyright: ignore[reportPrivateImportUsage]
+    case = read_case(path)
+    drawn = np.zeros(case.geometry.shape, np.uint8)
+    drawn[8:12, 8:12, 5:8] = 1
+    mask = write_mask(Mask(data=drawn, geometry=case.geometry), tmp_path / "drawn.nii.gz")
+    measure_mask(path, mask, MeasureMaskOptions(out=tmp_path / "result"))
+    options = ExportOptions(formats=("nifti",))
+    assert_placed_as(given, export(tmp_path / "result", tmp_path / "e", options).files["nifti"])
+    result = read_result(tmp_path / "result")
+    probability = Volume(data=drawn.astype(np.float32), geometry=case.geometry)
+    prediction = Prediction(
+        probability=probability,
+        mask=result.mask,
+        lesions=result.lesions,
+        provenance=result.provenance,
+    )
+    (tmp_path / "view").mkdir()
+    save_view(Report(case=case, prediction=prediction), tmp_path / "view")
+    reviewed = Mask(data=drawn, geometry=load_probability(tmp_path / "view").geometry)
+    assert_placed_as(given, write_mask(reviewed, tmp_path / "mask-reviewed.nii.gz"))
+
+
 @pytest.mark.parametrize("name", HEADERS)
 def test_every_output_carries_both_matrices_and_codes(name: str, tmp_path: Path) -> None:
     path = scan(tmp_path / "t1c.nii", **HEADERS[name])  # pyright: ignore[reportArgumentType]
@@ -127,13 +164,7 @@ def test_every_output_carries_both_matrices_and_codes(name: str, tmp_path: Path)
     ]
     outputs.append(write_mask(read_mask(outputs[0]), tmp_path / "reviewed.nii.gz"))
     for output in outputs:
-        found: Any = nibabel.load(output).header  # pyright: ignore[reportPrivateImportUsage]
-        for field in FIELDS:
-            assert np.array_equal(
-                np.float32(found[field]),
-                np.float32(given[field]),  # pyright: ignore[reportIndexIssue]
-            ), field
-        assert np.array_equal(found["pixdim"][:4], np.float32(given["pixdim"][:4]))  # pyright: ignore[reportIndexIssue]
+        assert_placed_as(given, output)
     assert int(nibabel.load(outputs[0]).header["intent_code"]) == 1002  # pyright: ignore[reportPrivateImportUsage]
 
 

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import gzip
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from brainmets.api.schemas import ViewMeta
 from brainmets.domain import Geometry, Volume
+from brainmets.domain.geometry import Frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,6 +132,7 @@ def save_view(report: Report, folder: Path) -> ViewMeta:
         "shape": case.geometry.shape,
         "affine": case.geometry.affine.tolist(),
         "units": case.geometry.units,
+        "frames": asdict(case.geometry.frames) if case.geometry.frames else None,
     }
     (folder / "native.json").write_text(json.dumps(native))
     (folder / "meta.json").write_text(meta.model_dump_json())
@@ -161,7 +163,13 @@ def load_probability(folder: Path) -> Volume:
     """Return the stored probability on the input's own grid, its voxels left on the disk."""
     native = json.loads((folder / "native.json").read_text())
     i, j, k = native["shape"]
-    geometry = Geometry(shape=(i, j, k), affine=np.array(native["affine"]), units=native["units"])
+    frames = native.get("frames")  # views of before December 2026 have none
+    geometry = Geometry(
+        shape=(i, j, k),
+        affine=np.array(native["affine"]),
+        units=native["units"],
+        frames=None if frames is None else Frames(**frames),
+    )
     data = np.load(folder / "probability.npy", mmap_mode="r", allow_pickle=False)
     return Volume(data=data, geometry=geometry)
 

@@ -90,7 +90,7 @@ def read_result(
         kind: CaseKind = "slices" if case["kind"] == "slices" else "volume"
         units = "px" if case["unit"] == "px" else "mm"
         drawn = _drawn(review if reviewed else folder, "-reviewed" * reviewed, kind)
-        grid = Geometry(shape=drawn.geometry.shape, affine=drawn.geometry.affine, units=units)
+        grid = replace(drawn.geometry, units=units)
         if kind == "volume":
             _check_grid(case, grid)
         told = reviewed and (review / REVIEWED_TABLE).is_file()
