@@ -204,6 +204,34 @@ def test_measure_counts_labels_or_what_touches(made: tuple[Path, Path], tmp_path
     assert len(measure_mask(scan, one, whole).report.prediction.lesions) == 1
 
 
+@pytest.mark.parametrize("affine", ["identity", "mirrored", "moved", "mirrored in place"])
+@pytest.mark.parametrize("change", [lambda _data: None, trim])
+def test_a_mask_saved_in_another_place_is_refused(
+    made: tuple[Path, Path], affine: str, change: Callable[[NDArray[np.uint8]], None]
+) -> None:
+    path = made[1] / "mask.nii.gz"
+    image = nib.load(path)
+    data = np.asarray(image.dataobj).astype(np.uint8)
+    change(data)
+    if affine == "mirrored in place" and change is trim:
+        return  # the same as a mask stored otherwise, with other lesions
+    flip = np.diag([-1.0, 1, 1, 1])
+    moved = image.affine.copy()
+    moved[:3, 3] += (3.0, 0, 0)
+    in_place = image.affine @ flip
+    in_place[:3, 3] += image.affine[:3, 0] * (GRID.shape[0] - 1)
+    matrix = {
+        "identity": np.diag([1.0, 1, 1.5, 1]),
+        "mirrored": np.diag([-1.0, 1, 1, 1]) @ image.affine
+        + np.array([[0, 0, 0, 7.0]] + [[0] * 4] * 3),
+        "moved": moved,
+        "mirrored in place": in_place,
+    }[affine]
+    nib.save(nib.Nifti1Image(data, matrix), path)
+    with pytest.raises(GridMismatch, match="elsewhere"):
+        read_result(made[1])
+
+
 @pytest.mark.parametrize("flips", [(0,), (1,), (2,), (0, 1, 2)])
 def test_a_mask_stored_otherwise_is_turned(
     made: tuple[Path, Path], tmp_path: Path, flips: tuple[int, ...]

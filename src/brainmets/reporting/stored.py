@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass, field, fields, replace
+from itertools import permutations, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["StoredResult", "read_result"]
 
 REJECTED = "rejected"
+
+SAME_PLACE_MM = 0.05
+"""How far the place of a lesion may be from what the report says."""
 
 WITHIN_VOXELS = 0.01
 """How far a spacing may be from what the report says."""
@@ -102,6 +106,8 @@ def read_result(
         made = _provenance(document, review / REVIEW if reviewed else None)
         midline_x_mm = float(made.settings.get("midline_x_mm", 0.0))
         agreed = agreeing(Mask(data=drawn.data, geometry=grid), lesions, kind)
+        if kind == "volume":
+            _check_place(document["lesions"], grid, as_stored=agreed is not None and not told)
         if agreed is None:
             probability = _probability(folder, grid)
             mask, lesions = remeasured(
@@ -200,6 +206,29 @@ def _check_grid(case: dict[str, Any], grid: Geometry) -> None:
             expected=f"the grid that was segmented, {' × '.join(map(str, case['shape']))} voxels",
             remedy="save the mask on the scan's own grid, or measure it with brainmets measure",
         )
+
+
+def _check_place(rows: list[dict[str, Any]], grid: Geometry, *, as_stored: bool) -> None:
+    """Refuse a mask that lies elsewhere than the lesions that were found.
+
+    Its axes may be in another order, unless its voxels are those that were written.
+    """
+    own = ((0, 1, 2), (False, False, False))
+    turns = (
+        [own] if as_stored else product(permutations(range(3)), product((False, True), repeat=3))
+    )
+    voxels = np.array([row["centroid_voxel"] for row in rows], dtype=float).reshape(-1, 3)
+    places = np.array([row["centroid_ras_mm"] for row in rows], dtype=float).reshape(-1, 3)
+    within = WITHIN_VOXELS * max(grid.spacing_mm) + SAME_PLACE_MM
+    for axes, flips in turns:
+        here = grid.permuted(axes, flips).to_ras_mm(voxels)
+        if np.all(np.abs(here - places) <= within):
+            return
+    raise GridMismatch(
+        "a mask that lies elsewhere than the lesions that were found",
+        expected="the affine of the image that was segmented",
+        remedy="save the mask with that affine, or measure it with brainmets measure",
+    )
 
 
 def _probability(folder: Path, grid: Geometry) -> NDArray[np.float32] | None:
