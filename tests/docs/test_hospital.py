@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,9 +84,9 @@ def test_the_proxy_passes_on_what_the_service_looks_at(written: Callable[[str], 
 
 def test_every_variable_that_a_page_names_is_read() -> None:
     known = {f"BRAINMETS_{name.upper()}" for name in Settings.model_fields}
-    for folder in ("src", "tests", "benchmarks"):
-        for source in (REPOSITORY / folder).rglob("*.py"):
-            known |= set(NAME.findall(source.read_text()))
+    folders = (REPOSITORY / folder for folder in ("src", "tests", "benchmarks"))
+    for source in (*REPOSITORY.glob("*.py"), *chain(*(one.rglob("*.py") for one in folders))):
+        known |= set(NAME.findall(source.read_text()))
     for page in PAGES:
         named = set(NAME.findall((REPOSITORY / page).read_text()))
         assert named <= known, (page, named - known)

@@ -38,10 +38,10 @@ APRIL = (
     Ball((145.0, 310.0, 100.0), 14.0),
     Ball((120.0, 385.0, 85.0), 10.0),
 )
-KNOWN = {  # longest diameter in both scans
+KNOWN = {  # longest diameter in both scans, by the state that the page shows
     "growing": (12.0, 19.0),
     "shrinking": (20.0, 12.0),
-    "gone": (11.0, 0.0),
+    "resolved": (11.0, 0.0),
     "stable": (14.0, 14.0),
     "new": (0.0, 10.0),
 }

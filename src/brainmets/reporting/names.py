@@ -50,6 +50,7 @@ EXPORT_NAMES = frozenset(
     {
         "segmentation.dcm",
         "structures.dcm",
+        "measurements.dcm",
         "lesions.nii.gz",
         "lesions.csv",
         REPORT,
