@@ -213,15 +213,13 @@ def _check_place(rows: list[dict[str, Any]], grid: Geometry, *, as_stored: bool)
 
     Its axes may be in another order, unless its voxels are those that were written.
     """
-    own = ((0, 1, 2), (False, False, False))
-    turns = (
-        [own] if as_stored else product(permutations(range(3)), product((False, True), repeat=3))
-    )
+    orders = [(0, 1, 2)] if as_stored else [*permutations((0, 1, 2))]
+    sides = (False,) if as_stored else (False, True)
     voxels = np.array([row["centroid_voxel"] for row in rows], dtype=float).reshape(-1, 3)
     places = np.array([row["centroid_ras_mm"] for row in rows], dtype=float).reshape(-1, 3)
     within = WITHIN_VOXELS * max(grid.spacing_mm) + SAME_PLACE_MM
-    for axes, flips in turns:
-        here = grid.permuted(axes, flips).to_ras_mm(voxels)
+    for (i, j, k), x, y, z in product(orders, sides, sides, sides):
+        here = grid.permuted((i, j, k), (x, y, z)).to_ras_mm(voxels)
         if np.all(np.abs(here - places) <= within):
             return
     raise GridMismatch(
