@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from brainmets.api.settings import Settings
+from brainmets.api.staging import stage
 from brainmets.api.sweeping import LOST_RESULT_LIFE_S, sweep
 from brainmets.domain.errors import UnknownJob
 
@@ -53,3 +57,26 @@ def test_results_outlive_a_lost_list(
         os.utime(path, (then, then))
     sweep(settings, EmptyList())  # pyright: ignore[reportArgumentType]
     assert (place / "mask.nii.gz").exists() is kept
+
+
+def test_no_folder_that_is_being_made_is_swept(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path / "state")
+    settings.jobs_dir.mkdir(parents=True)
+    settings.staging_dir.mkdir(parents=True)
+    over = threading.Event()
+
+    def sweep_on() -> None:
+        while not over.is_set():
+            sweep(settings, EmptyList())  # pyright: ignore[reportArgumentType]
+
+    with ThreadPoolExecutor() as others:
+        sweeping = others.submit(sweep_on)
+        try:
+            for _ in range(300):
+                with stage(settings.staging_dir) as staging:
+                    staging.add("head.nii", io.BytesIO(b"head"))
+                    job = settings.jobs_dir / staging.commit(settings.jobs_dir)
+                    assert (job / "input" / "head.nii").exists()
+        finally:
+            over.set()
+        sweeping.result()

@@ -189,19 +189,30 @@ def begin_attempt(folder: Path) -> Path:
 @contextmanager
 def stage(staging_dir: Path) -> Generator[Staging]:
     """Open a fresh staging folder; whatever is neither committed nor kept is removed."""
-    staging = Staging(root=staging_dir / secrets.token_hex(8))
     staging_dir.mkdir(exist_ok=True, mode=0o700)
-    staging.root.mkdir()
-    staging.input.mkdir()
-    held = os.open(staging.root, os.O_RDONLY)
-    with suppress(OSError):  # some network file systems lock no folders
-        fcntl.flock(held, fcntl.LOCK_EX)  # ends with this process, so a sweep can tell
+    root, held = _make_locked(staging_dir)
+    staging = Staging(root=root)
     try:
+        staging.input.mkdir()
         yield staging
     finally:
         if not staging.kept:
             remove(staging.root)
         os.close(held)
+
+
+def _make_locked(staging_dir: Path) -> tuple[Path, int]:
+    """Make a folder and lock it; the lock ends with this process, so a sweep can tell."""
+    while True:
+        root = staging_dir / secrets.token_hex(8)
+        root.mkdir()
+        with suppress(FileNotFoundError):  # a sweep came between: its folder is gone
+            held = os.open(root, os.O_RDONLY)
+            with suppress(OSError):  # some network file systems lock no folders
+                fcntl.flock(held, fcntl.LOCK_EX)
+            if root.exists():
+                return root, held
+            os.close(held)
 
 
 def sync(path: Path) -> None:

@@ -37,12 +37,14 @@ def sweep(settings: Settings, store: JobStore) -> None:
     for folder in settings.jobs_dir.iterdir():
         if folder.name in known:
             _sweep_attempts(folder, *known[folder.name])
-        elif _deserted(folder) and not _exists(store, folder.name) and not _holds_results(folder):
-            remove(folder)
+        else:
+            with _held(folder) as deserted:
+                if deserted and not _exists(store, folder.name) and not _holds_results(folder):
+                    remove(folder)
     for folder in settings.staging_dir.iterdir():
-        waiting = (folder / "upload.json").exists()
-        if (_old(folder) or not waiting) and _deserted(folder):
-            remove(folder)
+        with _held(folder) as deserted:
+            if deserted and (_old(folder) or not (folder / "upload.json").exists()):
+                remove(folder)
 
 
 def _sweep_attempts(folder: Path, ticket: int, state: str) -> None:
@@ -68,14 +70,29 @@ def _holds_results(folder: Path) -> bool:
     return any(folder.glob("attempt-*")) and not _old(folder, LOST_RESULT_LIFE_S)
 
 
-def _deserted(folder: Path) -> bool:
-    """Whether no process is filling the folder: each holds a lock on it as long as it does."""
+@contextmanager
+def _held(folder: Path) -> Generator[bool]:
+    """Say whether no process is filling the folder, and keep others out of it meanwhile.
+
+    Whoever fills a folder holds a lock on it (`brainmets.api.staging.stage`).
+    """
     try:
-        with _open(folder) as descriptor:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # gone meanwhile, or a file beside the folders
+        yield _old(folder)
+        return
+    try:
+        yield _lock(descriptor, folder)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # gone meanwhile, or a file system without locks on folders
+    except OSError:  # a file system that locks no folders
         return _old(folder)
     return True
 
@@ -87,12 +104,3 @@ def _old(folder: Path, life_s: float = UPLOAD_LIFE_S) -> bool:
     except OSError:
         return False
     return time.time() - max(changes) > life_s
-
-
-@contextmanager
-def _open(folder: Path) -> Generator[int]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
