@@ -34,6 +34,7 @@ WORKER = "tests/unit/test_api_worker.py"
 DURABILITY = "tests/unit/test_api_durability.py"
 GUARDS = "tests/unit/test_api_guards.py"
 HOSTILE = "tests/unit/test_api_hostile_requests.py"
+FILES = "tests/unit/test_api_damaged_files.py"
 BODIES = "tests/unit/test_api_bodies.py"
 WORLD = "tests/trials/test_faults.py"
 STORAGE = "tests/unit/test_api_storage.py"
@@ -169,9 +170,20 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         fault="An upload or a job is deleted while someone asks for it",
-        user_sees="404 with `E_JOB_UNKNOWN`.",
+        user_sees="404 with `E_JOB_UNKNOWN`. A file that is already being sent comes whole.",
         recovery="Nothing needs to.",
-        shown_by=(f"{HOSTILE}::test_an_upload_deleted_while_it_is_looked_into_is_unknown",),
+        shown_by=(
+            f"{HOSTILE}::test_an_upload_deleted_while_it_is_looked_into_is_unknown",
+            f"{FILES}::test_a_job_deleted_before_its_file_is_opened_is_unknown",
+            f"{FILES}::test_a_zip_of_a_job_that_is_deleted_meanwhile_is_whole",
+        ),
+    ),
+    Fault(
+        fault="A file of a result is damaged on the disk",
+        user_sees="A damaged review: the result as found, with a warning; no follow-up of it"
+        " (`E_RECORD`). A damaged probability: the sensitivity cannot be changed (`E_RECORD`).",
+        recovery="Saving the review again. Masks and tables can still be downloaded.",
+        shown_by=(f"{FILES}::test_a_damaged_file_of_a_result_is_named",),
     ),
     Fault(
         fault="An upload takes hours",

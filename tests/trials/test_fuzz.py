@@ -152,7 +152,7 @@ def test_random_requests_meet_no_fault(tmp_path: Path, requests: int) -> None:
     print(
         f"\nseed {outcome.seed}: {requests} requests in {outcome.seconds} s,"
         f" answers {dict(sorted(outcome.answers.items()))};"
-        f" memory {settled} MB, then {min(later)} to {max(later)};"
+        f" memory {outcome.memory_mb} MB;"
         f" event loop late by {outcome.late_s}; {len(outcome.faults)} faults"
     )
     assert not outcome.faults, "\n".join(outcome.faults[:20])

@@ -22,6 +22,7 @@ import numpy as np
 
 from brainmets.api.schemas import ViewMeta
 from brainmets.domain import Geometry, Volume
+from brainmets.domain.errors import RecordDamaged
 from brainmets.domain.geometry import Frames
 
 if TYPE_CHECKING:
@@ -160,7 +161,22 @@ def _levels(settings: Mapping[str, float | int | str | bool]) -> tuple[float, ..
 
 
 def load_probability(folder: Path) -> Volume:
-    """Return the stored probability on the input's own grid, its voxels left on the disk."""
+    """Return the stored probability on the input's own grid, its voxels left on the disk.
+
+    Raises:
+        RecordDamaged: what is stored cannot be read.
+    """
+    try:
+        return _read_probability(folder)
+    except (ValueError, TypeError, LookupError, EOFError, IsADirectoryError) as error:
+        raise RecordDamaged(
+            "a result whose stored probability is damaged",
+            expected="the files that brainmets wrote",
+            remedy="submit the images again; masks and tables can still be downloaded",
+        ) from error
+
+
+def _read_probability(folder: Path) -> Volume:
     native = json.loads((folder / "native.json").read_text())
     i, j, k = native["shape"]
     frames = native.get("frames")  # views of before December 2026 have none

@@ -25,7 +25,8 @@ class File(FileResponse):
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send it, from the moment that its first bytes are read: it may be deleted until then."""
+        begun: list[Message] = []
 
         async def checked_send(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] in _BAD_RANGE:
@@ -35,6 +36,11 @@ class File(FileResponse):
                     if name == b"content-range"
                 }
                 raise HTTPException(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=headers)
+            if message["type"] == "http.response.start":
+                begun.append(message)
+                return
+            while begun:
+                await send(begun.pop())
             await send(message)
 
         try:

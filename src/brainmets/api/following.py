@@ -18,11 +18,11 @@ from brainmets.api.following_schemas import (
     FollowupRequest,
     FollowupView,
 )
-from brainmets.api.reviews import latest_review
+from brainmets.api.reviews import is_review_damaged, latest_review
 from brainmets.api.schemas import JobOptions, JobResult, ProvenanceView, ViewMeta
 from brainmets.api.staging import stage, sync
 from brainmets.domain import Case, Prediction, Report, Source, Volume
-from brainmets.domain.errors import BadRequest, JobNotFinished
+from brainmets.domain.errors import BadRequest, JobNotFinished, RecordDamaged
 from brainmets.workflows.followup_days import order_of
 
 if TYPE_CHECKING:
@@ -100,7 +100,16 @@ def _adopt(staging: Staging, job_dir: Path, number: int) -> None:
     """Link what a job was given and has found, and note what makes it what it is.
 
     The links keep the files if the job is deleted.
+
+    Raises:
+        RecordDamaged: its saved review cannot be read.
     """
+    if is_review_damaged(job_dir):
+        raise RecordDamaged(
+            "a job whose saved review cannot be read",
+            expected="the review that was saved",
+            remedy="open the job and save the review again",
+        )
     parts = {"input": job_dir / "input", "out": job_dir / "out"}
     if (review := latest_review(job_dir)) is not None:
         parts[REVIEWED] = review

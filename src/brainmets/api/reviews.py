@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from brainmets.api.schemas import ReviewView
 from brainmets.api.staging import remove, sync
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["REVIEW", "keep_review", "latest_review"]
+__all__ = ["REVIEW", "is_review_damaged", "keep_review", "latest_review"]
 
 REVIEW = "review.json"
 """The review itself, among the files it made."""
@@ -21,9 +22,17 @@ KEPT = 2
 
 
 def latest_review(job_dir: Path) -> Path | None:
-    """Return the folder of the review that counts, or nothing where none was saved."""
+    """Return the folder of the review that counts, or nothing where none was saved.
+
+    A damaged one does not count, nor does the one that it replaced: see `is_review_damaged`.
+    """
     folders = _saved(job_dir)
-    return folders[-1] if folders else None
+    return folders[-1] if folders and _is_readable(folders[-1]) else None
+
+
+def is_review_damaged(job_dir: Path) -> bool:
+    """Whether the last review that was saved cannot be read."""
+    return bool(_saved(job_dir)) and latest_review(job_dir) is None
 
 
 def keep_review(draft: Path, job_dir: Path) -> Path:
@@ -52,6 +61,14 @@ def keep_review(draft: Path, job_dir: Path) -> Path:
 
 def _saved(job_dir: Path) -> list[Path]:
     return sorted(path for path in job_dir.glob("review-*") if _NUMBERED.fullmatch(path.name))
+
+
+def _is_readable(folder: Path) -> bool:
+    try:
+        ReviewView.model_validate_json((folder / REVIEW).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _number(folder: Path) -> int:

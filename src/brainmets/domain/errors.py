@@ -593,7 +593,7 @@ class StorageUnavailable(ResourceError):
 
 
 class RecordDamaged(JobError):
-    """The job's entry in the job list cannot be read."""
+    """The job's entry in the job list, or a file of its result, cannot be read."""
 
     code = "E_RECORD"
 

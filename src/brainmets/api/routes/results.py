@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import mimetypes
 import zipfile
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, cast
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
@@ -13,7 +14,7 @@ from brainmets.api.edits import DRAWN
 from brainmets.api.exports import Exports, offered
 from brainmets.api.files import File
 from brainmets.api.limits import LOCAL_OWNER
-from brainmets.api.reviews import REVIEW, latest_review
+from brainmets.api.reviews import REVIEW, is_review_damaged, latest_review
 from brainmets.api.routes.answers import OF_BODIES, bytes_answer, json_answer, refusals
 from brainmets.api.routes.dependencies import (  # noqa: TC001 - FastAPI reads it
     Caller,
@@ -54,6 +55,10 @@ Shelf = Annotated[Exports, Depends(_exports)]
 
 OF_RESULTS = (errors.UnknownJob, errors.JobNotFinished, errors.BadRequest)
 
+DAMAGED_REVIEW = (
+    "The saved review cannot be read: everything is shown as found. Review the result again."
+)
+
 ALL_FILES = "all.zip"
 _READ_ME = f"""{RESEARCH_USE_ONLY}
 
@@ -72,6 +77,8 @@ def with_files(job: StoredJob, settings: Settings) -> JobView:
             for path in _files(folder)
         )
         review = shown["review"] = _review(folder)
+        if is_review_damaged(folder):
+            shown["result"]["warnings"] = (*job.result.warnings, DAMAGED_REVIEW)
         if job.options.followup is None:
             shown["exports"] = offered(job.result, reviewed=review is not None)
     return JobView.model_validate(shown)
@@ -91,7 +98,8 @@ async def get_file(job: OwnJob, name: str, settings: ServiceSettings, exports: S
     result, folder = _refuse_unfinished(job), settings.result_dir(job.id, job.ticket)
     files = {path.name: path for path in _files(folder)}
     if name == ALL_FILES:
-        packed, missing = dict(files), [""]
+        packed = dict(files)
+        missing = ["", DAMAGED_REVIEW] if is_review_damaged(folder) else [""]
         reviewed = latest_review(folder) is not None
         shown = () if job.options.followup else offered(result, reviewed=reviewed)
         for one in shown:
@@ -279,11 +287,22 @@ class _Pipe:
 
 
 def _zipped(files: dict[str, Path], read_me: str) -> Iterator[bytes]:
+    """Open all files at once, since the job may be deleted meanwhile; then pack as it is sent."""
+    opened = ExitStack()
+    try:
+        sources = {name: opened.enter_context(path.open("rb")) for name, path in files.items()}
+    except BaseException:
+        opened.close()
+        raise
+    return _packed(sources, read_me, opened)
+
+
+def _packed(sources: dict[str, BinaryIO], read_me: str, opened: ExitStack) -> Iterator[bytes]:
     pipe = _Pipe()
-    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[arg-type]
+    with opened, zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[arg-type]
         archive.writestr("READ-ME.txt", read_me)
-        for name, path in files.items():
-            with path.open("rb") as source, archive.open(name, "w", force_zip64=True) as sink:
+        for name, source in sources.items():
+            with archive.open(name, "w", force_zip64=True) as sink:
                 while chunk := source.read(1024 * 1024):
                     sink.write(chunk)
                     yield pipe.take()
