@@ -258,7 +258,7 @@ def test_frames_lie_in_order_of_segment_and_position(tmp_path: Path) -> None:
     keys = [
         (
             int(g.SegmentIdentificationSequence[0].ReferencedSegmentNumber),
-            float(np.dot(g.PlanePositionSequence[0].ImagePositionPatient, normal)),
+            -float(np.dot(g.PlanePositionSequence[0].ImagePositionPatient, normal)),
         )
         for g in data.PerFrameFunctionalGroupsSequence
     ]

@@ -68,8 +68,7 @@ def export(
 
     \b
     dicom-seg   segmentation.dcm, a segment a lesion: for PACS and viewers (OHIF, 3D Slicer)
-    sr          measurements.dcm, sizes of each lesion (TID 1500), with segmentation.dcm; it needs
-                the extra pacs
+    sr          measurements.dcm, sizes of each lesion (TID 1500), with segmentation.dcm
     rtstruct    structures.dcm, a region a lesion: for planning systems
     nifti       lesions.nii.gz, 1 the largest lesion: for research tools
     csv, json   lesions.csv, report.json: for tables and programs

@@ -18,7 +18,6 @@ EXTRAS = {
     "skimage": "analysis",
     "h5py": "matlab",
     "matplotlib": "report",
-    "highdicom": "pacs",
     "pynetdicom": "pacs",
     "dicomweb_client": "pacs",
     "pandas": "notebook",

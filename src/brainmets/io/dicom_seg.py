@@ -1,32 +1,34 @@
-"""Lesions as a DICOM Segmentation object: a binary segment for each (PS3.3 A.51).
+"""Lesions as a DICOM Segmentation object (PS3.3 A.51), built by highdicom: a segment for each.
 
 One segment a lesion, so that each has its own name, colour and volume in a viewer and can be
 followed by itself; who wants them as one selects them all. BINARY, which every viewer reads:
-LABELMAP is new and validators refuse it. Frames are in order of segment, then of position along
+LABELMAP is new and validators refuse it. Frames are in order of segment, then of position against
 the slice normal, each referring to the image it was drawn on. A scan without lesions gets one
 segment named so, empty on every image: an object has at least one segment and one frame.
 """
 
 from __future__ import annotations
 
+import warnings
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from brainmets.domain.prediction import RESEARCH_USE_ONLY
 from brainmets.io.dicom_stack import LPS_TO_RAS
 from brainmets.io.dicom_stamp import (
+    LONG_STRING,
     MANUFACTURER,
-    coded,
+    begun,
     colour_of,
     dataset,
     decimals,
     differs,
     encoded,
-    new_object,
     numbered,
     reference,
+    stamp,
     tracking_of,
 )
 from brainmets.io.guard import guarded
@@ -45,17 +47,9 @@ WITHIN_MM = 0.01
 """How far a pixel of the object may lie from the mask's voxel."""
 
 SERIES_NUMBER = 9_101
-SEGMENT_NUMBER, IMAGE_POSITION = 0x0062000B, 0x00200032
-SEGMENT_IDENTIFICATION, PLANE_POSITION = 0x0062000A, 0x00209113
-
-D65_TO_D50 = (
-    (0.4360747, 0.3850649, 0.1430804),
-    (0.2225045, 0.7168786, 0.0606169),
-    (0.0139322, 0.0971045, 0.7141733),
-)
-"""Linear sRGB to CIE XYZ of illuminant D50 (Bradford), as PS3.3 C.10.7.1.1 wants CIELab."""
-
-D50_WHITE = (0.96422, 1.0, 0.82521)
+MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
+STAND_IN = "2.25"
+"""Root of the stand-ins' identifiers, which no object keeps."""
 
 
 def segmentation(finding: Finding, source: DicomSeriesSource) -> bytes:
@@ -104,101 +98,69 @@ def read_segments(
 
 
 def _object(finding: Finding, source: DicomSeriesSource) -> Dataset:
-    from pydicom.uid import SegmentationStorage
+    from highdicom.seg import Segmentation
+    from pydicom.uid import generate_uid
 
-    data = new_object(
-        finding, source, SegmentationStorage, modality="SEG", series_number=SERIES_NUMBER
-    )
-    columns, rows, _ = source.geometry.shape
-    data.ImageType = ["DERIVED", "PRIMARY"]
-    data.ContentLabel, data.ContentDescription = "BRAINMETS", RESEARCH_USE_ONLY
-    data.ContentCreatorName = f"{MANUFACTURER}^software"
+    made = finding.provenance
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of values that the images brought, and of empty frames
+        data: Any = Segmentation(
+            source_images=_stand_ins(source),
+            pixel_array=np.ascontiguousarray(_by_number(finding).T),
+            segmentation_type="BINARY",
+            segment_descriptions=_segments(finding),
+            series_instance_uid=str(generate_uid()),
+            series_number=SERIES_NUMBER,
+            sop_instance_uid=str(generate_uid()),
+            instance_number=1,
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name=made.model[:LONG_STRING],
+            software_versions=made.code_version,
+            device_serial_number=made.model_sha256[:LONG_STRING] or "unknown",
+            omit_empty_frames=bool(finding.lesions),
+            content_label="BRAINMETS",
+            content_description=RESEARCH_USE_ONLY,
+            content_creator_name=f"{MANUFACTURER}^software",
+        )
     data.ContentQualification = "RESEARCH"
-    data.SegmentationType, data.SegmentsOverlap = "BINARY", "NO"
-    data.SegmentSequence = _segments(finding)
-    data.LossyImageCompression = "00"
-    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
-    data.Rows, data.Columns = rows, columns
-    data.BitsAllocated = data.BitsStored = 1
-    data.HighBit = data.PixelRepresentation = 0
-    _add_frames(data, finding, source)
-    _add_references(data, source)
+    stamp(data, finding, source)
+    _refer(data, source)
     return data
 
 
-def _add_frames(data: Dataset, finding: Finding, source: DicomSeriesSource) -> None:
-    from pydicom.uid import generate_uid
-
-    organisation = generate_uid()
-    pointers = ((SEGMENT_NUMBER, SEGMENT_IDENTIFICATION), (IMAGE_POSITION, PLANE_POSITION))
-    data.DimensionOrganizationSequence = [dataset(DimensionOrganizationUID=organisation)]
-    data.DimensionIndexSequence = [
-        dataset(
-            DimensionOrganizationUID=organisation,
-            DimensionIndexPointer=pointer,
-            FunctionalGroupPointer=group,
-        )
-        for pointer, group in pointers
-    ]
+def _stand_ins(source: DicomSeriesSource) -> list[Dataset]:
+    """An image a plane, with what an object copies or reads of it; numbered, not named."""
     columns, rows, _ = source.geometry.shape
     column_mm, row_mm, slice_mm = source.geometry.spacing_mm
-    data.SharedFunctionalGroupsSequence = [
-        dataset(
-            PlaneOrientationSequence=[
-                dataset(ImageOrientationPatient=decimals(*source.axes_lps.ravel()))
-            ],
-            PixelMeasuresSequence=[
-                dataset(
-                    PixelSpacing=decimals(row_mm, column_mm),
-                    SliceThickness=decimals(slice_mm)[0],
-                    SpacingBetweenSlices=decimals(slice_mm)[0],
-                )
-            ],
-        )
-    ]
-    planes: list[NDArray[np.bool_]] = []
-    groups: list[Dataset] = []
-    for number, lesion in numbered(finding):
-        inside = finding.mask.data == lesion.id
-        for place, k in enumerate(np.flatnonzero(inside.any(axis=(0, 1))).tolist(), start=1):
-            planes.append(inside[:, :, k].T)
-            groups.append(_frame(number, place, k, source))
-    if not groups:
-        planes = [np.zeros((rows, columns), dtype=np.bool_) for _ in source.slices]
-        groups = [_frame(1, k + 1, k, source) for k in range(len(source.slices))]
-    data.PerFrameFunctionalGroupsSequence = groups
-    data.NumberOfFrames = len(groups)
-    bits = np.packbits(np.stack(planes), axis=None, bitorder="little").tobytes()
-    data.PixelData = bits + b"\0" * (len(bits) % 2)
-    data["PixelData"].VR = "OB"
+    images: list[Dataset] = []
+    for k, plane in enumerate(source.slices, start=1):
+        image = begun(source, MR_IMAGE, f"{STAND_IN}.{k}")
+        image.SeriesInstanceUID, image.Modality = source.series_uid, "MR"
+        image.Rows, image.Columns = rows, columns
+        image.ImageOrientationPatient = decimals(*source.axes_lps.ravel())
+        image.ImagePositionPatient = decimals(*plane.position_lps_mm)
+        image.PixelSpacing = decimals(row_mm, column_mm)
+        image.SliceThickness = image.SpacingBetweenSlices = decimals(slice_mm)[0]
+        images.append(image)
+    return images
 
 
-def _frame(number: int, place: int, k: int, source: DicomSeriesSource) -> Dataset:
-    image = source.slices[k]
-    derived_from = dataset(
-        **reference(image),
-        SpatialLocationsPreserved="YES",
-        PurposeOfReferenceCodeSequence=[
-            coded("121322", "DCM", "Source Image for Image Processing Operation")
-        ],
-    )
-    return dataset(
-        FrameContentSequence=[dataset(DimensionIndexValues=[number, place])],
-        PlanePositionSequence=[
-            dataset(ImagePositionPatient=decimals(*image.position_lps_mm)),
-        ],
-        DerivationImageSequence=[
-            dataset(
-                SourceImageSequence=[derived_from],
-                DerivationCodeSequence=[coded("113076", "DCM", "Segmentation")],
-            )
-        ],
-        SegmentIdentificationSequence=[dataset(ReferencedSegmentNumber=number)],
-    )
+def _refer(data: Dataset, source: DicomSeriesSource) -> None:
+    """Name the images in place of their stand-ins, and each frame's segment with the frame.
 
-
-def _add_references(data: Dataset, source: DicomSeriesSource) -> None:
-    """Name every image of the series once, a multi-frame file as one."""
+    A multi-frame file is listed once. A lone segment is named with every frame as others are:
+    viewers look for it there.
+    """
+    named = {f"{STAND_IN}.{k}": reference(one) for k, one in enumerate(source.slices, start=1)}
+    shared = data.SharedFunctionalGroupsSequence[0]
+    single = shared.pop("SegmentIdentificationSequence", None)  # a lone segment's
+    for groups in data.PerFrameFunctionalGroupsSequence:
+        if single is not None:
+            groups.SegmentIdentificationSequence = single.value
+        image = groups.DerivationImageSequence[0].SourceImageSequence[0]
+        # Segments on one plane share the item: a stand-in's name is there the first time only.
+        for keyword, value in named.get(image.ReferencedSOPInstanceUID, {}).items():
+            setattr(image, keyword, value)
     whole = {one.sop_instance_uid: one.sop_class_uid for one in source.slices}
     data.ReferencedSeriesSequence = [
         dataset(
@@ -211,65 +173,49 @@ def _add_references(data: Dataset, source: DicomSeriesSource) -> None:
     ]
 
 
-def _segments(finding: Finding) -> list[Dataset]:
+def _segments(finding: Finding) -> list[Any]:
     if not finding.lesions:
-        return [_no_lesion(finding)]
-    segments: list[Dataset] = []
+        return [_segment(finding, 1, "No lesion", f"No lesion was found. {RESEARCH_USE_ONLY}", 1)]
+    segments: list[Any] = []
     for number, lesion in numbered(finding):
-        tracked = tracking_of(finding, lesion)
         described = (
             f"{lesion.volume_mm3 / 1000:.3f} ml, longest diameter"
             f" {lesion.diameter_in_plane_mm:.1f} mm, {lesion.place or lesion.side},"
             f" peak probability {lesion.peak_text}. {RESEARCH_USE_ONLY}"
         )
-        one = _segment(number, f"Lesion {lesion.id}", described, finding)
+        one = _segment(finding, number, f"Lesion {lesion.id}", described, lesion.id)
+        tracked = tracking_of(finding, lesion)
         one.TrackingID, one.TrackingUID = tracked.identifier, tracked.uid
-        one.RecommendedDisplayCIELabValue = _cielab(colour_of(lesion.id))
         segments.append(one)
     return segments
 
 
-def _no_lesion(finding: Finding) -> Dataset:
-    described = f"No lesion was found. {RESEARCH_USE_ONLY}"
-    one = _segment(1, "No lesion", described, finding)
-    one.RecommendedDisplayCIELabValue = _cielab(colour_of(1))
-    return one
+def _segment(finding: Finding, number: int, label: str, description: str, colour: int) -> Any:
+    from highdicom import AlgorithmIdentificationSequence
+    from highdicom.color import CIELabColor
+    from highdicom.seg import SegmentDescription
+    from pydicom.sr.codedict import codes
 
-
-def _segment(number: int, label: str, description: str, finding: Finding) -> Dataset:
     made = finding.provenance
-    return dataset(
-        SegmentNumber=number,
-        SegmentLabel=label,
-        SegmentDescription=description,
-        SegmentAlgorithmType="SEMIAUTOMATIC" if finding.reviewed else "AUTOMATIC",
-        SegmentAlgorithmName=made.model[:64],
-        SegmentationAlgorithmIdentificationSequence=[
-            dataset(
-                AlgorithmFamilyCodeSequence=[coded("123110", "DCM", "Artificial Intelligence")],
-                AlgorithmName=made.model[:64],
-                AlgorithmVersion=f"{made.code_version} sha256 {made.model_sha256[:16]}"[:64],
-                AlgorithmParameters=finding.account(),
-                AlgorithmSource=MANUFACTURER,
-            )
-        ],
-        SegmentedPropertyCategoryCodeSequence=[
-            coded("49755003", "SCT", "Morphologically Abnormal Structure")
-        ],
-        SegmentedPropertyTypeCodeSequence=[coded("52988006", "SCT", "Lesion")],
-        AnatomicRegionSequence=[coded("12738006", "SCT", "Brain")],
+    algorithm = AlgorithmIdentificationSequence(
+        name=made.model[:LONG_STRING],
+        family=codes.DCM.ArtificialIntelligence,
+        version=f"{made.code_version} sha256 {made.model_sha256[:16]}"[:LONG_STRING],
+        source=MANUFACTURER,
     )
-
-
-def _cielab(rgb: tuple[int, int, int]) -> list[int]:
-    """Encode an sRGB colour as PS3.3 C.10.7.1.1: L on 0…65535, a and b around 0x8080."""
-    share = np.array(rgb) / 255
-    linear = np.where(share > 0.04045, ((share + 0.055) / 1.055) ** 2.4, share / 12.92)
-    ratio = np.array(D65_TO_D50) @ linear / D50_WHITE
-    x, y, z = np.where(ratio > (6 / 29) ** 3, np.cbrt(ratio), ratio * (29 / 6) ** 2 / 3 + 4 / 29)
-    lightness, a, b = 116 * y - 16, 500 * (x - y), 200 * (y - z)
-    scaled = (lightness * 65535 / 100, (a + 128) * 257, (b + 128) * 257)
-    return [int(np.clip(round(float(value)), 0, 65535)) for value in scaled]
+    algorithm[0].AlgorithmParameters = finding.account()
+    one = SegmentDescription(
+        segment_number=number,
+        segment_label=label,
+        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+        segmented_property_type=codes.SCT.Lesion,
+        algorithm_type="SEMIAUTOMATIC" if finding.reviewed else "AUTOMATIC",
+        algorithm_identification=algorithm,
+        anatomic_regions=[codes.SCT.Brain],
+        display_color=CIELabColor.from_rgb(*colour_of(colour)),
+    )
+    one.SegmentDescription = description
+    return one
 
 
 def _by_number(finding: Finding) -> NDArray[np.uint16]:

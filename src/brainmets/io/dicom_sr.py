@@ -18,8 +18,9 @@ from brainmets.io.dicom_stamp import (
     MANUFACTURER,
     begun,
     differs,
-    new_object,
+    encoded,
     numbered,
+    stamp,
     tracking_of,
 )
 from brainmets.io.guard import guarded
@@ -80,10 +81,8 @@ def measurement_report(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of values that the images brought
         data: Any = _report(finding, source, whole, str(generate_uid()), str(generate_uid()))
-    _stamp(data, finding, source)
-    buffer = BytesIO()
-    data.save_as(buffer, enforce_file_format=True)
-    content, fault = buffer.getvalue(), differs("measurement report")
+    stamp(data, finding, source)
+    content, fault = encoded(data), differs("measurement report")
     with guarded(fault):
         found = read_measurements(content)
     if found != _meant(finding):
@@ -286,16 +285,3 @@ def _images(source: DicomSeriesSource) -> list[Dataset]:
         image.SeriesInstanceUID = source.series_uid
         images.append(image)
     return images
-
-
-def _stamp(data: Dataset, finding: Finding, source: DicomSeriesSource) -> None:
-    """Say of the report what every object of ours says about itself."""
-    pattern = new_object(
-        finding, source, str(data.SOPClassUID), modality="SR", series_number=SERIES_NUMBER
-    )
-    for keyword in (
-        "SpecificCharacterSet", "SeriesDescription", "ManufacturerModelName", "SoftwareVersions",
-        "DeviceSerialNumber", "ContributingEquipmentSequence", "StudyDescription", "PatientAge",
-    ):  # fmt: skip
-        if keyword in pattern:
-            setattr(data, keyword, getattr(pattern, keyword))

@@ -39,6 +39,7 @@ __all__ = [
     "new_object",
     "numbered",
     "reference",
+    "stamp",
     "tracking_of",
 ]
 
@@ -170,11 +171,24 @@ def new_object(
     """Begin an object in the patient and study of `source`, a new series of one."""
     from pydicom.uid import generate_uid
 
-    made = finding.provenance
     data = begun(source, sop_class_uid, str(generate_uid()))
     data.Modality = modality
     data.SeriesInstanceUID, data.SeriesNumber = generate_uid(), series_number
     data.InstanceNumber = 1
+    stamp(data, finding, source)
+    now = datetime.now().astimezone()
+    data.ContentDate = data.SeriesDate = data.InstanceCreationDate = f"{now:%Y%m%d}"
+    data.ContentTime = data.SeriesTime = data.InstanceCreationTime = f"{now:%H%M%S}"
+    return data
+
+
+def stamp(data: Dataset, finding: Finding, source: DicomSeriesSource) -> None:
+    """Say of an object by which program it was made, from what, and how."""
+    made = finding.provenance
+    data.SpecificCharacterSet = UTF_8
+    for keyword in OPTIONAL:
+        if keyword in source.identity:
+            setattr(data, keyword, source.identity[keyword])
     data.SeriesDescription = f"{MANUFACTURER} {made.model[:30]} - RESEARCH USE ONLY"[:LONG_STRING]
     data.ManufacturerModelName = made.model[:LONG_STRING]
     data.SoftwareVersions = f"{MANUFACTURER} {made.code_version}"[:LONG_STRING]
@@ -188,10 +202,6 @@ def new_object(
             ContributionDescription=_account(finding, source),
         )
     ]
-    now = datetime.now().astimezone()
-    data.ContentDate = data.SeriesDate = data.InstanceCreationDate = f"{now:%Y%m%d}"
-    data.ContentTime = data.SeriesTime = data.InstanceCreationTime = f"{now:%H%M%S}"
-    return data
 
 
 def _account(finding: Finding, source: DicomSeriesSource) -> str:
@@ -213,9 +223,6 @@ def begun(source: DicomSeriesSource, sop_class_uid: str, uid: str) -> FileDatase
     data.Manufacturer = MANUFACTURER
     for keyword in REQUIRED:
         setattr(data, keyword, source.identity.get(keyword, ""))
-    for keyword in OPTIONAL:
-        if keyword in source.identity:
-            setattr(data, keyword, source.identity[keyword])
     data.StudyInstanceUID = source.study_uid
     data.FrameOfReferenceUID = source.frame_of_reference_uid
     data.PositionReferenceIndicator = ""
