@@ -32,6 +32,7 @@ from brainmets.api.store import RETRY_AFTER_S, open_store
 from brainmets.api.supervisor import open_supervisor
 from brainmets.api.uploads import Uploads
 from brainmets.domain import RESEARCH_USE_ONLY
+from brainmets.domain.allocation import return_freed_memory
 from brainmets.domain.errors import BadRequest, BrainmetsError, StorageUnavailable, Unforeseen
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         speak(settings.log_level, app.openapi()["paths"])
         close_half_open()
+        return_freed_memory()
         app.state.storage = storage = Storage(settings)
         store = open_store(settings.job_list)
         supervisor = open_supervisor(settings, store, metrics, storage)
