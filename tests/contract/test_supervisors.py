@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from brainmets.api.engines import open_supervisor
 from brainmets.api.metrics import Metrics
 from brainmets.api.schemas import JobOptions
 from brainmets.api.settings import Settings
 from brainmets.api.staging import stage
 from brainmets.api.storage import Storage
 from brainmets.api.store import open_store
-from brainmets.api.supervisor import open_supervisor
 from tests.patience import comes_true
 from tests.trials.service import head
 from tests.unit.postgres import postgres_binaries, postgres_server

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 import brainmets
 from brainmets.api.bodies import BodyKeeper, noting_stop
 from brainmets.api.deleted import deleted_meanwhile
+from brainmets.api.engines import open_supervisor
 from brainmets.api.exports import Exports
 from brainmets.api.half_open import close_half_open
 from brainmets.api.journal import speak
@@ -29,7 +30,6 @@ from brainmets.api.sessions import Sessions
 from brainmets.api.settings import Settings
 from brainmets.api.storage import Storage, storage_error
 from brainmets.api.store import RETRY_AFTER_S, open_store
-from brainmets.api.supervisor import open_supervisor
 from brainmets.api.uploads import Uploads
 from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.domain.allocation import return_freed_memory

@@ -6,11 +6,11 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
+from brainmets.api.engines import open_supervisor
 from brainmets.api.journal import speak
 from brainmets.api.metrics import Metrics
 from brainmets.api.storage import Storage
 from brainmets.api.store import open_store
-from brainmets.api.supervisor import open_supervisor
 from brainmets.domain.errors import OptionError
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from brainmets.api.storage import Storage
     from brainmets.api.store import JobStore
 
-__all__ = ["Supervisor", "open_supervisor"]
+__all__ = ["Supervisor"]
 
 SWEEP_EVERY_S = 60.0
 RECOVER_EVERY_S = 0.5
@@ -185,14 +185,3 @@ def _is_at(file: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(file), path.stat())
     except OSError:
         return False
-
-
-def open_supervisor(
-    settings: Settings, store: JobStore, metrics: Metrics, storage: Storage
-) -> Supervisor:
-    """Return what computes the jobs of this kind of list."""
-    if not settings.database_url.startswith("postgres"):
-        return Supervisor(settings, store, metrics, storage)
-    from brainmets.api.cluster import ClusterSupervisor
-
-    return ClusterSupervisor(settings, store, metrics, storage)

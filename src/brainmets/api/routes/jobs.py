@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import AsyncIterator  # noqa: TC003 - FastAPI reads the annotation
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import contextmanager_in_threadpool
-from fastapi.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from brainmets.api.following import follow_again
@@ -42,15 +43,11 @@ from brainmets.api.storage import room_for
 from brainmets.domain import errors
 from brainmets.domain.errors import BadRequest, BrainmetsError
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
 __all__ = ["chosen_series", "router"]
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 EVENT_EVERY_S = 0.2
-EVENT_KEEP_ALIVE_S = 15.0
 
 
 @router.post(
@@ -150,43 +147,33 @@ def get_job(job: OwnJob, settings: ServiceSettings) -> JobView:
     "/{job_id}/events",
     operation_id="follow_job",
     responses=events_answer(EVENT) | refusals(errors.UnknownJob, errors.BadRequest),
-    response_class=StreamingResponse,
+    response_class=EventSourceResponse,
 )
 async def events(
-    job: OwnJob, caller: Caller, store: Store, stopping: Stopping
-) -> StreamingResponse:
+    job: OwnJob, caller: Caller, store: Store, stopping: Stopping, response: Response
+) -> AsyncIterator[ServerSentEvent]:
     """Stream `{state, stage, done}` as server-sent events until the job stops.
 
     A stream that ends while the job runs, because the service stops, is to be opened again.
     """
-
-    async def stream() -> AsyncGenerator[str]:
-        last, silent_s = "", 0.0
-        while not stopping.is_set():
-            try:
-                now = await run_in_threadpool(store.get, job.id, owner=caller)
-            except errors.UnknownJob:  # deleted meanwhile
-                yield "event: deleted\ndata: {}\n\n"
+    response.headers["Cache-Control"] = "no-store"
+    last: JobEvent | None = None
+    while not stopping.is_set():
+        try:
+            now = await run_in_threadpool(store.get, job.id, owner=caller)
+        except errors.UnknownJob:  # deleted meanwhile
+            yield ServerSentEvent(event="deleted", data={})
+            return
+        except BrainmetsError:  # the job list is away for a moment
+            now = None
+        if now is not None:
+            event = JobEvent(state=now.state, stage=now.stage, done=now.done)
+            if event != last:
+                yield ServerSentEvent(event="progress", data=event)
+                last = event
+            if now.state in FINISHED or now.state == "needs_choice":
                 return
-            except BrainmetsError:  # the job list is away for a moment
-                now = None
-            if now is not None:
-                event = JobEvent(state=now.state, stage=now.stage, done=now.done)
-                data = event.model_dump_json()
-                if data != last:
-                    yield f"event: progress\ndata: {data}\n\n"
-                    last, silent_s = data, 0.0
-                if now.state in FINISHED or now.state == "needs_choice":
-                    return
-            if silent_s >= EVENT_KEEP_ALIVE_S:
-                yield ": still here\n\n"
-                silent_s = 0.0
-            await asyncio.sleep(EVENT_EVERY_S)
-            silent_s += EVENT_EVERY_S
-
-    return StreamingResponse(
-        stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
-    )
+        await asyncio.sleep(EVENT_EVERY_S)
 
 
 def chosen_series(offered: tuple[SeriesView, ...], wanted: str) -> str:
