@@ -25,7 +25,7 @@ from brainmets.api.journal import speak
 from brainmets.api.limits import Authentication, ByteCap
 from brainmets.api.metrics import Metrics, RequestMeter
 from brainmets.api.problems import MEDIA_TYPE, RETRIED, problem_of
-from brainmets.api.routes import documentation, followups, jobs, results, service, session, uploads
+from brainmets.api.routes import documentation, followup, jobs, results, service, session, uploads
 from brainmets.api.sessions import Sessions
 from brainmets.api.settings import Settings
 from brainmets.api.storage import Storage, storage_error
@@ -92,7 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(service.router)
     app.include_router(documentation.router)
     app.include_router(jobs.router)
-    app.include_router(followups.router)
+    app.include_router(followup.router)
     app.include_router(results.router)
     app.include_router(uploads.router)
     app.include_router(session.router)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from brainmets.api.following_schemas import FollowupOptions, FollowupView  # noqa: TC001 - pydantic
+from brainmets.api.followup_schemas import FollowupOptions, FollowupView  # noqa: TC001 - pydantic
 from brainmets.domain import RESEARCH_USE_ONLY, InputFormat, Lesion, Sequence
 
 __all__ = [

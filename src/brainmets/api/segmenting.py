@@ -66,7 +66,7 @@ def run_job(
     With `state_dir` the time it took counts for later estimates.
     """
     if options.followup is not None:
-        from brainmets.api.following import run_followup
+        from brainmets.api.followup import run_followup
 
         return run_followup(job_dir, options.followup, progress)
     out, view = job_dir / "out", job_dir / "view"

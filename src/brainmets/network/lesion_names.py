@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from brainmets.api.following_schemas import FollowupView
+    from brainmets.api.followup_schemas import FollowupView
     from brainmets.network.inbox import Keys
     from brainmets.network.ledger import Study
     from brainmets.tracking import TrackedLesion

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from brainmets.api.following_schemas import MOST_SCANS
+from brainmets.api.followup_schemas import MOST_SCANS
 from brainmets.api.schemas import FINISHED
 from brainmets.domain.errors import BrainmetsError
 from brainmets.ui.connection import browser_access, make_client

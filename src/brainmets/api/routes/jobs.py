@@ -11,7 +11,7 @@ from fastapi.concurrency import contextmanager_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from brainmets.api.following import follow_again
+from brainmets.api.followup import follow_again
 from brainmets.api.forms import JOB_FORM, receive_form
 from brainmets.api.intake import check_model, options_of
 from brainmets.api.routes.answers import OF_BODIES, events_answer, json_answer, refusals

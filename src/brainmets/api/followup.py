@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainmets.api.display import save_view
-from brainmets.api.following_schemas import (
+from brainmets.api.followup_schemas import (
     FollowedScanView,
     FollowupOptions,
     FollowupRequest,
