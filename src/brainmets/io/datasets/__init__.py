@@ -1,4 +1,4 @@
-"""Adapters for data sets as their publishers lay them out, one a file."""
+"""Adapters for data sets as their publishers lay them out."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING
 from brainmets.domain.errors import FileMissing, OptionError
 from brainmets.io.datasets import (
     bids,
-    brain_mets_lung,
     brainmetshare,
-    brats_glioma,
-    brats_mets_2023,
-    brats_mets_2025,
+    by_folder,
     cheng,
     csv_manifest,
     generic_glob,
@@ -21,8 +18,6 @@ from brainmets.io.datasets import (
     nnunet,
     nyumets,
     openbtai,
-    pretreat,
-    ucsf_bmsr,
 )
 from brainmets.io.datasets.identity import patient_of
 from brainmets.io.datasets.layout import Adapter, Dataset, DatasetCase, SplitName, layout_error
@@ -51,18 +46,18 @@ __all__ = [
 ADAPTERS: Mapping[str, Adapter] = {
     "csv": csv_manifest,
     "nnunet": nnunet,
-    "brats-mets-2023": brats_mets_2023,
-    "pretreat": pretreat,
-    "brats-mets-2025": brats_mets_2025,
-    "ucsf-bmsr": ucsf_bmsr,
+    "brats-mets-2023": by_folder.BRATS_METS_2023,
+    "pretreat": by_folder.PRETREAT_METS,
+    "brats-mets-2025": by_folder.BRATS_METS_2025,
+    "ucsf-bmsr": by_folder.UCSF_BMSR,
     "brainmetshare": brainmetshare,
-    "brain-mets-lung": brain_mets_lung,
+    "brain-mets-lung": by_folder.BRAIN_METS_LUNG,
     "nyumets": nyumets,
     "motum": motum,
     "bids": bids,
     "lgg": lgg,
     "cheng": cheng,
-    "brats-glioma": brats_glioma,
+    "brats-glioma": by_folder.BRATS_GLIOMA,
     "openbtai": openbtai,
     "folders": generic_glob,
     "masks": masks_only,

@@ -105,20 +105,18 @@ class Dataset:
 
 
 class Adapter(Protocol):
-    """Reads one layout. The modules of this package that have these three names are adapters."""
+    """Reads one layout: a module of this package with these three names, or a `FolderLayout`."""
 
     @property
     def NAME(self) -> str:  # noqa: N802 - it is a module's constant
         """What a user types: `--layout NAME`."""
         ...
 
-    @staticmethod
-    def recognise(root: Path) -> bool:
+    def recognise(self, root: Path) -> bool:
         """Say whether the folder looks like this layout, from names alone."""
         ...
 
-    @staticmethod
-    def read(root: Path) -> Dataset:
+    def read(self, root: Path) -> Dataset:
         """List the cases; no image is opened."""
         ...
 
