@@ -8,7 +8,7 @@ another region than was drawn, and an empty region on both sides scores as perfe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -18,14 +18,12 @@ from brainmets.domain.errors import LabelsUnknown
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["LABEL_SCHEMES", "LabelFacts", "LabelScheme", "check_labels", "facts_of", "relabelled"]
+__all__ = ["LabelFacts", "LabelScheme", "check_labels", "facts_of", "relabelled"]
 
 LabelScheme = Literal["auto", "brats-mets", "brats-2021", "lesions"]
 """`auto`: BraTS-METS labels, refused where they look like another scheme. `brats-mets`: those, and
 no doubt about it. `brats-2021`: 1, 2 and 4, which becomes 3. `lesions`: every label above 0 is a
 lesion, taken as enhancing tumour (3)."""
-
-LABEL_SCHEMES: tuple[LabelScheme, ...] = get_args(LabelScheme)
 
 ENHANCING, OLD_ENHANCING = 3, 4
 BRATS_METS, BRATS_2021 = frozenset({1, 2, 3, 4}), frozenset({1, 2, 4})

@@ -34,8 +34,6 @@ LIMITS = (
     " of all, and it marks vessels, sinuses and other enhancement. Numbers are only as right as"
     " the outlines in the pictures: look at them."
 )
-DIGITS = 16
-"""Of a SHA-256 shown in running text; the provenance has all."""
 
 
 def by_volume(result: StoredResult) -> tuple[Lesion, ...]:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STAGE_NAMES",
-    "STATE_NAMES",
     "explain",
     "explain_problem",
     "plain",
@@ -28,15 +27,6 @@ STAGE_NAMES = {
     "segment": "Segmenting",
     "measure": "Measuring the lesions",
     "write": "Writing the results",
-}
-
-STATE_NAMES = {
-    "queued": "queued",
-    "running": "running",
-    "needs_choice": "needs a choice",
-    "done": "done",
-    "failed": "failed",
-    "cancelled": "cancelled",
 }
 
 _MARKDOWN = str.maketrans({sign: f"\\{sign}" for sign in r"\`*_{}[]()#+-!$~|<>:"})
