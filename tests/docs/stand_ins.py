@@ -4,7 +4,7 @@ Called as `stand_ins.py PROGRAM ARGUMENT…` from little scripts on PATH. What i
 
 - `git clone URL` puts the present repository in the folder;
 - `make TARGET` checks that make would know what to do;
-- `pip install …` checks that the files and extras exist;
+- `pip install …` checks that the files and extras exist, `python3 -m venv` makes an empty one;
 - servers (`uvicorn`, `streamlit run`, `brainmets serve`) start for real, on a free port, must
   answer within a minute, and are stopped;
 - `brainmets train` and `torchrun … train` check the recipe, with what `--set` changes; where
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PROGRAMS", "free_port", "is_up", "main", "wait_until"]
 
-PROGRAMS = ("git", "make", "pip", "uvicorn", "streamlit", "brainmets", "torchrun", "python")
+PROGRAMS = (
+    "git", "make", "pip", "uvicorn", "streamlit", "brainmets", "torchrun", "python", "python3"
+)  # fmt: skip
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -59,6 +61,10 @@ def _install(command: list[str]) -> int | None:
             return 0
         case ["make", *targets]:
             return _run("/usr/bin/make", "--directory", str(REPOSITORY), "--dry-run", *targets)
+        case ["python3", "-m", "venv", folder]:
+            (Path(folder) / "bin").mkdir(parents=True)
+            (Path(folder) / "bin" / "activate").touch()
+            return 0
         case ["pip", "install", *what] | ["python", "-m", "pip", "install", *what]:
             return _installable(what)
         case _:
@@ -80,6 +86,8 @@ def _serve(command: list[str]) -> int | None:
 
 def _train(command: list[str]) -> int | None:
     recipes = [word for word in command if word.endswith(".toml")]
+    if command[:2] == ["brainmets", "train"]:
+        recipes = [word for word in command[2:3] if not word.startswith("-")]
     if command[:2] != ["brainmets", "train"] and command[0] != "torchrun":
         return None
     data = [Path(after) for word, after in pairwise(command) if word == "--data"]
@@ -88,7 +96,8 @@ def _train(command: list[str]) -> int | None:
     changes = [after for word, after in pairwise(command) if word == "--set"]
     script = (
         "import pathlib, sys; from brainmets.training.config import Recipe; "
-        "Recipe.read(pathlib.Path(sys.argv[1]), sys.argv[2:])"
+        "from brainmets.workflows.training import recipe_file; "
+        "Recipe.read(recipe_file(pathlib.Path(sys.argv[1])), sys.argv[2:])"
     )
     return _run(str(BIN / "python"), "-c", script, recipes[0], *changes) if recipes else None
 

@@ -234,17 +234,27 @@ def sample(
     path: Annotated[
         Path, typer.Argument(metavar="FILE", help="Where to write it, as head.nii.gz.")
     ],
+    *,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the reference mask too: 0 background, a number for each lesion.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     r"""Write a synthetic head with metastases, to try things on.
 
     \b
     Example:
-      brainmets sample head.nii.gz
-      brainmets segment head.nii.gz --out results
+      brainmets sample head.nii.gz --mask masks/head.nii.gz
+      brainmets segment head.nii.gz --out results/head
+      brainmets evaluate --reference masks --prediction results --out scores
     """
     from brainmets.workflows.sample import write_sample
 
-    write_sample(path)
+    write_sample(path, mask=mask)
     typer.echo(f"{path}: a synthetic T1c head with metastases")
 
 
