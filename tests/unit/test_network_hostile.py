@@ -19,9 +19,9 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Ver
 
 from brainmets.network import receiver
 from brainmets.network.inbox import Inbox, open_state
-from brainmets.network.ledger import Ledger
 from brainmets.network.options import NodeOptions, target_of
 from brainmets.network.receiver import Receiver
+from brainmets.network.study_list import StudyList
 from tests.patience import comes_true
 from tests.unit.io_files import head, write_dicom
 
@@ -50,9 +50,9 @@ class Door:
     """A node without a service behind it, and an image that it would take."""
 
     def __init__(self, folder: Path) -> None:
-        self.ledger = Ledger(folder / "network.sqlite")
+        self.study_list = StudyList(folder / "network.sqlite")
         keys = open_state(folder / "node")
-        self.inbox = Inbox(folder / "node", keys, self.ledger, min_free_bytes=0)
+        self.inbox = Inbox(folder / "node", keys, self.study_list, min_free_bytes=0)
         options = NodeOptions(
             port=0,
             callers=("GOOD",),
@@ -129,7 +129,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
             yield door
         finally:
             door.receiver.stop()
-            door.ledger.close()
+            door.study_list.close()
 
 
 def pdu(kind: int, body: bytes, length: int | None = None) -> bytes:
@@ -233,7 +233,7 @@ def test_node_survives(case: str, door: Door) -> None:
     CASES[case](door)
 
     assert comes_true(door.answers, within_s=60)
-    assert door.ledger.studies() == []
+    assert door.study_list.studies() == []
 
 
 def test_fifty_at_once_are_served_or_refused(door: Door) -> None:
@@ -269,5 +269,5 @@ def test_silent_callers_hold_no_place_for_long(door: Door) -> None:
 def test_good_image_is_taken_after_all_that_and_kept_once(door: Door) -> None:
     assert [door.store() for _ in range(3)] == [0, 0, 0]
 
-    (study,) = door.ledger.studies()
+    (study,) = door.study_list.studies()
     assert len(list((door.inbox.folder(study.key) / "images").iterdir())) == 1

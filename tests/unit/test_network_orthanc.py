@@ -17,9 +17,9 @@ from brainmets.api.app import create_app
 from brainmets.api.client import Client
 from brainmets.api.settings import Settings
 from brainmets.domain import Geometry, Mask, RigidMotion, Volume
-from brainmets.network.ledger import Ledger
-from brainmets.network.node import LEDGER, Node, fetch_study, unanswered
+from brainmets.network.node import DATABASE, Node, fetch_study, unanswered
 from brainmets.network.options import NodeOptions, target_of
+from brainmets.network.study_list import StudyList
 from tests.followed_heads import Ball, brighter, moved
 from tests.patience import comes_true, files_below
 from tests.unit.api_server import serving
@@ -151,7 +151,7 @@ def test_study_comes_in_and_results_go_back(
     written = [path.name for path in files_below(options.state)]
     logged = [one.getMessage() for one in caplog.records if not one.name.startswith("http")]
     assert any("objects to send" in line for line in logged)
-    for text in (*written, *logged, ledger_text(options.state)):
+    for text in (*written, *logged, study_list_text(options.state)):
         for secret in (PATIENT_ID, PATIENT_NAME, "MUSTERFRAU", first, second):
             assert secret not in text
 
@@ -211,12 +211,12 @@ def volume_of(group: Any) -> float:
     return {one.name.meaning: one.value for one in group.get_measurements()}["Volume"]
 
 
-def ledger_text(state: Path) -> str:
-    ledger = Ledger(state / LEDGER)
+def study_list_text(state: Path) -> str:
+    study_list = StudyList(state / DATABASE)
     try:
-        return repr([*ledger.studies(), *ledger.parcels()])
+        return repr([*study_list.studies(), *study_list.parcels()])
     finally:
-        ledger.close()
+        study_list.close()
 
 
 def test_study_is_fetched_and_stored_by_dicomweb(hospital: Hospital) -> None:

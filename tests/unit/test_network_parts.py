@@ -18,10 +18,10 @@ from brainmets.domain.errors import (
 from brainmets.network import child as child_module
 from brainmets.network.child import Child
 from brainmets.network.inbox import CHOSEN, Inbox, open_state
-from brainmets.network.ledger import Ledger, Study
 from brainmets.network.lesion_names import first_names, followed_names, tracking_uid
-from brainmets.network.node import LEDGER, Node
+from brainmets.network.node import DATABASE, Node
 from brainmets.network.options import NodeOptions, SeriesRules, read_rules, target_of
+from brainmets.network.study_list import Study, StudyList
 from brainmets.network.tasks import choose
 from brainmets.tracking import Sighting, TrackedLesion
 from tests.unit.io_files import head, write_dicom
@@ -48,15 +48,15 @@ def study(key: str, **changes: Any) -> Study:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    ledger = Ledger(tmp_path / "network.sqlite")
-    yield ledger
-    ledger.close()
+def study_list(tmp_path: Path) -> Iterator[StudyList]:
+    study_list = StudyList(tmp_path / "network.sqlite")
+    yield study_list
+    study_list.close()
 
 
 @pytest.fixture
-def inbox(tmp_path: Path, ledger: Ledger) -> Inbox:
-    return Inbox(tmp_path / "node", open_state(tmp_path / "node"), ledger, min_free_bytes=0)
+def inbox(tmp_path: Path, study_list: StudyList) -> Inbox:
+    return Inbox(tmp_path / "node", open_state(tmp_path / "node"), study_list, min_free_bytes=0)
 
 
 @pytest.fixture(scope="module")
@@ -65,30 +65,30 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_image_is_kept_once_and_late_ones_begin_another_round(
-    inbox: Inbox, ledger: Ledger, images: list[Path]
+    inbox: Inbox, study_list: StudyList, images: list[Path]
 ) -> None:
     for path in (*images[:3], images[0]):
         key = inbox.store(path.read_bytes())
     folder = inbox.folder(key) / "images"
 
     assert len(list(folder.iterdir())) == 3
-    (one,) = ledger.studies()
+    (one,) = study_list.studies()
     assert not inbox.complete(one, quiet_s=3600)
     assert inbox.complete(one, quiet_s=0)
     inbox.store(images[0].read_bytes())
-    assert ledger.study(key) == replace(one, state="complete")
+    assert study_list.study(key) == replace(one, state="complete")
     inbox.store(images[5].read_bytes())
-    assert ledger.study(key) == replace(
-        one, state="receiving", round=2, received=ledger.studies()[0].received
+    assert study_list.study(key) == replace(
+        one, state="receiving", round=2, received=study_list.studies()[0].received
     )
     assert {path.stat().st_mode & 0o77 for path in (inbox.folder(key), folder)} == {0}
 
 
 def test_full_disk_and_nameless_objects_leave_nothing_behind(
-    tmp_path: Path, ledger: Ledger, images: list[Path]
+    tmp_path: Path, study_list: StudyList, images: list[Path]
 ) -> None:
     keys = open_state(tmp_path / "node")
-    full = Inbox(tmp_path / "node", keys, ledger, min_free_bytes=2**62)
+    full = Inbox(tmp_path / "node", keys, study_list, min_free_bytes=2**62)
     with pytest.raises(DiskFull):
         full.store(images[0].read_bytes())
     with pytest.raises(DicomHeader):
@@ -96,7 +96,7 @@ def test_full_disk_and_nameless_objects_leave_nothing_behind(
     with pytest.raises(DicomHeader):
         full.store(images[0].read_bytes().replace(b"1.2.826.0.1.3680043.8.498.2", b"." * 27))
 
-    assert ledger.studies() == []
+    assert study_list.studies() == []
     assert [p for p in (tmp_path / "node" / "studies").rglob("*") if p.is_file()] == []
 
 
@@ -109,34 +109,36 @@ def test_salt_stays_and_keys_differ_between_nodes(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "salt").stat().st_mode & 0o77 == 0
 
 
-def test_study_is_answered_by_the_last_of_its_objects(tmp_path: Path, ledger: Ledger) -> None:
-    ledger.receive("k", "p")
-    (one,) = ledger.studies()
-    assert ledger.dispatch(one, ["a.dcm", "b.dcm"], ["X@h:1"], names={1: 4}) is True
-    assert ledger.dispatch(one, ["a.dcm"], ["X@h:1"]) is False  # no longer as it was
-    first, second = ledger.parcels("waiting")
-    ledger.sent(first)
-    assert [s.state for s in ledger.studies()] == ["sending"]
-    ledger.unsent(second, after_s=60, problem="away", dead=False)
-    assert ledger.parcels("waiting", due=0.0) == []
-    ledger.unsent(second, after_s=60, problem="refused", dead=True)
-    assert ledger.retry() == 1
-    ledger.sent(second)
-    reopened = Ledger(tmp_path / "network.sqlite")
+def test_study_is_answered_by_the_last_of_its_objects(
+    tmp_path: Path, study_list: StudyList
+) -> None:
+    study_list.receive("k", "p")
+    (one,) = study_list.studies()
+    assert study_list.dispatch(one, ["a.dcm", "b.dcm"], ["X@h:1"], names={1: 4}) is True
+    assert study_list.dispatch(one, ["a.dcm"], ["X@h:1"]) is False  # no longer as it was
+    first, second = study_list.parcels("waiting")
+    study_list.sent(first)
+    assert [s.state for s in study_list.studies()] == ["sending"]
+    study_list.unsent(second, after_s=60, problem="away", dead=False)
+    assert study_list.parcels("waiting", due=0.0) == []
+    study_list.unsent(second, after_s=60, problem="refused", dead=True)
+    assert study_list.retry() == 1
+    study_list.sent(second)
+    reopened = StudyList(tmp_path / "network.sqlite")
     assert [(s.state, s.names) for s in reopened.studies()] == [("answered", {1: 4})]
     reopened.close()
 
 
-def test_state_moves_once_whoever_asks_twice(ledger: Ledger) -> None:
-    ledger.receive("k", "p")
-    (one,) = ledger.studies()
+def test_state_moves_once_whoever_asks_twice(study_list: StudyList) -> None:
+    study_list.receive("k", "p")
+    (one,) = study_list.studies()
 
-    assert ledger.move(one, "complete") is True
-    assert ledger.move(one, "complete") is False
-    (complete,) = ledger.studies("complete")
-    assert ledger.move(complete, "failed", problem="E_X") is True
-    assert ledger.retry() == 1
-    assert [(s.state, s.round) for s in ledger.studies()] == [("complete", 2)]
+    assert study_list.move(one, "complete") is True
+    assert study_list.move(one, "complete") is False
+    (complete,) = study_list.studies("complete")
+    assert study_list.move(complete, "failed", problem="E_X") is True
+    assert study_list.retry() == 1
+    assert [(s.state, s.round) for s in study_list.studies()] == [("complete", 2)]
 
 
 def test_lesions_keep_their_numbers() -> None:
@@ -293,11 +295,11 @@ def test_command_lists_what_waits_and_begins_again(
 
     node = tmp_path / "node"
     open_state(node)
-    ledger = Ledger(node / LEDGER)
-    ledger.receive("0123456789abcdef", "p")
-    (one,) = ledger.studies()
-    ledger.move(one, "failed", problem="E_SERIES_UNKNOWN")
-    ledger.close()
+    study_list = StudyList(node / DATABASE)
+    study_list.receive("0123456789abcdef", "p")
+    (one,) = study_list.studies()
+    study_list.move(one, "failed", problem="E_SERIES_UNKNOWN")
+    study_list.close()
     for words in (["--list"], ["--retry"], ["--list"]):
         with pytest.raises(SystemExit) as end:
             run(["listen", *words, "--state", str(node)])

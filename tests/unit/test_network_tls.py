@@ -15,9 +15,9 @@ from pynetdicom.sop_class import Verification
 
 from brainmets.domain.errors import OptionError
 from brainmets.network.inbox import Inbox, open_state
-from brainmets.network.ledger import Ledger
 from brainmets.network.options import NodeOptions, target_of
 from brainmets.network.receiver import Receiver
+from brainmets.network.study_list import StudyList
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,18 +44,18 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def receiver(folder: Path, **tls: Path) -> tuple[Receiver, Ledger]:
-    ledger = Ledger(folder / "network.sqlite")
-    inbox = Inbox(folder / "node", open_state(folder / "node"), ledger, min_free_bytes=0)
+def receiver(folder: Path, **tls: Path) -> tuple[Receiver, StudyList]:
+    study_list = StudyList(folder / "network.sqlite")
+    inbox = Inbox(folder / "node", open_state(folder / "node"), study_list, min_free_bytes=0)
     options = NodeOptions(
         port=0, targets=(target_of("PACS@127.0.0.1:104"),), state=folder / "node", **tls
     )
-    return Receiver(options, inbox), ledger
+    return Receiver(options, inbox), study_list
 
 
 @pytest.fixture(scope="module")
 def node(pem: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
-    own, ledger = receiver(
+    own, study_list = receiver(
         tmp_path_factory.mktemp("tls"),
         tls_certificate=pem / "node.pem",
         tls_key=pem / "key.pem",
@@ -64,7 +64,7 @@ def node(pem: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiv
     own.start()
     yield own
     own.stop()
-    ledger.close()
+    study_list.close()
 
 
 def echo(port: int, context: ssl.SSLContext | None, *, within_s: float = 30.0) -> bool:
@@ -107,7 +107,7 @@ def test_sender_without_a_certificate_or_without_tls_is_not(node: Receiver, pem:
 
 def test_file_that_is_no_certificate_is_told(tmp_path: Path) -> None:
     (tmp_path / "node.pem").write_text("nonsense")
-    own, ledger = receiver(tmp_path, tls_certificate=tmp_path / "node.pem")
+    own, study_list = receiver(tmp_path, tls_certificate=tmp_path / "node.pem")
     with pytest.raises(OptionError, match="--tls"):
         own.start()
-    ledger.close()
+    study_list.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from brainmets.network.ledger import Parcel, Study
+    from brainmets.network.study_list import Parcel, Study
 
 __all__ = ["fetch", "listen"]
 

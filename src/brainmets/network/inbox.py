@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
-    from brainmets.network.ledger import Ledger, Study
+    from brainmets.network.study_list import Study, StudyList
 
 __all__ = ["CHOSEN", "OBJECTS", "Inbox", "Keys", "open_state"]
 
@@ -71,13 +71,15 @@ def open_state(folder: Path) -> Keys:
 
 
 class Inbox:
-    """Takes images in. What `store` has returned of is on the disk and in the ledger."""
+    """Receives images. When `store` returns, they are on the disk and in the list of studies."""
 
-    def __init__(self, folder: Path, keys: Keys, ledger: Ledger, *, min_free_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, keys: Keys, study_list: StudyList, *, min_free_bytes: int
+    ) -> None:
         """Use the node's folder; refuse images when less than `min_free_bytes` would be free."""
         self._studies = folder / "studies"
         self._keys = keys
-        self._ledger = ledger
+        self._study_list = study_list
         self._min_free = min_free_bytes
         self._latest: dict[str, float] = {}
         self._open: dict[str, int] = {}
@@ -86,8 +88,8 @@ class Inbox:
     def store(self, content: bytes) -> str:
         """Keep one DICOM file; return its study's key. An image that is there already is kept once.
 
-        The ledger knows of an image before it has its name, so that a crash between the two leaves
-        a study that is received, not one that lacks an image.
+        An image is recorded in the list of studies before its file gets its final name. After a
+        crash between the two, the study is still being received and has lost no image.
 
         Raises:
             DicomHeader: it does not say which image of which study it is.
@@ -100,7 +102,7 @@ class Inbox:
             if not path.exists():
                 # without an identifier every study is a patient of its own: none is compared
                 whose = self._keys.of("patient", patient or f"study {study_uid}")
-                self._write(path, content, before=lambda: self._ledger.receive(key, whose))
+                self._write(path, content, before=lambda: self._study_list.receive(key, whose))
         return key
 
     def complete(self, study: Study, *, quiet_s: float) -> bool:
@@ -109,7 +111,7 @@ class Inbox:
             waited = time.monotonic() - self._latest.setdefault(study.key, time.monotonic())
             if min(waited, self._still_s(study.key)) < quiet_s or self._open.get(study.key):
                 return False
-            return self._ledger.move(study, "complete")
+            return self._study_list.move(study, "complete")
 
     def hold(self, key: str) -> None:
         """Begin a study's quiet interval anew, as when its sender leaves."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from brainmets.api.followup_schemas import FollowupView
     from brainmets.network.inbox import Keys
-    from brainmets.network.ledger import Study
+    from brainmets.network.study_list import Study
     from brainmets.tracking import TrackedLesion
 
 __all__ = ["Names", "first_names", "followed_names", "tracking_uid"]

@@ -15,22 +15,22 @@ from brainmets.domain.errors import OptionError
 from brainmets.network.child import Child
 from brainmets.network.dicomweb import fetch
 from brainmets.network.inbox import Inbox, open_state
-from brainmets.network.ledger import Ledger
 from brainmets.network.options import is_loopback
 from brainmets.network.pipeline import Pipeline
 from brainmets.network.receiver import Receiver
 from brainmets.network.sender import Sender
+from brainmets.network.study_list import StudyList
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from brainmets.network.ledger import Parcel, Study
     from brainmets.network.options import NodeOptions
+    from brainmets.network.study_list import Parcel, Study
 
 __all__ = ["Node", "fetch_study", "listen_until_stopped", "retry_all", "unanswered"]
 
-LEDGER = "network.sqlite"
+DATABASE = "network.sqlite"
 STOPS_WITHIN_S = 20.0
 
 _log = logging.getLogger("brainmets.network")
@@ -54,20 +54,20 @@ class Node:
         keys = open_state(options.state)
         self._lock = _only_one(options.state)
         self._stop = threading.Event()
-        self._ledger = Ledger(options.state / LEDGER)
+        self._study_list = StudyList(options.state / DATABASE)
         self._client = Client(options.service, api_key=api_key)
         self._child = Child()
-        inbox = Inbox(options.state, keys, self._ledger, min_free_bytes=options.min_free_bytes)
+        inbox = Inbox(options.state, keys, self._study_list, min_free_bytes=options.min_free_bytes)
         self._receiver = Receiver(options, inbox)
         pipeline = Pipeline(
             options,
-            ledger=self._ledger,
+            study_list=self._study_list,
             inbox=inbox,
             keys=keys,
             client=self._client,
             child=self._child,
         )
-        sender = Sender(options, self._ledger, inbox)
+        sender = Sender(options, self._study_list, inbox)
         self._threads = [
             self._thread(lambda: pipeline.run(self._stop), "brainmets-pipeline"),
             self._thread(lambda: sender.run(self._stop), "brainmets-sender"),
@@ -94,7 +94,7 @@ class Node:
             if thread.is_alive():
                 thread.join(timeout=STOPS_WITHIN_S)
         self._client.close()
-        self._ledger.close()
+        self._study_list.close()
         os.close(self._lock)
 
     def _thread(self, target: Callable[[], None], name: str) -> threading.Thread:
@@ -125,21 +125,21 @@ def listen_until_stopped(options: NodeOptions, *, api_key: str | None = None) ->
 
 def unanswered(state: Path) -> tuple[list[Study], list[Parcel]]:
     """Return the studies that are not answered yet, and the objects that are not sent yet."""
-    ledger = _opened(state)
+    study_list = _opened(state)
     try:
-        studies = [one for one in ledger.studies() if one.state != "answered"]
-        return studies, [one for one in ledger.parcels() if one.state != "sent"]
+        studies = [one for one in study_list.studies() if one.state != "answered"]
+        return studies, [one for one in study_list.parcels() if one.state != "sent"]
     finally:
-        ledger.close()
+        study_list.close()
 
 
 def retry_all(state: Path) -> int:
     """Begin again with every failed study and dead letter; return how many."""
-    ledger = _opened(state)
+    study_list = _opened(state)
     try:
-        return ledger.retry()
+        return study_list.retry()
     finally:
-        ledger.close()
+        study_list.close()
 
 
 def fetch_study(url: str, study_uid: str, state: Path, *, min_free_bytes: int = 2**30) -> int:
@@ -150,22 +150,22 @@ def fetch_study(url: str, study_uid: str, state: Path, *, min_free_bytes: int = 
         DiskFull: the disk has no room.
     """
     keys = open_state(state)
-    ledger = Ledger(state / LEDGER)
-    inbox = Inbox(state, keys, ledger, min_free_bytes=min_free_bytes)
+    study_list = StudyList(state / DATABASE)
+    inbox = Inbox(state, keys, study_list, min_free_bytes=min_free_bytes)
     try:
         return sum(1 for content in fetch(url, study_uid) if inbox.store(content))
     finally:
-        ledger.close()
+        study_list.close()
 
 
-def _opened(state: Path) -> Ledger:
-    if not (state / LEDGER).is_file():
+def _opened(state: Path) -> StudyList:
+    if not (state / DATABASE).is_file():
         raise OptionError(
             "a folder in which no node has worked",
             expected="the --state of a node",
             remedy="correct --state",
         )
-    return Ledger(state / LEDGER)
+    return StudyList(state / DATABASE)
 
 
 def _only_one(state: Path) -> int:

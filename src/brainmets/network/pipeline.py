@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from brainmets.api.schemas import JobView
     from brainmets.network.child import Child
     from brainmets.network.inbox import Inbox, Keys
-    from brainmets.network.ledger import Ledger, Study
     from brainmets.network.options import NodeOptions
+    from brainmets.network.study_list import Study, StudyList
 
 __all__ = ["Pipeline"]
 
@@ -60,7 +60,7 @@ class Pipeline:
         self,
         options: NodeOptions,
         *,
-        ledger: Ledger,
+        study_list: StudyList,
         inbox: Inbox,
         keys: Keys,
         client: Client,
@@ -68,7 +68,7 @@ class Pipeline:
     ) -> None:
         """Prepare; `run` works."""
         self._options = options
-        self._ledger = ledger
+        self._study_list = study_list
         self._inbox = inbox
         self._keys = keys
         self._client = client
@@ -79,7 +79,7 @@ class Pipeline:
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set."""
         while not stop.is_set():
-            for study in self._ledger.studies(
+            for study in self._study_list.studies(
                 "receiving", "complete", "queued", "following", "sending"
             ):
                 if stop.is_set():
@@ -110,11 +110,11 @@ class Pipeline:
     def _put_off(self, study: Study, code: str) -> None:
         after_s = min(LONGEST_WAIT_S, 2.0 ** min(study.tries, 6))
         _log.warning("study %s: %s; again in %.0f s", study.key[:8], code, after_s)
-        self._ledger.put_off(study, after_s=after_s, problem=code)
+        self._study_list.put_off(study, after_s=after_s, problem=code)
 
     def _fail(self, study: Study, code: str) -> None:
         _log.error("study %s: failed with %s", study.key[:8], code)
-        self._ledger.move(study, "failed", problem=code)
+        self._study_list.move(study, "failed", problem=code)
 
     def _step(self, study: Study) -> None:
         if study.state == "receiving":
@@ -144,7 +144,7 @@ class Pipeline:
         with archive.open("rb") as content:
             job = self._client.submit([(f"pacs-{study.key[:8]}.zip", content)])
         archive.unlink()
-        self._ledger.move(study, "queued", job=job.id, day=told["day"], problem="")
+        self._study_list.move(study, "queued", job=job.id, day=told["day"], problem="")
         _log.info("study %s: job %s", study.key[:8], job.id)
 
     def _ask(self, study: Study, job_id: str | None) -> None:
@@ -167,7 +167,7 @@ class Pipeline:
 
     def _segmented(self, study: Study, job: JobView) -> None:
         """Compare with earlier scans of the patient where there are any."""
-        others = [one for one in self._ledger.of_patient(study.patient) if one.key != study.key]
+        others = [one for one in self._study_list.of_patient(study.patient) if one.key != study.key]
         before = [one for one in others if (one.received, one.key) < (study.received, study.key)]
         if any(one.state in {"receiving", "complete", "queued", "following"} for one in before):
             return  # its lesions are not numbered yet
@@ -184,7 +184,7 @@ class Pipeline:
                 _log.warning("study %s: no follow-up: %s", study.key[:8], error.code)
                 self._dispatch(study, job, _new_names(job, others), error.code)
                 return
-            self._ledger.move(study, "following", followup=followup.id)
+            self._study_list.move(study, "following", followup=followup.id)
             return
         self._dispatch(study, job, _new_names(job, others))
 
@@ -194,7 +194,7 @@ class Pipeline:
         job = self._client.job(study.job or "")
         if job.result is None:
             raise UnknownJob("a result that is gone", expected="the result", remedy="send again")
-        others = [one for one in self._ledger.of_patient(study.patient) if one.key != study.key]
+        others = [one for one in self._study_list.of_patient(study.patient) if one.key != study.key]
         view = followup.result.followup if followup.result is not None else None
         if view is None:
             code = followup.problem.code if followup.problem else JobCancelled.code
@@ -225,7 +225,9 @@ class Pipeline:
             gone=[called(number, change) for number, change in sorted(names.gone.items())],
         )
         targets = [target.text for target in self._options.targets]
-        self._ledger.dispatch(study, told["files"], targets, names=names.numbers, problem=problem)
+        self._study_list.dispatch(
+            study, told["files"], targets, names=names.numbers, problem=problem
+        )
         self._asked.pop(study.key, None)
         _log.info("study %s: %d objects to send", study.key[:8], len(told["files"]))
 
@@ -241,7 +243,7 @@ class Pipeline:
         if time.monotonic() - self._swept < SWEEP_EVERY_S:
             return
         self._swept = time.monotonic()
-        for study in self._ledger.studies("answered"):
+        for study in self._study_list.studies("answered"):
             ended = study.ended or time.time()
             old = time.time() - ended > self._options.keep_hours * 3600
             if old and self._inbox.folder(study.key).is_dir():

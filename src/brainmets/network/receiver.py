@@ -1,8 +1,8 @@
 """The node's DICOM side: C-ECHO and C-STORE from the nodes on a list, each within bounds.
 
-An object is on the disk and in the ledger before its C-STORE is answered. What a sender can do
-wrong ends its association at most: the size of a PDU and of an object, the time for a PDU, and
-the number of associations are bounded.
+An object is on the disk and in the list of studies before its C-STORE is answered. A sender's
+error ends at most its own association: the size of a PDU and of an object, the time for a PDU,
+and the number of associations are limited.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from brainmets.network.inbox import Inbox
-    from brainmets.network.ledger import Ledger, Parcel
     from brainmets.network.options import NodeOptions, Target
+    from brainmets.network.study_list import Parcel, StudyList
 
 __all__ = ["Sender"]
 
@@ -40,11 +40,11 @@ _log = logging.getLogger("brainmets.network")
 class Sender:
     """Sends until it is stopped."""
 
-    def __init__(self, options: NodeOptions, ledger: Ledger, inbox: Inbox) -> None:
+    def __init__(self, options: NodeOptions, study_list: StudyList, inbox: Inbox) -> None:
         """Prepare; `run` works."""
         self._options = options
         self._targets = {target.text: target for target in options.targets}
-        self._ledger = ledger
+        self._study_list = study_list
         self._inbox = inbox
 
     def run(self, stop: threading.Event) -> None:
@@ -58,7 +58,8 @@ class Sender:
 
     def _send_due(self, stop: threading.Event) -> None:
         due = sorted(
-            self._ledger.parcels("waiting", due=time.time()), key=lambda one: (one.target, one.id)
+            self._study_list.parcels("waiting", due=time.time()),
+            key=lambda one: (one.target, one.id),
         )
         for text, parcels in groupby(due, key=lambda one: one.target):
             if stop.is_set():
@@ -69,7 +70,7 @@ class Sender:
         target = self._targets.get(text)
         if target is None:
             for parcel in parcels:
-                self._ledger.unsent(
+                self._study_list.unsent(
                     parcel, after_s=0.0, problem="the target is no longer given", dead=True
                 )
             return
@@ -99,7 +100,7 @@ class Sender:
         except Unsent as fault:
             self._failed(parcel, fault)
         else:
-            self._ledger.sent(parcel)
+            self._study_list.sent(parcel)
             _log.info("study %s: %s sent", parcel.study[:8], parcel.file)
 
     def _failed(self, parcel: Parcel, fault: Unsent) -> None:
@@ -112,7 +113,7 @@ class Sender:
             *(parcel.study[:8], parcel.file, fault.problem),
             "given up" if dead else f"again in {after_s:.0f} s",
         )
-        self._ledger.unsent(parcel, after_s=after_s, problem=fault.problem, dead=dead)
+        self._study_list.unsent(parcel, after_s=after_s, problem=fault.problem, dead=dead)
 
 
 class _Dimse:

@@ -1,8 +1,8 @@
-"""The node's list of studies and of objects to send, in SQLite: what it says survives a crash.
+"""The node's list of studies and of objects to send, in SQLite; it survives a crash.
 
 A study's `state`:
-  receiving   images come in, or came a moment ago
-  complete    no image for a quiet interval: to be given to the service
+  receiving   images are arriving
+  complete    no image for the waiting time: to be submitted to the service
   queued      the service has it as `job`
   following   the service compares it with earlier scans as `followup`
   sending     its objects are in the outbox
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
     from pathlib import Path
 
-__all__ = ["ENDED", "Ledger", "Parcel", "Study", "StudyState"]
+__all__ = ["ENDED", "Parcel", "Study", "StudyList", "StudyState"]
 
 StudyState = Literal[
     "receiving", "complete", "queued", "following", "sending", "answered", "failed"
@@ -89,11 +89,11 @@ class Parcel:
     made: float
 
 
-class Ledger:
-    """The list; every change is on the disk when its method returns. Any thread may call."""
+class StudyList:
+    """The list of studies; every change is on the disk when its method returns. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
-        """Open it, or begin it."""
+        """Open the list, or create it."""
         self._lock = threading.Lock()
         self._db = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, timeout=30.0
@@ -110,9 +110,9 @@ class Ledger:
             self._db.close()
 
     def receive(self, key: str, patient: str) -> bool:
-        """Note that an image of a study came that was not there; say whether that is news.
+        """Record a new image of a study; return whether this changed the state of the study.
 
-        A study that was given to the service already is received anew, as another round.
+        A study that the service already has is received again, as another round.
         """
         with self._change() as db:
             row = db.execute("SELECT state FROM studies WHERE key = ?", (key,)).fetchone()
@@ -134,7 +134,7 @@ class Ledger:
             return True
 
     def move(self, study: Study, state: StudyState, **changes: Any) -> bool:
-        """Take a study to another state; nothing happens where it is no longer as `study` says."""
+        """Change the state of a study, unless it has changed since `study` was read."""
         values: dict[str, Any] = {"state": state, "tries": 0, "next_try": 0.0, **changes}
         if "names" in values:
             values["names"] = json.dumps(values["names"])
@@ -149,7 +149,7 @@ class Ledger:
             return done.rowcount == 1
 
     def put_off(self, study: Study, *, after_s: float, problem: str) -> None:
-        """Let a study wait for another try."""
+        """Postpone a study until another try."""
         with self._change() as db:
             db.execute(
                 "UPDATE studies SET tries = tries + 1, next_try = ?, problem = ?"
@@ -160,7 +160,7 @@ class Ledger:
     def dispatch(
         self, study: Study, files: Iterable[str], targets: Iterable[str], **changes: Any
     ) -> bool:
-        """Put a study's objects into the outbox and take it to `sending`, both or neither."""
+        """Put a study's objects into the outbox and set `sending`, in one transaction."""
         now, names = time.time(), json.dumps(changes.pop("names", study.names))
         with self._change() as db:
             done = db.execute(
@@ -197,7 +197,7 @@ class Ledger:
         return _study(rows[0]) if rows else None
 
     def parcels(self, state: str | None = None, *, due: float | None = None) -> list[Parcel]:
-        """Return objects of a state, or all; with `due` only those whose time has come."""
+        """Return objects of a state, or all; with `due` only those to be tried by then."""
         parts, values = ["1"], list[Any]()
         if state is not None:
             parts, values = [*parts, "state = ?"], [*values, state]
@@ -209,7 +209,7 @@ class Ledger:
         return [Parcel(**dict(row)) for row in rows]
 
     def sent(self, parcel: Parcel) -> None:
-        """Note that an object is at its target; the last one answers the study."""
+        """Record that an object was sent; after the last one the study is `answered`."""
         with self._change() as db:
             db.execute("UPDATE parcels SET state = 'sent', problem = '' WHERE id = ?", (parcel.id,))
             db.execute(
@@ -221,7 +221,7 @@ class Ledger:
             )
 
     def unsent(self, parcel: Parcel, *, after_s: float, problem: str, dead: bool) -> None:
-        """Note a try in vain: the object waits, or is given up as a dead letter."""
+        """Record a failed try: the object waits, or is given up (`dead`)."""
         with self._change() as db:
             db.execute(
                 "UPDATE parcels SET tries = tries + 1, next_try = ?, problem = ?, state = ?"
@@ -230,7 +230,7 @@ class Ledger:
             )
 
     def retry(self) -> int:
-        """Begin again with every failed study and dead letter; return how many there were."""
+        """Start every failed study and given-up object again; return how many."""
         with self._change() as db:
             studies = db.execute(
                 "UPDATE studies SET state = 'complete', round = round + 1, problem = '', tries = 0,"
