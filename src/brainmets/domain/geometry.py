@@ -1,4 +1,4 @@
-"""Where a voxel grid is in the patient: shape, and a voxel-to-RAS+ matrix in millimetres."""
+"""Position of a voxel grid in the patient: shape, and a voxel-to-RAS+ matrix in millimetres."""
 
 from __future__ import annotations
 
@@ -86,20 +86,31 @@ class Geometry:
 
     @classmethod
     def isotropic(cls, shape: tuple[int, int, int], *, spacing_mm: float = 1.0) -> Geometry:
-        """Return an axis-aligned RAS+ grid centred on the origin."""
+        """Return an axis-aligned RAS+ grid centred on the origin.
+
+        Args:
+            shape: number of voxels along i, j, k.
+            spacing_mm: voxel size in mm, the same along each axis.
+
+        Returns:
+            The grid.
+
+        Raises:
+            Dimensions, SingularAffine: as the class.
+        """
         affine = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
         affine[:3, 3] = -spacing_mm * (np.array(shape) - 1) / 2
         return cls(shape=shape, affine=affine)
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Distance between neighbouring voxel centres along i, j, k."""
+        """Distance between neighbouring voxel centres along i, j, k, in mm."""
         i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(i), float(j), float(k)
 
     @property
     def voxel_volume_mm3(self) -> float:
-        """Volume of one voxel, sheared grids included."""
+        """Volume of one voxel in mm³, of sheared grids too."""
         return float(abs(np.linalg.det(self.affine[:3, :3])))
 
     @property
@@ -131,20 +142,49 @@ class Geometry:
         return next(axis for axis, (ras, _) in enumerate(self.closest_axes) if ras == 2)
 
     def to_ras_mm(self, ijk: ArrayLike) -> NDArray[np.float64]:
-        """Map voxel indices (…, 3) to RAS+ millimetres (…, 3)."""
+        """Map voxel indices to millimetres.
+
+        Args:
+            ijk: voxel indices (…, 3); fractions are allowed.
+
+        Returns:
+            Positions (…, 3) in RAS+ mm.
+        """
         return np.asarray(ijk, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
 
     def to_voxel(self, ras_mm: ArrayLike) -> NDArray[np.float64]:
-        """Map RAS+ millimetres (…, 3) to fractional voxel indices (…, 3)."""
+        """Map millimetres to voxel indices.
+
+        Args:
+            ras_mm: positions (…, 3) in RAS+ mm.
+
+        Returns:
+            Fractional voxel indices (…, 3).
+        """
         inverse = np.linalg.inv(self.affine)
         return np.asarray(ras_mm, dtype=np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
 
     def same_grid(self, other: Geometry, *, tolerance_mm: float = 1e-3) -> bool:
-        """Say whether both grids have the same shape and every corner in the same place."""
+        """Compare two grids.
+
+        Args:
+            other: the grid to compare with.
+            tolerance_mm: largest distance in mm that counts as equal.
+
+        Returns:
+            Whether both have the same shape and every corner in the same place.
+        """
         return self.shape == other.shape and self.farthest_corner_mm(other) <= tolerance_mm
 
     def farthest_corner_mm(self, other: Geometry) -> float:
-        """Return by how much a corner's x, y or z differs at most from another grid's."""
+        """Measure how far apart the corners of two grids are.
+
+        Args:
+            other: the grid to compare with.
+
+        Returns:
+            The largest difference in x, y or z of a corner, in mm.
+        """
         mine, theirs = (
             grid.to_ras_mm(
                 np.array(np.meshgrid(*((0, n - 1) for n in grid.shape))).reshape(3, -1).T
@@ -156,7 +196,12 @@ class Geometry:
     def permuted(self, axes: tuple[int, int, int], flips: tuple[bool, bool, bool]) -> Geometry:
         """Return this grid with its axes reordered, then the flagged new axes reversed.
 
-        The result places `np.flip(data.transpose(axes), flipped)` where `data` lay.
+        Args:
+            axes: for each new axis, the present axis that it takes.
+            flips: whether each new axis is reversed.
+
+        Returns:
+            The grid that puts `np.flip(data.transpose(axes), flipped)` where `data` was.
         """
         shape = (self.shape[axes[0]], self.shape[axes[1]], self.shape[axes[2]])
         affine = np.array(self.affine)
@@ -168,7 +213,15 @@ class Geometry:
         return Geometry(shape=shape, affine=affine, units=self.units)
 
     def cropped(self, start: tuple[int, int, int], shape: tuple[int, int, int]) -> Geometry:
-        """Return the sub-grid of `shape` whose first voxel is `start`; outside is padding."""
+        """Return a part of this grid; it may extend beyond the grid, as padding.
+
+        Args:
+            start: index (i, j, k) of the first voxel; may be negative.
+            shape: number of voxels along i, j, k.
+
+        Returns:
+            The part as a grid.
+        """
         affine = np.array(self.affine)
         affine[:3, 3] = self.to_ras_mm(start)
         return Geometry(shape=shape, affine=affine, units=self.units)

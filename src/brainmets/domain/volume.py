@@ -62,10 +62,10 @@ class Mask:
 
     @property
     def foreground(self) -> NDArray[np.bool_]:
-        """Where any label is."""
+        """Whether each voxel (i, j, k) is labelled."""
         return self.data > 0
 
     @property
     def volume_mm3(self) -> float:
-        """Volume of everything labelled."""
+        """Volume of all labelled voxels in mm³."""
         return float(np.count_nonzero(self.data)) * self.geometry.voxel_volume_mm3

@@ -106,7 +106,14 @@ class Bundle:
     onnx_file: str = ONNX
 
     def single(self, member: Member | None = None) -> Bundle:
-        """Return the first network of a fused model, or one of its further members, by itself."""
+        """Return one network of a fused model by itself.
+
+        Args:
+            member: one of `members`; by default the first network.
+
+        Returns:
+            A bundle without members.
+        """
         if member is None:
             return replace(self, members=())
         return replace(
@@ -121,8 +128,14 @@ class Bundle:
     def point_named(self, name: str) -> OperatingPoint:
         """Return one of the named operating points.
 
+        Args:
+            name: sensitive, balanced or specific.
+
+        Returns:
+            The operating point.
+
         Raises:
-            OptionError: the model has none of that name.
+            OptionError: the model has no point of that name.
         """
         for known, point in self.points.items():
             if known == name:
@@ -134,9 +147,15 @@ class Bundle:
         )
 
     def to_native(self, prepared: Prepared, probability: NDArray[np.float32]) -> Volume:
-        """Return a probability (x, y, z) on the input's own grid, as the operating points mean it.
+        """Bring a probability map back to the scan's own grid.
 
-        With a rejector each candidate's peak is how likely it is a lesion.
+        Args:
+            prepared: the prepared scan that the map was predicted from.
+            probability: map (x, y, z), 0…1, on the prepared grid.
+
+        Returns:
+            Probability (i, j, k), 0…1, to which the operating points apply. With a rejector the
+            highest value of each candidate is the estimate that it is a lesion.
         """
         native = prepared.to_native(probability)
         if self.rejector is None:
@@ -150,7 +169,13 @@ class Bundle:
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Bundle:
-        """Find a bundle by name, or in a folder, and verify every byte of it.
+        """Find a bundle by name, or in a folder, and verify the sha256 of every file.
+
+        Args:
+            name_or_path: a name from `brainmets models list`, or a folder.
+
+        Returns:
+            The verified bundle.
 
         Raises:
             UnknownModel: there is no such bundle.
@@ -183,7 +208,11 @@ class Bundle:
 
 
 def list_bundles() -> tuple[str, ...]:
-    """Return the names of the shipped bundles and of those under `$BRAINMETS_MODELS`, sorted."""
+    """List the installed models: those of the package and those in `$BRAINMETS_MODELS`.
+
+    Returns:
+        Their names, sorted.
+    """
     return tuple(sorted(_named_roots()))
 
 

@@ -51,6 +51,9 @@ def find_lesions(
         kind: whether the slices along k belong together.
         midline_x_mm: RAS x of the head's mid-sagittal plane, which divides left from right. Many
             files have their origin at a corner of the grid: give the head's own middle.
+
+    Returns:
+        The mask (i, j, k) and the lesions: volumes in mm³, diameters and positions in mm.
     """
     geometry = probability.geometry
     ruler = _ruler(geometry, kind)

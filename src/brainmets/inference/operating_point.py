@@ -46,8 +46,15 @@ class OperatingPoint(BaseModel):
         A threshold alone means plain thresholding: every component of voxels at or above it
         is kept, subject to the volume limit.
 
+        Args:
+            threshold: lowest probability of a marked voxel, 0…1; None for that of this point.
+            peak: lowest lesion probability that is reported, 0…1; None for the threshold.
+
+        Returns:
+            The changed operating point.
+
         Raises:
-            OptionError: a value is outside 0…1, or the peak lies below the threshold.
+            OptionError: a value is outside 0…1, or the peak is below the threshold.
         """
         if threshold is None and peak is None:
             return self

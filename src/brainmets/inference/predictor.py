@@ -132,7 +132,13 @@ class Predictor:
         ]
 
     def estimate(self, shape: tuple[int, int, int]) -> Estimate:
-        """Choose the windows for a prepared grid of `shape` and say what they take.
+        """Choose the windows for a prepared scan and compute their memory.
+
+        Args:
+            shape: voxels of the prepared grid (X, Y, Z).
+
+        Returns:
+            Windows, memory in bytes and number of operations.
 
         Raises:
             OutOfMemory: the smallest window needs more than the limit.
@@ -181,9 +187,12 @@ class Predictor:
         """Return the lesion probability (X, Y, Z) of a prepared case, 0…1.
 
         Args:
-            prepared: by the bundle's own plan.
-            progress: told how far it is.
-            estimate: what `estimate` has said of this case, where it was asked before.
+            prepared: the scan, prepared by the bundle's own plan.
+            progress: called with a stage and the share of it that is done, 0…1.
+            estimate: what `estimate` returned for this case; computed by default.
+
+        Returns:
+            Probability (X, Y, Z) float32, 0…1, on the prepared grid.
 
         Raises:
             WrongModelKind: the case was prepared for another network.
@@ -200,8 +209,14 @@ class Predictor:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Return the probability as `predict`, and how far a fused model's members disagree.
 
-        The disagreement is the standard deviation of their probabilities (X, Y, Z), 0…0.5; None
-        for a single network.
+        Args:
+            prepared: as in `predict`.
+            progress: as in `predict`.
+            estimate: as in `predict`.
+
+        Returns:
+            The probability (X, Y, Z), 0…1, and the standard deviation of the members'
+            probabilities (X, Y, Z), 0…0.5; None for a single network.
 
         Raises:
             WrongModelKind, OutOfMemory: as `predict`.

@@ -85,10 +85,20 @@ def read_case(
 ) -> Case:
     """Read one examination: a NIfTI file, a DICOM series or slice images; a file, folder or zip.
 
-    The format is told from the content. `series` chooses among several by index (from 1, as
-    `list_series` counts), series number or UID. `sequence` says what the image at `path` is and
-    `images` gives further sequences on the same grid. `channel` picks a channel of colour slice
-    images; by default they are read as T1, FLAIR, T1 with contrast, unless all channels agree.
+    The format is recognised from the content, not from the name.
+
+    Args:
+        path: a file, a folder or a zip.
+        series: one of several DICOM series: its index (from 1, as `list_series` counts), series
+            number or UID.
+        sequence: what the image at `path` is: t1c, t1n, t2w or t2f.
+        images: files of further sequences on the same grid.
+        channel: channel of colour slice images, from 0; by default they are read as T1, FLAIR, T1
+            with contrast, unless all channels are equal.
+        limits: largest sizes that are read.
+
+    Returns:
+        The images (i, j, k) float32 on one voxel grid.
 
     Raises:
         InputError: the input cannot be used; each kind of fault has a class and a code of its

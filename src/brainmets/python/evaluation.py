@@ -51,19 +51,25 @@ def evaluate(
     Args:
         reference: the expert's mask, or a folder of masks: a path, an array or tensor (i, j, k) of
             labels, a nibabel or SimpleITK image, or a scan from `brainmets.synthesize`.
-        prediction: the model's, likewise, or what `brainmets.segment` returned. Folders are paired
-            by case.
-        scorer: whose definition: brainmets, brats-2023, brats-2024 or brats-2026.
-        regions: binary (any label) or brats (ET, TC, WT, RC by label); the scorer's own.
-        empty: what a region scores that is empty on both sides.
-        probability: the model's probability map, for the FROC curve (brainmets only).
-        spacing: voxel sizes in mm, of two arrays.
-        affine: 4 × 4 to RAS+ mm, of two arrays; one array takes the grid of the other mask.
-        case_id: names the case in tables, for masks in memory.
-        jobs: processes for folders; one a core.
+        prediction: the model's mask, in the same forms, or what `brainmets.segment` returned.
+            Folders are paired by case.
+        scorer: definition of the scores: brainmets, brats-2023, brats-2024 or brats-2026.
+        regions: binary (any label) or brats (ET, TC, WT, RC by label); by default the scorer's own.
+        empty: score of a region that is empty in both masks.
+        probability: the model's probability map (i, j, k), 0…1, for the FROC curve (scorer
+            brainmets only).
+        spacing: voxel sizes (i, j, k) in mm, where both masks are arrays.
+        affine: 4 × 4, voxels to RAS+ mm, where both masks are arrays; a single array is taken to
+            be on the grid of the other mask.
+        case_id: name of the case in tables, for masks in memory.
+        jobs: processes for folders; by default one per core.
+
+    Returns:
+        Scores by case and region, every lesion, and means with 95 % intervals over patients.
+        Distances are in mm, volumes in mm³, Dice and sensitivity in 0…1.
 
     Raises:
-        InputError: a mask cannot be used; GridMismatch where the two are on different voxels.
+        InputError: a mask cannot be used; GridMismatch if the two have different voxel grids.
         OptionError: an argument cannot be used.
     """
     if isinstance(reference, (str, os.PathLike)) and isinstance(prediction, (str, os.PathLike)):
@@ -135,17 +141,22 @@ def _unless_own(x: object, place: Placement) -> Placement:
 
 
 class Evaluation:
-    """Scores of one or many cases."""
+    """Scores of one or many cases, from `brainmets.evaluate`."""
 
     def __init__(self, run: ScoreRun) -> None:
-        """Hold what a scorer gave; `run` has every case, region and lesion."""
+        """Wrap what a scorer returned.
+
+        Args:
+            run: every case, region and lesion.
+        """
         self.run = run
 
     @property
     def scores(self) -> Mapping[str, float]:
         """Figures of the first region by name: of the one case, or means over patients.
 
-        `dice`, `nsd_1mm`, `hd95_mm`, `sensitivity`, `precision`, `f1`, `fp` and more, by scorer.
+        `dice`, `nsd_1mm`, `sensitivity`, `precision`, `f1` in 0…1, `hd95_mm` in mm, `fp` as a
+        number of false positives, and more, depending on the scorer.
         """
         if len(self.run.cases) == 1:
             return dict(self.run.cases[0].regions[0].values)
@@ -154,7 +165,7 @@ class Evaluation:
 
     @property
     def regions(self) -> tuple[str, ...]:
-        """Names of what was scored."""
+        """Names of the scored regions."""
         return tuple(one.region for one in self.run.cases[0].regions) if self.run.cases else ()
 
     @property
@@ -169,15 +180,22 @@ class Evaluation:
 
     @property
     def failed(self) -> Mapping[str, str]:
-        """What could not be scored, by case, and why."""
+        """Cases that could not be scored, with the reason."""
         return self.run.failed
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Return one dictionary for each case and region, then the means."""
+        """Return the scores as plain values.
+
+        Returns:
+            One dictionary for each case and region, then the means over patients.
+        """
         return score_rows(self.run)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return a row for each case and region, then the means over patients.
+        """Return the scores as a table.
+
+        Returns:
+            A pandas DataFrame: a row for each case and region, then the means over patients.
 
         Raises:
             EngineMissing: pandas is not installed (it comes with the extra `notebook`).
@@ -187,11 +205,21 @@ class Evaluation:
         return pd.DataFrame(self.to_dicts())
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as plain values, with 95 % intervals; the layout of scores.json."""
+        """Return everything as plain values, with 95 % intervals.
+
+        Returns:
+            A document in the layout of scores.json.
+        """
         return run_document(self.run)
 
     def save(self, folder: str | os.PathLike[str]) -> dict[str, Path]:
         """Write scores.json, scores.csv and lesions.csv, replacing earlier ones.
+
+        Args:
+            folder: created if it does not exist.
+
+        Returns:
+            The written files by kind.
 
         Raises:
             OutputExists: the path is a file.
@@ -199,7 +227,10 @@ class Evaluation:
         return write_scores(self.run, Path(folder))
 
     def plot(self) -> Figure:
-        """Return a matplotlib figure: every lesion's Dice against its diameter, missed ones at 0.
+        """Draw the Dice of each lesion against its diameter in mm; missed lesions are at 0.
+
+        Returns:
+            A matplotlib figure.
 
         Raises:
             EngineMissing: matplotlib is not installed (it comes with the extra `notebook`).

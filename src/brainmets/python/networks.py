@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from brainmets.domain.errors import OptionError, WrongModelKind
 from brainmets.domain.extras import needing
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence as Several
     from typing import Literal
 
+    import torch
+
     from brainmets.models.architecture import ArchitectureName
+
+    class _Base(torch.nn.Module):
+        """For the type checker: the base of both networks, built from an architecture."""
+
+        def __init__(self, architecture: Architecture) -> None: ...
+else:
+    _Base = object
 
 __all__ = ["AttentionUNet", "UNetPlusPlus"]
 
@@ -29,81 +38,76 @@ WIDTHS = (16, 32, 64, 128)
 """Channels by level of the networks that are installed with brainmets."""
 
 
-class AttentionUNet(attention_unet.AttentionUNet):
-    """Attention U-Net (arXiv 1804.03999) in 2-D or 3-D, a `torch.nn.Module`.
+class _FromBundle(_Base):
+    """Constructor and trained weights, the same for both networks."""
 
-    Takes (B, channels, *S) float32 with edges that are multiples of `stride`; in evaluation gives
-    logits (B, 1, *S), in training a tuple of them, finest first, for deep supervision.
-    """
+    network: ClassVar[ArchitectureName]
+    architecture: Architecture
 
     def __init__(
         self, *, dims: Literal[2, 3] = 3, channels: int = 2, widths: Several[int] = WIDTHS
     ) -> None:
-        """Build with random weights: `widths` are the channels from full resolution down."""
-        numbers = _architecture("attention-unet", dims, channels, widths)
+        """Build with random weights.
+
+        Args:
+            dims: 2 for slices, 3 for volumes.
+            channels: of the input.
+            widths: channels inside the network, from full resolution down.
+
+        Raises:
+            OptionError: no network can have these numbers.
+        """
+        numbers = _architecture(self.network, dims, channels, widths)
         super().__init__(numbers)
         self.architecture = numbers
         initialise(self, prior=LESION_PRIOR)
 
     @property
     def stride(self) -> int:
-        """Edges of the input are multiples of this."""
+        """Edges of the input, in voxels, are multiples of this."""
         return self.architecture.stride
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str] = "attention-unet-3d") -> Self:
-        """Return the network of a model, in evaluation mode, from the files on this computer.
+    def from_pretrained(cls, name: str | os.PathLike[str] | None = None) -> Self:
+        """Load the trained network of a model; nothing is downloaded.
 
-        `brainmets.prepare` gives what it reads. Nothing is downloaded.
+        Args:
+            name: a name from `list_models()` or a bundle's folder; by default the installed 3-D
+                model of this network.
+
+        Returns:
+            The network in evaluation mode. `brainmets.prepare` makes its input.
 
         Raises:
             UnknownModel: there is no such model.
             WrongModelKind: the model is another network.
         """
-        bundle = _bundle(name, "attention-unet")
+        bundle = _bundle(name or f"{cls.network}-3d", cls.network)
         built = bundle.architecture
         network = cls(dims=built.dims, channels=built.in_channels, widths=built.widths)
         network.load_state_dict(trained_network(bundle).state_dict())
         return network.eval()
 
 
-class UNetPlusPlus(unet_plus_plus.UNetPlusPlus):
+class AttentionUNet(_FromBundle, attention_unet.AttentionUNet):
+    """Attention U-Net (arXiv 1804.03999) in 2-D or 3-D, a `torch.nn.Module`.
+
+    Takes (B, channels, *S) float32 with edges that are multiples of `stride`. In evaluation mode
+    it returns logits (B, 1, *S), in training a tuple of them, finest first, for deep supervision.
+    """
+
+    network = "attention-unet"
+
+
+class UNetPlusPlus(_FromBundle, unet_plus_plus.UNetPlusPlus):
     """U-Net++ (arXiv 1807.10165) in 2-D or 3-D, a `torch.nn.Module`.
 
-    Takes (B, channels, *S) float32 with edges that are multiples of `stride`; in evaluation gives
-    logits (B, 1, *S), in training a tuple of them, deepest first, for deep supervision.
+    Takes (B, channels, *S) float32 with edges that are multiples of `stride`. In evaluation mode
+    it returns logits (B, 1, *S), in training a tuple of them, deepest first, for deep supervision.
     `pruned(depth)` uses fewer nested levels.
     """
 
-    def __init__(
-        self, *, dims: Literal[2, 3] = 3, channels: int = 2, widths: Several[int] = WIDTHS
-    ) -> None:
-        """Build with random weights: `widths` are the channels from full resolution down."""
-        numbers = _architecture("unet-plus-plus", dims, channels, widths)
-        super().__init__(numbers)
-        self.architecture = numbers
-        initialise(self, prior=LESION_PRIOR)
-
-    @property
-    def stride(self) -> int:
-        """Edges of the input are multiples of this."""
-        return self.architecture.stride
-
-    @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str] = "unet-plus-plus-3d") -> Self:
-        """Return the network of a model, in evaluation mode, from the files on this computer.
-
-        `brainmets.prepare` gives what it reads. Nothing is downloaded.
-
-        Raises:
-            UnknownModel: there is no such model.
-            WrongModelKind: the model is another network.
-        """
-        bundle = _bundle(name, "unet-plus-plus")
-        built = bundle.architecture
-        network = cls(dims=built.dims, channels=built.in_channels, widths=built.widths)
-        network.load_state_dict(trained_network(bundle).state_dict())
-        return network.eval()
+    network = "unet-plus-plus"
 
 
 def _architecture(

@@ -35,7 +35,11 @@ class Segmentation:
     """
 
     def __init__(self, report: Report) -> None:
-        """Hold a report; `report` is everything that the command line writes."""
+        """Wrap a report.
+
+        Args:
+            report: everything that the command line writes.
+        """
         self.report = report
 
     @property
@@ -100,7 +104,7 @@ class Segmentation:
 
     @property
     def notice(self) -> str:
-        """What the result may be used for."""
+        """The research notice: what the result may be used for."""
         return self.report.notice
 
     def save(
@@ -108,11 +112,17 @@ class Segmentation:
     ) -> dict[str, Path]:
         """Write mask, lesions.csv, report.json and overlay.png as `brainmets segment` does.
 
-        Returns the paths by kind.
+        Args:
+            folder: created if it does not exist.
+            probability: also write the probability map (i, j, k), 0…1.
+            overwrite: replace what the folder has.
+
+        Returns:
+            The written files by kind: "mask", "lesions", "report", "overlay" and others.
 
         Raises:
-            OutputExists: the folder holds something else; `overwrite` replaces it.
-            DiskFull, OutputDiffers: the disk does not take the files.
+            OutputExists: the folder has something else; `overwrite` replaces it.
+            DiskFull, OutputDiffers: the files could not be written correctly.
         """
         from brainmets.reporting import write_results
 
@@ -121,11 +131,24 @@ class Segmentation:
         )
 
     def to_nibabel(self, what: MapName = "mask") -> Nifti1Image:
-        """Return the mask, the probability or the image as a NIfTI image in nibabel."""
+        """Return a map as a nibabel NIfTI image on the scan's grid (i, j, k), RAS+ mm.
+
+        Args:
+            what: "mask", "probability" or "image".
+
+        Returns:
+            A `nibabel.Nifti1Image`.
+        """
         return to_nibabel(self._map(what), self.geometry)
 
     def to_sitk(self, what: MapName = "mask") -> SimpleITK.Image:
-        """Return the mask, the probability or the image as a SimpleITK image.
+        """Return a map as a SimpleITK image on the scan's grid, LPS mm.
+
+        Args:
+            what: "mask", "probability" or "image".
+
+        Returns:
+            A `SimpleITK.Image` of size (i, j, k).
 
         Raises:
             EngineMissing: SimpleITK is not installed (it comes with the extra `notebook`).
@@ -133,13 +156,20 @@ class Segmentation:
         return to_sitk(self._map(what), self.geometry)
 
     def picture(self) -> Image:
-        """Return the overview of the largest lesions, as in overlay.png: a Pillow image."""
+        """Draw the overview of the largest lesions, as in overlay.png.
+
+        Returns:
+            A Pillow image in RGB.
+        """
         from brainmets.reporting.overlay import draw_overlay
 
         return draw_overlay(self.report)
 
     def plot(self) -> Figure:
-        """Return a matplotlib figure of up to three lesions in three planes, axes in mm.
+        """Draw up to three lesions in three planes, axes in mm.
+
+        Returns:
+            A matplotlib figure.
 
         Raises:
             EngineMissing: matplotlib is not installed (it comes with the extra `notebook`).

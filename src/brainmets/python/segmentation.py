@@ -64,10 +64,10 @@ def segment(
             a numpy array or PyTorch CPU tensor (i, j, k) with `spacing` or `affine`, a nibabel or
             SimpleITK image, or a scan from `brainmets.synthesize`.
         model: a name from `brainmets models list`, or a bundle's folder; chosen by the input.
-        point: one of the model's operating points, where it was tuned.
-        threshold: voxels of at least this probability, 0…1, instead of the model's own choice.
-        peak: lesions whose best voxel has at least this probability.
-        spacing: voxel sizes in mm along the array's axes.
+        point: one of the model's operating points, if it was tuned.
+        threshold: lowest probability of a marked voxel, 0…1, instead of the model's own.
+        peak: lowest lesion probability that is reported, 0…1.
+        spacing: voxel sizes in mm along the array's axes (i, j, k).
         affine: 4 × 4, (i, j, k, 1) to RAS+ mm, as nibabel has it.
         orientation: where the axes of an array with `spacing` point, such as "RAS" (the default)
             or "LPS"; SimpleITK's arrays (z, y, x) of an axial scan are "SPL".
@@ -76,10 +76,13 @@ def segment(
         series: of a DICOM folder: number, UID or line:N.
         channel: of colour pictures, from 0.
         engine: openvino, onnxruntime or pytorch.
-        precision: auto (bfloat16 where the processor has it) or float32.
+        precision: auto (bfloat16 if the processor has it) or float32.
         threads: processors to use; all by default.
-        memory_bytes: the most memory to hold; smaller windows are used where needed.
-        depth: of a U-Net++: nested levels to use.
+        memory_bytes: most memory to use, in bytes; smaller windows are used if needed.
+        depth: nested levels of a U-Net++ to use.
+
+    Returns:
+        Mask (i, j, k), probability (i, j, k) in 0…1, and the lesions, largest first.
 
     Raises:
         InputError: the scan cannot be used; its subclasses and codes are in
@@ -123,10 +126,20 @@ def prepare(
 ) -> Prepared:
     """Return a scan as a model's network reads it.
 
-    `.data` is (channels, i, j, k) float32 on the model's own grid; `.to_native(probability)`
-    brings a map (i, j, k) on that grid back to the scan's own. The network of
-    `AttentionUNet.from_pretrained` takes `.data[None]`, each edge padded with zeros to a multiple
-    of its `stride`.
+    The network of `AttentionUNet.from_pretrained` takes `.data[None]`, each edge padded with zeros
+    to a multiple of its `stride`.
+
+    Args:
+        x: a scan, in any form that `segment` takes.
+        model: a name from `brainmets models list`, or a bundle's folder; chosen by the input.
+        spacing: voxel sizes in mm along the array's axes (i, j, k).
+        affine: 4 × 4, (i, j, k, 1) to RAS+ mm, as nibabel has it.
+        orientation: where the axes of an array with `spacing` point, such as "RAS" (the default).
+        sequence: what `x` is: t1c, t1n, t2w or t2f.
+
+    Returns:
+        `.data` is (channels, i, j, k) float32 on the model's own grid; `.to_native(probability)`
+        brings a map (i, j, k) on that grid back to the scan's own.
 
     Raises:
         InputError, ModelError, OptionError: as `segment`.

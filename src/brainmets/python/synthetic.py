@@ -37,17 +37,19 @@ def synthesize(
     """Make a T1c scan with metastases whose number, place and outlines are known.
 
     The same seed gives the same voxels. Without `label_map` the head is made from formulas: no
-    file is needed, and no person's anatomy is in it. Right for learning, testing and training;
-    figures measured on it say nothing about patients.
+    file is needed, and no person's anatomy is in it. Use it to learn, test and train. Figures
+    measured on it do not apply to patients.
 
     Args:
-        seed: of everything that varies.
-        label_map: a path or an image of FreeSurfer label numbers at 1 mm; none for the built-in
-            head.
-        config: what may vary, and how far; `settings` change single fields of it, such as
-            `diameters_mm=(12, 5)` or `stripped_share=1.0` (docs/reference/recipes.md,
-            SynthesisConfig).
-        settings: fields of the configuration.
+        seed: random seed of everything that varies.
+        label_map: a path or an image (i, j, k) of FreeSurfer label numbers at 1 mm; without it the
+            built-in head is used.
+        config: what may vary, and how far.
+        settings: single fields of the configuration to change, such as `diameters_mm=(12, 5)` or
+            `stripped_share=1.0` (docs/reference/recipes.md, SynthesisConfig).
+
+    Returns:
+        The scan with its reference mask, on a 1 mm grid.
 
     Raises:
         OptionError: a setting does not exist or has a value that it cannot have.
@@ -93,7 +95,12 @@ class SyntheticScan:
     """A synthetic scan, the mask of its lesions and how it was made, all on one 1 mm grid."""
 
     def __init__(self, case: SyntheticCase, config: SynthesisConfig) -> None:
-        """Hold a case of the synthesis and what it was drawn from (`config`)."""
+        """Wrap a synthetic case.
+
+        Args:
+            case: image, masks and parameters.
+            config: the configuration that the parameters were drawn from.
+        """
         self.case = case
         self.config = config
 
@@ -114,7 +121,7 @@ class SyntheticScan:
 
     @property
     def lesions(self) -> Rows[PlacedLesion]:
-        """What was placed: centre in voxels, diameter in mm, volume in mm³ of the mask."""
+        """The placed lesions: centre in voxels, diameter in mm, volume in mm³ of the mask."""
         return Rows(self.case.placed)
 
     @property
@@ -150,6 +157,12 @@ class SyntheticScan:
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write t1c.nii.gz, lesions.nii.gz, classes.nii.gz and parameters.json into a new folder.
 
+        Args:
+            folder: must not exist.
+
+        Returns:
+            The folder.
+
         Raises:
             OutputExists: the folder is there already.
         """
@@ -166,11 +179,24 @@ class SyntheticScan:
         return write_case(self.case, path)
 
     def to_nibabel(self, what: SyntheticMap = "image") -> Nifti1Image:
-        """Return the image, the lesion mask or the classes as a NIfTI image in nibabel."""
+        """Return a map as a nibabel NIfTI image (i, j, k), RAS+ mm.
+
+        Args:
+            what: "image", "mask" or "classes".
+
+        Returns:
+            A `nibabel.Nifti1Image`.
+        """
         return to_nibabel(self._map(what), self.geometry)
 
     def to_sitk(self, what: SyntheticMap = "image") -> SimpleITK.Image:
-        """Return the image, the lesion mask or the classes as a SimpleITK image.
+        """Return a map as a SimpleITK image, LPS mm.
+
+        Args:
+            what: "image", "mask" or "classes".
+
+        Returns:
+            A `SimpleITK.Image` of size (i, j, k).
 
         Raises:
             EngineMissing: SimpleITK is not installed (it comes with the extra `notebook`).
@@ -178,7 +204,10 @@ class SyntheticScan:
         return to_sitk(self._map(what), self.geometry)
 
     def plot(self) -> Figure:
-        """Return a matplotlib figure of the three largest lesions in three planes, axes in mm.
+        """Draw the three largest lesions in three planes, axes in mm.
+
+        Returns:
+            A matplotlib figure.
 
         Raises:
             EngineMissing: matplotlib is not installed (it comes with the extra `notebook`).
@@ -187,7 +216,7 @@ class SyntheticScan:
             from brainmets.reporting.figures import draw_lesions
         largest = sorted(self.lesions, key=lambda one: -one.volume_mm3)
         captions = [(one.id, f"{one.id}: {one.volume_mm3 / 1000:.3g} mL") for one in largest]
-        notice = "Synthetic scan, drawn by brainmets. Not a person."
+        notice = "Synthetic scan, made by brainmets. Not a person."
         return draw_lesions(self.case.image, self.case.lesions, captions, notice=notice)
 
     def _map(self, what: SyntheticMap) -> NDArray[Any]:

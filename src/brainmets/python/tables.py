@@ -31,7 +31,10 @@ class Rows(tuple[Row, ...], Generic[Row]):
     __slots__ = ()
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return a pandas DataFrame, a row each; places become three columns.
+        """Return a table; a position becomes three columns.
+
+        Returns:
+            A pandas DataFrame, a row for each entry.
 
         Raises:
             EngineMissing: pandas is not installed (it comes with the extra `notebook`).
@@ -41,7 +44,11 @@ class Rows(tuple[Row, ...], Generic[Row]):
         return pd.DataFrame(self.to_dicts())
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Return one dictionary of plain values a row."""
+        """Return the rows as plain values.
+
+        Returns:
+            One dictionary for each entry.
+        """
         return [_flat(row) for row in self]
 
     def _repr_html_(self) -> str:
