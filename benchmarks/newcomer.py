@@ -202,11 +202,15 @@ def main() -> None:
         clone = arguments.clone or Path(folder) / "brainmets"
         if arguments.clone is None:
             subprocess.run(["git", "clone", "-q", arguments.repository, str(clone)], check=True)
-        rows = [row for name in arguments.only or TASKS for row in task(name, clone.resolve())]
-    for row in rows:
-        print(f"{row.task:20} {row.command:55} {row.seconds:7.1f} s {row.cpu_seconds:7.1f} CPU s")
-    if arguments.out:
-        write(rows, arguments.out)
+        rows: list[Timing] = []
+        for name in arguments.only or TASKS:
+            for row in task(name, clone.resolve()):
+                print(
+                    f"{row.seconds:7.1f} s {row.cpu_seconds:7.1f} CPU s  {row.task}: {row.command}"
+                )
+                rows.append(row)
+            if arguments.out:
+                write(rows, arguments.out)
 
 
 if __name__ == "__main__":
