@@ -263,7 +263,7 @@ def test_a_rejector_that_pays_is_kept_and_ranks_the_points(
     assert document["points"]["balanced"]["false_alarms"] == 0.0
     assert tuned.rejector is not None
     assert tuned.operating_point.threshold == tuned.rejector.floor
-    assert "its likelihoods" in tuned.card
+    assert "its probabilities" in tuned.card
     without, document = tune(tuned, tmp_path / "plain", replace(options, rejector=False))
     assert without.rejector is None
     assert document["points"]["balanced"]["sensitivity"] < 1.0

@@ -22,9 +22,9 @@ def tuning_section(document: Mapping[str, Any], unit: str) -> str:
         "## Operating points",
         "",
         f"Chosen on validation cases only ({counted}), never on test cases.",
-        "The figures are of those same cases, and so are hopeful.",
+        "The figures are those of the same cases, and are therefore optimistic.",
         "",
-        f"| point | grow | peak | least mm³ | Dice | sensitivity | alarms a {unit} | allowed |",
+        f"| point | threshold | peak | min. mm³ | Dice | sensitivity | FP per {unit} | allowed |",
         "|---|---|---|---|---|---|---|---|",
     ]
     before = document["before"]
@@ -57,9 +57,9 @@ def _on_rejector(tried: Mapping[str, Any] | None) -> str:
     gain = tried["gain"]
     verb = "kept" if tried["kept"] else "not kept"
     rates = ", ".join(f"{rate:g}" for rate in tried["rates"])
-    peaks = " The peaks above are its likelihoods, those of the patients it was not fitted to."
+    peaks = " The peaks above are its probabilities, on patients that it was not fitted to."
     return (
-        f"Rejector of components ({components}; logistic regression, judged on patients it was "
+        f"Rejector of components ({components}; logistic regression, measured on patients it was "
         f"not fitted to): {verb}, {tried['because']}. Lesions found, mean at {rates} false "
         f"positives, {tried['found_without']:.3f} without and {tried['found_with']:.3f} with it; "
         f"gain {gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]."
