@@ -298,6 +298,6 @@ class Attempts:
         error = PoisonJob(
             "an image that stopped its worker time and again",
             expected="an image that fits the available memory and time",
-            remedy="try a smaller image, or report it to whoever runs this service",
+            remedy="try a smaller image, or report it to the operator of this service",
         )
         self._failed(job, problem_of(error))

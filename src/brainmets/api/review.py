@@ -41,7 +41,7 @@ def save_review(
     who saves where the request names no one.
 
     Raises:
-        OptionError: a judged lesion does not exist at the operating point, or in the drawing.
+        OptionError: a labelled lesion does not exist at the operating point, or in the drawing.
         BadRequest: the drawing does not fit the image.
     """
     point = operating_point(
@@ -59,7 +59,7 @@ def save_review(
     unknown = {*request.rejected, *request.readings} - {lesion.id for lesion in lesions}
     if unknown:
         raise OptionError(
-            f"{len(unknown)} judged lesions that do not exist",
+            f"{len(unknown)} labelled lesions that do not exist",
             expected="ids of the lesions found",
             remedy="find the lesions again and choose among them",
         )

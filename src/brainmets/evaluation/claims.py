@@ -52,8 +52,8 @@ CLAIMS = (
 
 RULE = (
     "Figure: Dice of each reference lesion, 0 where it is missed, averaged over the stratum. "
-    "Confirmed when the 95 % interval of the claimed advantage lies above 0 and false positives of "
-    f"that stratum are not shown to be more; refuted when it lies below {MARGIN}, which excludes "
+    "Confirmed when the 95 % interval of the claimed advantage is above 0 and false positives of "
+    f"that stratum are not shown to be more; refuted when it is below {MARGIN}, which excludes "
     "an advantage worth having; undecided otherwise. Small is below 5 mm, else below 10 mm, else "
     f"the smallest third, the first with at least {FEWEST_LESIONS} lesions. Complex is the least "
     "spherical third and the most indented third; the claim must hold in both. No conclusion from "
@@ -129,7 +129,7 @@ def _test(
     else:
         reached, because = _conclude(known)
         if any(by == "size third" for by, _ in strata):
-            because += "; too few lesions are below 10 mm, so the smallest third stands in"
+            because += "; too few lesions are below 10 mm, so the smallest third is used instead"
         reached, because = _allowed(reached, because, comparison)
     return ClaimResult(
         claim=claim,

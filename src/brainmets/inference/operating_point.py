@@ -37,7 +37,7 @@ class OperatingPoint(BaseModel):
     @model_validator(mode="after")
     def _peak_reachable(self) -> Self:
         if self.peak < self.threshold:
-            raise ValueError(f"peak {self.peak} lies below threshold {self.threshold}")
+            raise ValueError(f"peak {self.peak} is below threshold {self.threshold}")
         return self
 
     def overridden(self, *, threshold: float | None, peak: float | None) -> OperatingPoint:

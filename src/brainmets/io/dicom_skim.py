@@ -171,7 +171,7 @@ def _is_implicit(syntax: bytes, first_kind: bytes) -> bool:
     name = syntax[8:].rstrip(b"\0 ")
     if name == IMPLICIT:
         if first_kind.isalpha():
-            raise _Odd  # it says so but is not
+            raise _Odd  # declared implicit, but explicit
         return True
     if name not in EXPLICIT and not name.startswith(COMPRESSED):
         raise _Odd

@@ -144,7 +144,7 @@ def _amount(volume_mm3: float, result: StoredResult) -> tuple[str, str]:
 
 def _nothing(result: StoredResult) -> str:
     if result.reviewed and result.rejected:
-        return f"No lesion stands: all {result.rejected} found were rejected by a reader."
+        return f"No lesion is left: a reader rejected all {result.rejected} that were found."
     return "No lesion above the operating point."
 
 

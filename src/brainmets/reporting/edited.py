@@ -59,7 +59,7 @@ def agreeing(
 
 
 def _same_sizes(mask: Mask, known: Mapping[int, Lesion], kind: CaseKind) -> bool:
-    """Whether every lesion has the diameters that are told of it."""
+    """Whether every lesion has the diameters that are reported for it."""
     unseen = Volume(data=np.zeros(mask.data.shape, dtype=np.float32), geometry=mask.geometry)
     return all(
         abs(getattr(one, name) - getattr(known[one.id], name)) <= SAME_MM

@@ -209,7 +209,7 @@ def _check_grid(case: dict[str, Any], grid: Geometry) -> None:
 
 
 def _check_place(rows: list[dict[str, Any]], grid: Geometry, *, as_stored: bool) -> None:
-    """Refuse a mask that lies elsewhere than the lesions that were found.
+    """Refuse a mask in another place than the lesions found.
 
     Its axes may be in another order, unless its voxels are those that were written.
     """
@@ -223,7 +223,7 @@ def _check_place(rows: list[dict[str, Any]], grid: Geometry, *, as_stored: bool)
         if np.all(np.abs(here - places) <= within):
             return
     raise GridMismatch(
-        "a mask that lies elsewhere than the lesions that were found",
+        "a mask in another place than the lesions found",
         expected="the affine of the image that was segmented",
         remedy="save the mask with that affine, or measure it with brainmets measure",
     )

@@ -273,7 +273,7 @@ def _begin(
     notes: list[str] = []
     speck = new and neighbour is not None and rules.is_speck(lesion.volume_mm3)
     if speck:
-        notes.append(f"a speck beside lesion {neighbour}: not counted as new until it has grown")
+        notes.append(f"a speck next to lesion {neighbour}: not counted as new until it has grown")
     if new:
         notes += _suspicions(times[:-1], footprint)
     state: State = "first"

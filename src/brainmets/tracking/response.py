@@ -230,7 +230,7 @@ def _otherwise(
     if not targets:
         return "non-CR/non-PD", "no lesion of the first scan was large enough for a target"
     if sums.now is None or sums.first is None:
-        return "NE", "a target lies, at least in part, outside the imaged field"
+        return "NE", "a target is at least partly outside the imaged field"
     change = share_of_change(sums.now, sums.first)
     amount = "" if change is None else f" ({change:+.0%} against the first)"
     if rules.shrank(sums.now, sums.first, 0.0):

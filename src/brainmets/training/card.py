@@ -134,7 +134,7 @@ def _results(
     spread = (
         f"95 % interval {interval[0]:.3f}–{interval[1]:.3f}, bootstrap over {groups} groups"
         if groups > 1
-        else "one group alone, hence no interval"
+        else "only one group, so no interval"
     )
     summary = (
         f"Mean Dice per case **{dice:.3f}** ({spread}), {_counted(len(with_lesion), 'case')}; "

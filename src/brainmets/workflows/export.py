@@ -239,7 +239,7 @@ def _finding(
         content = result.input_sha256 if result.format == "dicom" else None
         found, mask = find_source(source, result.mask, series=series, sha256=content)
         if content is None:
-            notes.append("The DICOM series was recognised by where it lies, not by its content.")
+            notes.append("The DICOM series was recognised by its place, not by its content.")
         if found.frame_of_reference_made:
             notes.append(FRAME_OF_REFERENCE_MADE)
     elif result.format == "dicom":

@@ -1,4 +1,4 @@
-"""From a recipe and a folder of scans to a network, or to several that judge each other."""
+"""From a recipe and a folder of scans to a network, or to several by cross-validation."""
 
 from __future__ import annotations
 

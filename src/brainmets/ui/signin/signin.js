@@ -5,7 +5,7 @@ const WRONG_KEY = {
   code: "E_UNAUTHORISED",
   found: "this key is not known here",
   expected: "the whole key as it was given to you, without blanks",
-  remedy: "copy it again, or ask whoever runs this service for a new one",
+  remedy: "copy it again, or ask the operator of this service for a new one",
 };
 
 class SignIn {
