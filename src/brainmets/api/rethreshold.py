@@ -67,7 +67,7 @@ def lesions_at(
     above = int(np.count_nonzero(probability.data >= np.float32(point.threshold)))
     if above > MOST_CANDIDATES:
         raise OptionError(
-            f"a threshold that {above / probability.data.size:.0%} of the image is above",
+            f"a threshold that {above / probability.data.size:.0%} of the image exceeds",
             expected="one that separates lesions from background",
             remedy="choose a higher threshold",
         )
