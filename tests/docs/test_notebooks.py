@@ -13,7 +13,8 @@ from nbclient import NotebookClient
 
 import brainmets
 from brainmets.domain import Geometry, HeadPhantom, PhantomLesion
-from brainmets.synthesis import PlacedLesion, SynthesisConfig
+from brainmets.synthesis import PlacedLesion, SynthesisConfig, heads
+from brainmets.training import making
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -88,13 +89,50 @@ def test_cells_run_on_a_small_scan(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(brainmets, "synthesize", lambda **_settings: _Placed())
     mpl.use("agg")
-    names: dict[str, Any] = {}
-    for source in cells(FOLDER / f"{name}.ipynb"):
-        exec(compile(source, name, "exec"), names)  # noqa: S102 - notebooks of this repository
+    names = run(name, {})
 
     assert len(names["result"]) == 2
     assert len(names["figure"].axes) >= 1
     assert names["files"]
+
+
+def run(name: str, changes: dict[str, str]) -> dict[str, Any]:
+    """Run a notebook's cells in this process and return its variables."""
+    names: dict[str, Any] = {}
+    for source in cells(FOLDER / f"{name}.ipynb"):
+        code = source
+        for large, small in changes.items():
+            code = code.replace(large, small)
+        exec(compile(code, name, "exec"), names)  # noqa: S102 - notebooks of this repository
+    return names
+
+
+def test_follow_up_cells_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    followup = run("follow-up", {})["followup"]
+
+    assert len(followup.responses) == 2
+    assert followup.lesions
+    assert all(len(lesion.sightings) == 2 for lesion in followup.lesions)
+    assert (tmp_path / "followup" / "tracked.json").is_file()
+
+
+def test_training_cells_run_with_two_steps_on_small_heads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scan = _Placed()
+    scan.case.surroundings = None  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setattr(brainmets, "synthesize", lambda **_settings: scan)
+    monkeypatch.setattr(making, "sample_head", lambda *_given: scan.case)
+    monkeypatch.setattr(heads, "sample_head", lambda *_given: scan.case)
+    mpl.use("agg")
+    names = run("train-on-synthetic-heads", {"STEPS = 400": "STEPS = 2", "POOL = 6": "POOL = 1"})
+
+    assert len(names["losses"]) == 2
+    assert 0 <= names["trained"].dice <= 1
+    assert names["result"].provenance.model == "first-training"
+    assert float(names["loss"]) > 0
 
 
 @pytest.mark.slow

@@ -85,12 +85,9 @@ def read_case(
 ) -> Case:
     """Read one examination: a NIfTI file, a DICOM series or slice images; a file, folder or zip.
 
-    The format is recognised from the content, not from the name.
-
     Args:
-        path: a file, a folder or a zip.
-        series: one of several DICOM series: its index (from 1, as `list_series` counts), series
-            number or UID.
+        path: a file, a folder or a zip; the content decides the format.
+        series: a DICOM series by index (from 1, as `list_series` counts), number or UID.
         sequence: what the image at `path` is: t1c, t1n, t2w or t2f.
         images: files of further sequences on the same grid.
         channel: channel of colour slice images, from 0; by default they are read as T1, FLAIR, T1
