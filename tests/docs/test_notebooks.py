@@ -51,16 +51,19 @@ def test_a_notebook_is_valid_and_holds_no_output(path: Path) -> None:
             compile(cell.source, path.name, "exec")
 
 
+LESIONS = (
+    PhantomLesion(centre_ras_mm=(24, 10, 8), radii_mm=(7, 6, 6), core_fraction=0.5),
+    PhantomLesion(centre_ras_mm=(-20, -16, -6), radii_mm=(4, 4, 4)),
+)
+PART = (72, 80, 64)
+"""A few centimetres of a head at 1 mm."""
+
+
 class _Placed(brainmets.SyntheticScan):
     """A few centimetres of a head, segmented in a second, in place of a whole one."""
 
     def __init__(self) -> None:
-        lesions = (
-            PhantomLesion(centre_ras_mm=(24, 10, 8), radii_mm=(7, 6, 6), core_fraction=0.5),
-            PhantomLesion(centre_ras_mm=(-20, -16, -6), radii_mm=(4, 4, 4)),
-        )
-        grid = Geometry.isotropic((72, 80, 64))
-        image, mask = HeadPhantom(stripped=True, lesions=lesions).render(grid)
+        image, mask = HeadPhantom(stripped=True, lesions=LESIONS).render(Geometry.isotropic(PART))
         placed = tuple(
             PlacedLesion(
                 id=number,
@@ -71,7 +74,7 @@ class _Placed(brainmets.SyntheticScan):
                 volume_mm3=lesion.volume_mm3,
                 enhancement=1.0,
             )
-            for number, lesion in enumerate(lesions, start=1)
+            for number, lesion in enumerate(LESIONS, start=1)
         )
 
         class Case:
@@ -96,9 +99,9 @@ def test_cells_run_on_a_small_scan(
     assert names["files"]
 
 
-def run(name: str, changes: dict[str, str]) -> dict[str, Any]:
-    """Run a notebook's cells in this process and return its variables."""
-    names: dict[str, Any] = {}
+def run(name: str, changes: dict[str, str], **given: Any) -> dict[str, Any]:
+    """Run a notebook's cells in this process, with some text changed; return its variables."""
+    names: dict[str, Any] = dict(given)
     for source in cells(FOLDER / f"{name}.ipynb"):
         code = source
         for large, small in changes.items():
@@ -109,7 +112,14 @@ def run(name: str, changes: dict[str, str]) -> dict[str, Any]:
 
 def test_follow_up_cells_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    followup = run("follow-up", {})["followup"]
+    lesions = (*LESIONS, PhantomLesion(centre_ras_mm=(0, 24, 10), radii_mm=(5, 5, 5)))
+    smaller = {
+        "HeadPhantom().lesions": "LESIONS",
+        "HeadPhantom(lesions=": "HeadPhantom(stripped=True, lesions=",
+        "(80, 98, 92), spacing_mm=2.0": f"{PART}, spacing_mm=1.0",
+        "(84, 100, 90), spacing_mm=2.1": f"{PART}, spacing_mm=1.02",
+    }
+    followup = run("follow-up", smaller, LESIONS=lesions)["followup"]
 
     assert len(followup.responses) == 2
     assert followup.lesions
@@ -132,7 +142,7 @@ def test_training_cells_run_with_two_steps_on_small_heads(
     assert len(names["losses"]) == 2
     assert 0 <= names["trained"].dice <= 1
     assert names["result"].provenance.model == "first-training"
-    assert float(names["loss"]) > 0
+    assert names["loss"].item() > 0
 
 
 @pytest.mark.slow

@@ -11,8 +11,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-import nibabel as nib
-import numpy as np
 import pytest
 
 from brainmets.cli.run import EXIT_INTERNAL, EXIT_REFUSED, run
@@ -337,15 +335,9 @@ def test_series_lists_what_there_is(
     assert invoke("series", tmp_path / "none").err.startswith("E_FILE_MISSING")
 
 
-def test_sample_writes_a_head_and_the_mask_of_its_lesions(
-    invoke: Callable[..., Outcome], tmp_path: Path
-) -> None:
-    head, mask = tmp_path / "new" / "head.nii.gz", tmp_path / "masks" / "head.nii.gz"
-    assert invoke("sample", head, "--mask", mask).code == 0
-    image, labels = nib.load(head), nib.load(mask)
-    assert np.array_equal(image.affine, labels.affine)
-    assert list(np.unique(labels.dataobj)) == [0, 1, 2, 3, 4, 5, 6]
-    assert invoke("sample", head, "--mask", head).err.startswith("E_OPTION")
+def test_sample_writes_a_head(invoke: Callable[..., Outcome], tmp_path: Path) -> None:
+    assert invoke("sample", tmp_path / "head.nii.gz").code == 0
+    assert (tmp_path / "head.nii.gz").stat().st_size > 100_000
 
 
 @pytest.mark.parametrize(

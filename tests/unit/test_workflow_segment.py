@@ -326,11 +326,22 @@ def test_nothing_that_names_a_folder_is_written(scan: Path, tmp_path: Path) -> N
         assert "DOE" not in (tmp_path / "out" / name).read_text()
 
 
-def test_the_sample_is_a_head(tmp_path: Path) -> None:
-    sample = nib.load(write_sample(tmp_path / "head.nii.gz"))
+def test_the_sample_is_a_head_with_the_mask_of_its_lesions(tmp_path: Path) -> None:
+    mask = tmp_path / "masks" / "head.nii.gz"
+    sample = nib.load(write_sample(tmp_path / "new" / "head.nii.gz", mask=mask))
+    labels = nib.load(mask)
+    assert labels.shape == sample.shape
+    assert np.array_equal(labels.affine, sample.affine)
+    assert list(np.unique(labels.dataobj)) == [0, 1, 2, 3, 4, 5, 6]
     assert min(sample.shape) > 140
     assert 100 < sample.get_fdata().max() < 2000
     assert nib.aff2axcodes(sample.affine) == ("R", "A", "S")
+
+
+def test_image_and_mask_of_the_sample_are_two_files(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="same file"):
+        write_sample(tmp_path / "head.nii.gz", mask=tmp_path / "." / "head.nii.gz")
+    assert not list(tmp_path.iterdir())
 
 
 def test_options_are_values() -> None:
