@@ -40,10 +40,13 @@ def text_of(folder: Path, *texts: str) -> str:
     """What a PDF of the texts says when it is copied."""
     if not shutil.which("pdftotext"):
         pytest.skip("no pdftotext: apt install poppler-utils")
-    (folder / "a.pdf").write_bytes(typesetting.typeset(TEMPLATE, {"texts": texts}, folder))
+    notes: list[str] = []
+    content = typesetting.typeset(TEMPLATE, {"texts": texts}, folder, notify=notes.append)
+    (folder / "a.pdf").write_bytes(content)
     told = subprocess.run(
         ["pdftotext", folder / "a.pdf", "-"], capture_output=True, text=True, check=True
     )
+    assert ("U+" in told.stdout) == any("have no font" in note for note in notes)
     return told.stdout
 
 

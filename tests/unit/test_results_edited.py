@@ -294,4 +294,4 @@ def test_what_a_reader_said_is_in_every_export(made: tuple[Path, Path], tmp_path
     assert [row["label"] for row in rows] == ["", "metastasis", ""]
     told = json.loads(written.files["json"].read_text())["lesions"]
     assert (told[1]["label"], told[1]["comment"]) == ("metastasis", "seen on FLAIR")
-    assert facts_of(result.lesions[1], result, None).endswith("metastasis · seen on FLAIR")
+    assert facts_of(result.lesions[1], result).endswith("metastasis · seen on FLAIR")

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from brainmets.api.display import DisplayGrid, load_probability, pack_labels
 from brainmets.api.schemas import LesionsView
 from brainmets.domain.errors import OptionError
-from brainmets.inference.box_places import BOX_SETTING, BoxPlaces, name_by_box
+from brainmets.inference.box_places import fill_places
 from brainmets.inference.lesions import find_lesions
 from brainmets.inference.operating_point import OperatingPoint
 
@@ -74,10 +74,7 @@ def lesions_at(
     # the middle that the result was made with: no lesion may change sides under the slider
     midline_x_mm = float(result.provenance.settings.get("midline_x_mm", 0.0))
     mask, lesions = find_lesions(probability, point, kind=result.kind, midline_x_mm=midline_x_mm)
-    box = result.provenance.settings.get(BOX_SETTING)
-    if isinstance(box, str):
-        lesions = name_by_box(lesions, BoxPlaces.parse(box))
-    return probability, mask, lesions
+    return probability, mask, fill_places(lesions, result.provenance.settings)
 
 
 def rethreshold(view: Path, point: OperatingPoint, result: JobResult) -> LesionsView:

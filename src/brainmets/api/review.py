@@ -20,6 +20,7 @@ from brainmets.api.schemas import LEFT_OUT, ReviewView
 from brainmets.api.staging import remove
 from brainmets.domain import RESEARCH_USE_ONLY, Lesion, Mask, Provenance, plain_cell
 from brainmets.domain.errors import OptionError
+from brainmets.inference.box_places import fill_places
 from brainmets.inference.lesions import measure_lesions
 from brainmets.io import write_mask, write_slice_mask
 from brainmets.reporting.documents import mask_comment
@@ -55,7 +56,8 @@ def save_review(
         ids = unpack_drawing(request.drawn, result.view.shape)
         mask = apply_drawing(ids, mask)
         midline_x_mm = float(result.provenance.settings.get("midline_x_mm", 0.0))
-        lesions = measure_lesions(mask, probability, kind=result.kind, midline_x_mm=midline_x_mm)
+        drawn = measure_lesions(mask, probability, kind=result.kind, midline_x_mm=midline_x_mm)
+        lesions = fill_places(drawn, result.provenance.settings)
     unknown = {*request.rejected, *request.readings} - {lesion.id for lesion in lesions}
     if unknown:
         raise OptionError(

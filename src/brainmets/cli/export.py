@@ -168,9 +168,10 @@ def report(
     from brainmets.workflows.report import ReportOptions, write_report
 
     options = ReportOptions(source=source, series=series, label=label, original=original)
-    typer.echo(f"{write_report(result, out or result / 'report.pdf', options)}")
-    if source is None:
-        typer.echo("Note: without --source the report has no close-ups.")
+    notes: list[str] = []
+    typer.echo(write_report(result, out or result / "report.pdf", options, notify=notes.append))
+    for note in notes:
+        typer.echo(f"Note: {note}")
 
 
 def _formats(names: Sequence[str]) -> tuple[ExportFormat, ...]:

@@ -84,15 +84,15 @@ def _show(result: MeasureMaskResult) -> None:
     total = sum(lesion.volume_mm3 for lesion in lesions)
     console.print(f"{len(lesions)} lesion{'s' * (len(lesions) != 1)}, {total:.0f} {unit}³ in all")
     table = Table(box=None, pad_edge=False)
-    for title in ("", f"volume {unit}³", f"in plane {unit}", f"3-D {unit}", "side", "slice"):
-        table.add_column(title, justify="left" if title == "side" else "right")
+    for title in ("", f"volume {unit}³", f"in plane {unit}", f"3-D {unit}", "place", "slice"):
+        table.add_column(title, justify="left" if title == "place" else "right")
     for lesion in lesions:
         table.add_row(
             str(lesion.id),
             f"{lesion.volume_mm3:.1f}",
             f"{lesion.diameter_in_plane_mm:.1f} x {lesion.perpendicular_mm:.1f}",
             f"{lesion.diameter_3d_mm:.1f}",
-            lesion.side,
+            lesion.where,
             str(lesion.slice_index + 1),
         )
     if lesions:

@@ -372,7 +372,7 @@ def _print_result(result: SegmentResult, *, as_json: bool) -> None:
                 f"{lesion.volume_mm3:.0f}",
                 f"{lesion.diameter_in_plane_mm:.1f} x {lesion.perpendicular_mm:.1f}",
                 f"{lesion.diameter_3d_mm:.1f}",
-                lesion.place or lesion.side,
+                lesion.where or "place unknown",
                 lesion.peak_text,
             )
         console.print(table)

@@ -39,7 +39,13 @@ class Lesion:
     """Both NaN where no network has seen the lesion: drawn, or measured in a mask."""
     place: str = ""
     """Side and structure, as "right cerebellar hemisphere" or "left frontal lobe (approximate)";
-    empty where the anatomy is not known."""
+    where the anatomy is not known, side and outer thirds of the head, as "left anterior superior"
+    or "right central"; empty where nothing is known of the head."""
+
+    @property
+    def where(self) -> str:
+        """The place for a reader, in the same words everywhere; empty where none is known."""
+        return self.place or ("" if self.side == "unknown" else self.side)
 
     @property
     def peak_text(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,14 +11,22 @@ import numpy as np
 from brainmets.inference.places import APPROXIMATE, lobe_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from brainmets.domain import Geometry, Lesion
 
-__all__ = ["BOX_SETTING", "BoxPlaces", "name_by_box", "region_of"]
+__all__ = ["BOX_SETTING", "HEAD_SETTING", "BoxPlaces", "fill_places", "head_box", "region_of"]
 
 BOX_SETTING = "brain_box"
 """Under which a result's settings hold the box, so that places can be named again."""
+
+HEAD_SETTING = "head_box"
+"""Under which they hold the box around a head whose anatomy is not known, in RAS mm."""
+
+THIRDS = (("posterior", "anterior"), ("inferior", "superior"))
+"""Outer thirds of the head from back to front and from below; the middle third has no word."""
 
 BRAIN_LOW = np.array((-69.0, -105.0, -64.0))
 BRAIN_HIGH = np.array((69.0, 71.0, 79.0))
@@ -113,11 +122,49 @@ class BoxPlaces:
         return f"{'right' if x > 0 else 'left'} {region} {APPROXIMATE}"
 
 
-def name_by_box(lesions: tuple[Lesion, ...], box: BoxPlaces | None) -> tuple[Lesion, ...]:
-    """Return the lesions with the place of each; as they are where there is no box."""
-    if box is None:
+def head_box(foreground: NDArray[np.bool_], geometry: Geometry) -> str:
+    """Write down the box around a head in RAS mm, low corner first; empty where there is none."""
+    planes = [
+        np.flatnonzero(foreground.any(axis=tuple(a for a in range(3) if a != axis)))
+        for axis in range(3)
+    ]
+    if not planes[0].size:
+        return ""
+    corners = np.array([*product(*((inside[0], inside[-1]) for inside in planes))])
+    places = geometry.to_ras_mm(corners)
+    return " ".join(f"{n:.1f}" for n in (*places.min(axis=0), *places.max(axis=0)))
+
+
+def fill_places(lesions: tuple[Lesion, ...], settings: Mapping[str, object]) -> tuple[Lesion, ...]:
+    """Return the lesions with the place of each, from what a result's settings hold of the head.
+
+    Structure and side by the brain's box; else side and outer thirds of the head, as "left
+    anterior superior" or "right central". Lesions that have a place, or no box, stay as they are.
+    """
+    brain, head = settings.get(BOX_SETTING), settings.get(HEAD_SETTING)
+    if isinstance(brain, str):
+        box = BoxPlaces.parse(brain)
+        return tuple(
+            one if one.place else replace(one, place=box.name(one.centroid_ras_mm))
+            for one in lesions
+        )
+    if not isinstance(head, str) or not head:
         return lesions
-    return tuple(replace(one, place=box.name(one.centroid_ras_mm)) for one in lesions)
+    corners = np.array([float(word) for word in head.split()]).reshape(2, 3)
+    return tuple(
+        one if one.place else replace(one, place=_thirds(one, *corners)) for one in lesions
+    )
+
+
+def _thirds(lesion: Lesion, low: NDArray[np.float64], high: NDArray[np.float64]) -> str:
+    share = (np.array(lesion.centroid_ras_mm) - low) / np.maximum(high - low, 1e-6)
+    words = [
+        before if part < 1 / 3 else after
+        for part, (before, after) in zip(share[1:].tolist(), THIRDS, strict=True)
+        if not 1 / 3 <= part <= 2 / 3
+    ]
+    side = [] if lesion.side == "unknown" else [lesion.side]
+    return " ".join([*side, *(words or ["central"])])
 
 
 def _turn_to_template(places: NDArray[np.float64]) -> float:

@@ -16,13 +16,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-__all__ = ["BITS", "FORMAT", "ORIENTATION", "SAMPLES", "deep_pixels", "without_transparency"]
+__all__ = [
+    "BITS",
+    "FORMAT",
+    "ORIENTATION",
+    "PHOTOMETRIC",
+    "SAMPLES",
+    "deep_pixels",
+    "without_transparency",
+]
 
-BITS, PHOTOMETRIC, ORIENTATION, SAMPLES, PLANAR, FORMAT = 258, 262, 274, 277, 284, 339
+BITS, PHOTOMETRIC, ORIENTATION, SAMPLES, PLANAR = 258, 262, 274, 277, 284
+EXTRA_SAMPLES, FORMAT = 338, 339
 """TIFF tags."""
 
 MIN_IS_WHITE = 0
 SIGNED = 2
+PREMULTIPLIED, ALPHA = 1, 2
+"""What an extra sample is; anything else says nothing of the pixels and is left out."""
+
+DEEP = frozenset({16, 32})
+"""Bits that imagecodecs decodes: Pillow swaps the bytes of some big-endian pixels."""
+
 PLANES_APART = 2
 
 TURNS: Mapping[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
@@ -50,8 +65,7 @@ def deep_pixels(image: Image, content: bytes, page: int) -> NDArray[Any] | None:
     bits, samples = max(tags.get(BITS, (1,))), int(tags.get(SAMPLES, 1))
     kind = max(tags.get(FORMAT, (1,)))
     inverted = tags.get(PHOTOMETRIC) == MIN_IS_WHITE and bits > 8
-    misread = (bits == 8 and kind == SIGNED) or (bits == 32 and kind == 1)
-    if not (inverted or misread or (bits > 8 and samples > 1)):
+    if not (inverted or bits in DEEP or kind == SIGNED or (bits > 8 and samples > 1)):
         return None
     import imagecodecs
 
@@ -61,6 +75,11 @@ def deep_pixels(image: Image, content: bytes, page: int) -> NDArray[Any] | None:
     if tags.get(PHOTOMETRIC) == MIN_IS_WHITE:
         whole = pixels.dtype.kind == "u"
         pixels = (2**bits - 1 if whole else pixels.max()) - pixels
+    extra = tags.get(EXTRA_SAMPLES, (ALPHA,))
+    kind_of_extra = extra[0] if len(extra) == 1 else None
+    if kind_of_extra != ALPHA and pixels.ndim == 3:
+        pixels = pixels[..., : samples - len(extra)]
+        pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels
     return _upright(image, _without_alpha(pixels))
 
 
@@ -89,7 +108,7 @@ def _without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def without_transparency(pixels: NDArray[Any], key: int) -> NDArray[Any]:
-    """Return 16-bit grey with the value that stands for transparent made black."""
+    """Return grey with the value that stands for transparent made black."""
     return np.where(pixels == key, pixels.dtype.type(0), pixels)
 
 

@@ -180,8 +180,8 @@ def _segments(finding: Finding) -> list[Any]:
     for number, lesion in numbered(finding):
         described = (
             f"{lesion.volume_mm3 / 1000:.3f} ml, longest diameter"
-            f" {lesion.diameter_in_plane_mm:.1f} mm, {lesion.place or lesion.side},"
-            f" peak probability {lesion.peak_text}. {RESEARCH_USE_ONLY}"
+            f" {lesion.diameter_in_plane_mm:.1f} mm, {lesion.where or 'place unknown'},"
+            f" peak probability {lesion.peak_text}. {finding.said(lesion)}{RESEARCH_USE_ONLY}"
         )
         one = _segment(finding, number, f"Lesion {lesion.id}", described, lesion.id)
         tracked = tracking_of(finding, lesion)

@@ -200,7 +200,7 @@ def _measured(
     from highdicom import sr
 
     made, tracked = finding.provenance, tracking_of(finding, lesion)
-    return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+    group = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=tracked.uid, identifier=tracked.identifier),
         referenced_segment=sr.ReferencedSegment(
             sop_class_uid=segments.SOPClassUID,
@@ -219,6 +219,9 @@ def _measured(
         ],
         qualitative_evaluations=_change(tracked),
     )
+    if said := finding.said(lesion):
+        group[0].ContentSequence.append(_comment(said.strip()))
+    return group
 
 
 def _plain_group(tracked: Tracking, name: tuple[str, str, str], unit: tuple[str, str, str]) -> Any:

@@ -99,7 +99,8 @@ class Finding:
 
     `mask` is on the grid of the images it will refer to. `reviewed` says that a person
     has decided which lesions stand. `tracking` names lesions, by id, as earlier studies do;
-    `gone` are lesions of earlier studies that this one no longer shows.
+    `gone` are lesions of earlier studies that this one no longer shows. `readings` are a reader's
+    label and comment by lesion.
 
     Raises:
         GridMismatch: a lesion has no voxel, or a voxel no lesion.
@@ -111,6 +112,14 @@ class Finding:
     reviewed: bool = False
     tracking: Mapping[int, Tracking] = field(default_factory=dict[int, Tracking])
     gone: tuple[Tracking, ...] = ()
+    readings: Mapping[int, tuple[str, str]] = field(default_factory=dict[int, tuple[str, str]])
+
+    def said(self, lesion: Lesion) -> str:
+        """Return what a reader called a lesion and wrote of it; empty where nothing."""
+        label, comment = self.readings.get(lesion.id, ("", ""))
+        parts = (label.replace("_", " "), " ".join(comment.split()))
+        text = ": ".join(part for part in parts if part)
+        return f"Reader: {text}. " if text else ""
 
     def __post_init__(self) -> None:
         """Check that mask and lesions tell the same."""

@@ -17,6 +17,7 @@ from brainmets.io.deep_pixels import (
     BITS,
     FORMAT,
     ORIENTATION,
+    PHOTOMETRIC,
     SAMPLES,
     deep_pixels,
     without_transparency,
@@ -38,6 +39,9 @@ FORMATS = ("PNG", "JPEG", "TIFF")
 ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 COLOUR_MODES = frozenset({"P", "CMYK", "YCbCr", "LAB", "HSV", "RGBX"})
 
+PNG_DEPTH = 24
+"""Where a PNG says how many bits a sample has; Pillow spreads fewer than 8 over 8."""
+
 WEBP_COMPRESSION = 50_001
 COMPRESSION_TAG, STRIP_OFFSETS_TAG, STRIP_BYTES_TAG = 259, 273, 279
 
@@ -48,7 +52,8 @@ def declared_size(entry: Entry, limits: Limits) -> tuple[int, int, int]:
     Raises:
         BrokenImage: the header cannot be read.
     """
-    with guarded(_fault(entry.name)), _opened(entry.read()) as image:
+    content = entry.read()
+    with guarded(_fault(entry.name, content)), _opened(content) as image:
         count = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
         return image.width, image.height, min(count, limits.max_slices)
     raise _fault(entry.name)
@@ -65,10 +70,11 @@ def pages(content: bytes, name: str, limits: Limits) -> Iterator[NDArray[Any]]:
         TooLarge, Bomb: a page declares more pixels than `limits` allow.
         NonFinite: a float TIFF holds NaN or infinity.
     """
-    fault = _fault(name, content)
-    with guarded(fault):
+    with guarded(_fault(name, content)):
         image = _opened(content)
+    fault = _fault(name)
     with image:
+        _refuse_animation(image, name)
         for number in range(limits.max_slices + 1):
             with guarded(fault):
                 if not _turn_to(image, number):
@@ -87,11 +93,11 @@ def pages(content: bytes, name: str, limits: Limits) -> Iterator[NDArray[Any]]:
 
 
 def _fault(name: str, content: bytes = b"") -> BrokenImage:
-    kind = _unread_kind(content)
+    kind = _kind_of(content)
     if kind:
         return BrokenImage(
             f"{name} has {kind}",
-            expected="8 or 16-bit pixels, grey or colour, or 32-bit grey",
+            expected="8 or 16-bit pixels, grey or colour, or 32-bit grey, black as 0",
             remedy="save the image again, for instance as a 16-bit grey PNG, or give the volume",
         )
     return BrokenImage(
@@ -101,14 +107,17 @@ def _fault(name: str, content: bytes = b"") -> BrokenImage:
     )
 
 
-def _unread_kind(content: bytes) -> str:
-    """Name the pixels of a complete TIFF header that Pillow does not know; else nothing."""
+def _kind_of(content: bytes) -> str:
+    """Name the pixels of a TIFF header that is complete; else nothing."""
     from PIL import TiffImagePlugin
 
-    if content[:4] not in {b"II*\0", b"MM\0*"}:
+    big = content[:4] in {b"II+\0", b"MM\0+"}
+    if content[:4] not in {b"II*\0", b"MM\0*"} and not big:
         return ""
+    if content[:4] == b"MM\0+":  # Pillow reads little-endian ones only
+        return "the pixels of a big-endian BigTIFF"
     try:
-        tags: Any = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
+        tags: Any = TiffImagePlugin.ImageFileDirectory_v2(content[: 16 if big else 8])
         stream = BytesIO(content)
         stream.seek(tags.next)
         with warnings.catch_warnings():
@@ -118,10 +127,23 @@ def _unread_kind(content: bytes) -> str:
         kind = {1: "whole-number", 2: "signed", 3: "float"}.get(max(tags.get(FORMAT, (1,))), "")
     except Exception:  # noqa: BLE001 - a broken header, whatever its fault, names no kind
         return ""
-    known = bits in {1, 2, 4, 8, 16} or (bits in {12, 32} and samples == 1)
-    if known and not (kind == "float" and bits != 32) and not (kind == "signed" and samples > 1):
-        return ""
-    return f"{bits}-bit {kind} pixels" + (f" in {samples} channels" if samples > 1 else "")
+    words = [
+        f"{bits}-bit {kind} pixels" + (f" in {samples} channels" if samples > 1 else ""),
+        *(["big-endian"] if content[:2] == b"MM" else []),
+        *(["as a BigTIFF"] if big else []),
+        *(["where 0 is white"] if tags.get(PHOTOMETRIC) == 0 else []),
+    ]
+    return ", ".join(words)
+
+
+def _refuse_animation(image: Image, name: str) -> None:
+    count = getattr(image, "n_frames", 1)
+    if image.format == "PNG" and count > 1:
+        raise BrokenImage(
+            f"{name} is an animation of {count} pictures",
+            expected="one slice a file, or a TIFF of several pages",
+            remedy="save each picture as a file, and give the folder",
+        )
 
 
 def _opened(content: bytes) -> Image:
@@ -168,8 +190,11 @@ def _pixels(image: Image, content: bytes) -> NDArray[Any]:
     from PIL import ImageOps
 
     picture = ImageOps.exif_transpose(_unpacked_webp(image, content) or image)
-    if picture.mode.startswith("I") and "transparency" in picture.info:
-        return without_transparency(np.asarray(picture), int(picture.info["transparency"]))
+    if picture.mode[0] in "IL" and isinstance(key := picture.info.get("transparency"), int):
+        deepest = 2 ** content[PNG_DEPTH] - 1 if picture.mode == "L" else 1
+        return without_transparency(
+            np.asarray(picture), key * 255 // deepest if picture.mode == "L" else key
+        )
     if picture.mode in ALPHA_MODES or "transparency" in picture.info:
         picture = _over_black(picture)
     elif picture.mode in COLOUR_MODES:

@@ -59,6 +59,7 @@ FORMAT_NAMES: Mapping[Kind, str] = {"nrrd": "NRRD", "metaimage": "MetaImage", "m
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 MASK_ENDINGS = ("mask", "seg", "label", "labels", "groundtruth")
 LABELS_BELOW = 2**32
+SCALED_WITHIN = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -272,6 +273,10 @@ NOT_READ: Mapping[Kind, tuple[str, str]] = {
     "zip": ("a zip inside another input", "unpack it and give the images themselves"),
     "tar": ("a tar archive", "unpack it with tar -xf and give the folder, or a zip of it"),
     "dicom": ("a DICOM file", "unpack it with gunzip and give the folder of the series"),
+    "gif": ("a GIF picture", "save each picture of it as PNG"),
+    "webp": ("a WebP picture", "save it as PNG"),
+    "jpeg2000": ("a JPEG 2000 picture", "save it as a 16-bit PNG or TIFF"),
+    "pdf": ("a PDF document", "give the images themselves"),
     "minc": ("MINC or HDF5", "convert it to NIfTI, for instance with mnc2nii"),
 }
 
@@ -382,6 +387,8 @@ def whole_labels(data: NDArray[np.generic], name: str) -> NDArray[np.unsignedint
         VoxelType: some values are negative or fractions.
     """
     values = data.astype(np.float64) if data.dtype.kind == "f" else data
+    if data.dtype.kind == "f" and np.allclose(values, np.rint(values), rtol=SCALED_WITHIN, atol=0):
+        values = np.rint(values)  # a header's scaling leaves the last digit of 32 bits
     lowest, highest = values.min(initial=0), values.max(initial=0)
     whole = data.dtype.kind != "f" or bool((values == np.rint(values)).all())
     if lowest < 0 or highest >= LABELS_BELOW or not whole:

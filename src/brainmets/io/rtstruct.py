@@ -164,9 +164,9 @@ def _region(number: int, lesion: Lesion, finding: Finding, source: DicomSeriesSo
         ReferencedFrameOfReferenceUID=source.frame_of_reference_uid,
         ROIName=f"Lesion {lesion.id}",
         ROIDescription=(
-            f"{lesion.place or lesion.side}, longest diameter"
+            f"{lesion.where or 'place unknown'}, longest diameter"
             f" {lesion.diameter_in_plane_mm:.1f} mm, peak"
-            f" probability {lesion.peak_text}. {RESEARCH_USE_ONLY}"
+            f" probability {lesion.peak_text}. {finding.said(lesion)}{RESEARCH_USE_ONLY}"
         ),
         ROIVolume=f"{voxels * source.geometry.voxel_volume_mm3 / 1000:.6g}",
         ROIGenerationAlgorithm="SEMIAUTOMATIC" if finding.reviewed else "AUTOMATIC",

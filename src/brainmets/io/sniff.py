@@ -9,7 +9,7 @@ __all__ = ["SNIFF_BYTES", "Kind", "sniff"]
 
 Kind = Literal[
     "gzip", "nifti", "analyze", "dicom", "zip", "png", "jpeg", "tiff", "nrrd", "metaimage", "mgh",
-    "minc", "tar", "text", "unknown",
+    "minc", "tar", "gif", "webp", "jpeg2000", "pdf", "text", "unknown",
 ]  # fmt: skip
 
 SNIFF_BYTES = 352
@@ -28,6 +28,9 @@ STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"MM\x00*", "tiff"),
     (b"II+\x00", "tiff"),  # BigTIFF
     (b"MM\x00+", "tiff"),
+    (b"GIF8", "gif"),
+    (b"\0\0\0\x0cjP  ", "jpeg2000"),
+    (b"%PDF-", "pdf"),
 )
 
 META_FIRST = re.compile(rb"(ObjectType|NDims|Comment|ObjectSubType)\s*=\s*\S")
@@ -54,6 +57,8 @@ def sniff(head: bytes) -> Kind:
 def _by_content(head: bytes) -> Kind:
     if head[257:262] == b"ustar":
         return "tar"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
     if _is_mgh(head):
         return "mgh"
     if META_FIRST.match(head):

@@ -31,8 +31,14 @@ SMALLEST_REST_SHARE = 0.005
 SMALLEST_BRAIN_SHARE = 0.03
 """Less than this beside a second constant is not a head but what was drawn in it."""
 
-MOST_BACKGROUNDS = 3
-"""Outside a brain mask, outside the resliced scan, outside the scanner's field of view."""
+MOST_BACKGROUNDS = 5
+"""Outside a brain mask, outside a scan resliced once or twice, outside the field of view."""
+
+RIPPLE = 0.01
+"""Of the range of values: how far a nearly constant background may lie from its median."""
+
+BELOW_SHARE = 0.01
+"""Of the voxels must be darker than a rippled background for it to lie amid tissue."""
 
 NEAR = 0.02
 """Of the range of tissue: a background this close below tissue is usual."""
@@ -75,7 +81,7 @@ def level_background(image: NDArray[np.float32]) -> NDArray[np.float32]:
     exact value: 0 amid z-scored tissue, -1000, the image's maximum. After levelling all of them
     give the same image. An image whose background is the usual one is returned itself.
     """
-    image = np.ascontiguousarray(image)
+    image = _without_ripple(np.ascontiguousarray(image))
     sample = image.ravel()[sample_places(image.size, SAMPLED)]
     constants = _find_constants(image, sample)
     if not constants:
@@ -87,6 +93,32 @@ def level_background(image: NDArray[np.float32]) -> NDArray[np.float32]:
         if value not in usual and np.float32(value) != level:
             image = np.where(_find_voxels(image, value, tissue), level, image)
     return image
+
+
+def _without_ripple(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give a background that is nearly constant amid or above tissue one value.
+
+    Interpolation and bias correction leave ripples and noise on a background of 0 amid z-scored
+    tissue. One below tissue needs nothing: a threshold divides them.
+    """
+    import cc3d
+
+    sample = image.ravel()[sample_places(image.size, SAMPLED)]
+    lowest, highest = (float(v) for v in np.percentile(sample, (0.5, 99.5)))
+    reach = highest - lowest
+    ends = [np.r_[: min(3, n), max(n - 3, 0) : n] for n in image.shape]
+    value = float(np.median(image[np.ix_(*ends)]))
+    within = np.abs(sample - value) <= RIPPLE * reach
+    exact = np.count_nonzero(sample == np.float32(value)) >= SOLID_SHARE * np.count_nonzero(within)
+    below = np.mean(sample < value - RIPPLE * reach)
+    if exact or below < BELOW_SHARE or np.mean(within) < COMMON_SHARE:
+        return image
+    near = np.abs(image - np.float32(value)) <= RIPPLE * reach
+    labels = np.asarray(cc3d.connected_components(near, connectivity=6))
+    largest = labels == int(np.bincount(labels[near]).argmax())
+    if np.count_nonzero(largest) < COMMON_SHARE * image.size or not _is_solid(largest):
+        return image
+    return np.where(largest, np.float32(value), image)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,9 @@ BRIGHT_SHARE = 0.35
 BACKGROUND_BELOW = 1.2
 """Background brighter than this, relative to brain, is tissue that the threshold missed."""
 
+SAME_VARIANCE = 1e-9
+"""Thresholds whose variances differ by this share divide the voxels alike."""
+
 SMALLEST_REACH = 1e-6
 """Of the head's range: what keeps a scale from being divided by zero where most of it is flat."""
 
@@ -121,7 +124,10 @@ def normalise(
 
 
 def _otsu(values: NDArray[np.float32]) -> float:
-    """Return the threshold of greatest between-class variance over 256 bins (Otsu 1979)."""
+    """Return the threshold of greatest between-class variance over 256 bins (Otsu 1979).
+
+    Where no value lies between two classes, every threshold there is as good: their middle.
+    """
     counts, edges = np.histogram(values, bins=256)
     centres = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)
@@ -130,4 +136,5 @@ def _otsu(values: NDArray[np.float32]) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         gap = sums / below - (sums[-1] - sums) / above
         variance = np.where((below > 0) & (above > 0), below * above * gap**2, 0.0)
-    return float(centres[int(np.argmax(variance))])
+    best = np.flatnonzero(variance >= variance.max() * (1 - SAME_VARIANCE))
+    return float(centres[best].mean())

@@ -219,5 +219,4 @@ def titled(lesion: Lesion, units: str) -> str:
         f"{lesion.volume_mm3 / 1000:.3g} mL" if units == "mm" else f"{lesion.volume_mm3:.0f} px"
     )
     across = f"{lesion.diameter_in_plane_mm:.0f} × {lesion.perpendicular_mm:.0f} {units}"
-    place = lesion.place or ("" if lesion.side == "unknown" else lesion.side)
-    return f"{lesion.id}: {volume}, {across}{', ' * bool(place)}{place}"
+    return f"{lesion.id}: {volume}, {across}{', ' * bool(lesion.where)}{lesion.where}"

@@ -21,6 +21,8 @@ from brainmets.reporting.typeset import typeset
 from brainmets.reporting.views import Head, colour_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from brainmets.domain import Volume
     from brainmets.reporting.stored import StoredResult
 
@@ -43,6 +45,7 @@ def case_pdf(
     image: Volume | None = None,
     label: str = "",
     overview: Path | None = None,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> bytes:
     """Return the report of a case as a PDF.
 
@@ -51,6 +54,7 @@ def case_pdf(
         image: what it was found in, on the mask's grid; without it there are no close-ups.
         label: what to call the case; by default the first digits of its content's hash.
         overview: a picture to show where there is no image.
+        notify: gets sentences on what could not be printed as it is.
 
     Raises:
         OptionError: typst is not installed.
@@ -60,9 +64,10 @@ def case_pdf(
         head = Head(image, result.mask, is_slices=result.kind == "slices")
     with tempfile.TemporaryDirectory(prefix="brainmets-report-") as scratch:
         folder = _Folder(Path(scratch))
-        text = text_of(result, label, head)
+        text = text_of(result, label)
         shown = _shown(result, head, folder) if head else _overview(overview, folder)
-        return typeset(TEMPLATE.read_text(encoding="utf-8"), text | shown, folder.path)
+        template = TEMPLATE.read_text(encoding="utf-8")
+        return typeset(template, text | shown, folder.path, notify=notify)
 
 
 class _Folder:
@@ -115,11 +120,11 @@ def _shown(result: StoredResult, head: Head, folder: _Folder) -> dict[str, objec
     all_shown = len(largest) == len(lesions)
     return {
         "overview": [folder.add(one) for one in projections(head, lesions)],
-        "overview_title": "Where they lie" if lesions else "The head",
+        "overview_title": "Lesion locations" if lesions else "The head",
         "lesions": [
             {
                 "title": f"Lesion {lesion.id}",
-                "facts": facts_of(lesion, result, head),
+                "facts": facts_of(lesion, result),
                 "colour": "#{:02x}{:02x}{:02x}".format(*colour_of(lesion.id)),
                 "pictures": [folder.add(one) for one in close_ups(head, lesion)],
             }

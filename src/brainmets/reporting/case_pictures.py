@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from brainmets.domain import Lesion
     from brainmets.reporting.views import Picture
 
-__all__ = ["CasePicture", "close_ups", "place_of", "projections", "slice_pairs", "survey"]
+__all__ = ["CasePicture", "close_ups", "projections", "slice_pairs", "survey"]
 
 PLANES: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
 CLOSE_UP_MM, AROUND_MM = 70.0, 40.0
@@ -27,8 +27,6 @@ BAR_MM = 10.0
 DIMMED = 0.55
 NUMBERED = 15
 """Most lesions numbered in one projection: more would hide each other."""
-
-THIRDS = ((), ("back", "middle", "front"), ("lower", "middle", "upper"))
 
 
 class CasePicture(NamedTuple):
@@ -94,20 +92,6 @@ def slice_pairs(head: Head, most: int) -> list[CasePicture]:
         drawn.append(CasePicture(f"image {k + 1}", plain.image))
         drawn.append(CasePicture("", _numbered(head.cut("axial", k, px_per_mm=scale))))
     return drawn
-
-
-def place_of(lesion: Lesion, head: Head | None) -> str:
-    """Say where a lesion is: side and structure, or side and thirds of the imaged head."""
-    if lesion.place:
-        return lesion.place
-    words = [] if lesion.side == "unknown" else [lesion.side]
-    if head is not None and not head.is_slices:
-        at = head.geometry.to_voxel(lesion.centroid_ras_mm)
-        for axis in (1, 2):
-            low, high = head.box[axis]
-            third = int(np.clip(3 * (at[axis] - low) / (high - low), 0, 2))
-            words.append(THIRDS[axis][third])
-    return ", ".join(words)
 
 
 def _around(picture: Picture, lesion: int) -> Image.Image:

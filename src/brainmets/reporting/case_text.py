@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from brainmets import __version__
-from brainmets.reporting.case_pictures import place_of
+from brainmets.inference.box_places import BOX_SETTING, HEAD_SETTING
 
 if TYPE_CHECKING:
     from brainmets.domain import Lesion
     from brainmets.reporting.stored import StoredResult
-    from brainmets.reporting.views import Head
 
 __all__ = ["by_volume", "facts_of", "text_of"]
 
@@ -20,8 +19,8 @@ NOTE_MM = (
     "In plane: the longest diameter in one acquired slice × the longest at right angles to it in"
     " that slice (RANO-BM). 3-D: the longest in space. Place: of a skull-stripped head"
     " approximately, from the place in the brain's box: within 10 mm of a border the next region is"
-    " as likely. Of other heads side, and the third of the imaged head from back to front and from"
-    " below. Confidence: its highest and mean"
+    " as likely. Of other heads side, and the outer third of the head (anterior or posterior,"
+    " superior or inferior; central: none of these). Confidence: its highest and mean"
     " probability."
 )
 NOTE_SLICES = (
@@ -34,6 +33,8 @@ LIMITS = (
     " of all, and it marks vessels, sinuses and other enhancement. Numbers are only as right as"
     " the outlines in the pictures: look at them."
 )
+BOXES = frozenset({BOX_SETTING, HEAD_SETTING})
+"""Settings that name places and tell a reader nothing."""
 
 
 def by_volume(result: StoredResult) -> tuple[Lesion, ...]:
@@ -41,7 +42,7 @@ def by_volume(result: StoredResult) -> tuple[Lesion, ...]:
     return tuple(sorted(result.lesions, key=lambda lesion: (-lesion.volume_mm3, lesion.id)))
 
 
-def text_of(result: StoredResult, label: str, head: Head | None) -> dict[str, object]:
+def text_of(result: StoredResult, label: str) -> dict[str, object]:
     """Return all text of the report, by the names that the template uses."""
     made, lesions = result.provenance, by_volume(result)
     images = result.kind == "slices"
@@ -56,7 +57,7 @@ def text_of(result: StoredResult, label: str, head: Head | None) -> dict[str, ob
         "facts": _headline(result, lesions),
         "none_found": _nothing(result),
         "columns": _columns(result),
-        "rows": [_row(lesion, result, head) for lesion in lesions],
+        "rows": [_row(lesion, result) for lesion in lesions],
         "table_note": (NOTE_SLICES if images else NOTE_MM)
         + NOTE_PX * (result.mask.geometry.units == "px"),
         "provenance": _provenance(result),
@@ -64,17 +65,23 @@ def text_of(result: StoredResult, label: str, head: Head | None) -> dict[str, ob
     }
 
 
-def facts_of(lesion: Lesion, result: StoredResult, head: Head | None) -> str:
+def facts_of(lesion: Lesion, result: StoredResult) -> str:
     """Tell a lesion in one line."""
     unit = result.mask.geometry.units
     parts = [
         _size(lesion, result),
         f"{lesion.diameter_in_plane_mm:.1f} × {lesion.perpendicular_mm:.1f} {unit}",
-        place_of(lesion, head),
+        lesion.where,
         f"confidence {lesion.peak_text}",
-        *result.readings.get(lesion.id, ()),
+        *said_of(lesion, result),
     ]
     return " · ".join(part for part in parts if part)
+
+
+def said_of(lesion: Lesion, result: StoredResult) -> list[str]:
+    """Return a reader's label and comment of a lesion, as far as there are any."""
+    said = result.readings.get(lesion.id, ())
+    return [part.replace("_", " ") if at == 0 else part for at, part in enumerate(said) if part]
 
 
 def _headline(result: StoredResult, lesions: tuple[Lesion, ...]) -> list[dict[str, str]]:
@@ -109,10 +116,11 @@ def _columns(result: StoredResult) -> list[dict[str, object]]:
         columns += [("3-D, mm", False), ("Place", True), ("Centre R, A, S mm", False)]
     columns += [("Image" if result.kind == "slices" else "Slice", False)]
     columns += [("Confidence", False)]
+    columns += [("Reader", True)] * bool(result.readings)
     return [{"name": name, "left": left, "wide": left} for name, left in columns]
 
 
-def _row(lesion: Lesion, result: StoredResult, head: Head | None) -> list[str]:
+def _row(lesion: Lesion, result: StoredResult) -> list[str]:
     cells = [
         str(lesion.id),
         _amount(lesion.volume_mm3, result)[0],
@@ -120,11 +128,12 @@ def _row(lesion: Lesion, result: StoredResult, head: Head | None) -> list[str]:
     ]
     if result.kind == "volume":
         centre = ", ".join(f"{mm:.0f}" for mm in lesion.centroid_ras_mm).replace("-", "−")
-        cells += [f"{lesion.diameter_3d_mm:.1f}", place_of(lesion, head), centre]
+        cells += [f"{lesion.diameter_3d_mm:.1f}", lesion.where, centre]
     confidence = lesion.peak_text
     if not math.isnan(lesion.mean_probability):
         confidence += f" ({lesion.mean_probability:.2f})"
-    return [*cells, str(lesion.slice_index + 1), confidence]
+    said = [": ".join(said_of(lesion, result))] * bool(result.readings)
+    return [*cells, str(lesion.slice_index + 1), confidence, *said]
 
 
 def _size(lesion: Lesion, result: StoredResult) -> str:
@@ -163,7 +172,7 @@ def _provenance(result: StoredResult) -> list[tuple[str, str]]:
         (
             "Settings",
             ", ".join(
-                f"{name} {value}" for name, value in made.settings.items() if name != "brain_box"
+                f"{name} {value}" for name, value in made.settings.items() if name not in BOXES
             ),
         ),
         ("Lesions", review),

@@ -9,6 +9,8 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from brainmets.domain import plain_cell
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ READING_COLUMNS = ("label", "comment")
 """Further columns where a reader has labelled lesions."""
 
 DECIMALS = 4
+AFFINE_DECIMALS = 7
 
 
 def report_document(
@@ -88,6 +91,7 @@ def report_document(
             "spacing": [rounded(s) for s in geometry.spacing_mm],
             "unit": geometry.units,
             "orientation": geometry.axis_codes,
+            "affine": np.round(geometry.affine, AFFINE_DECIMALS).tolist(),
             "slice_names": list(case.source.slice_names),
         },
         "provenance": rounded(asdict(prediction.provenance)),
@@ -157,7 +161,8 @@ def lesions_table(
             "input_sha256": provenance.input_sha256,
             "notice": notice,
         }
-        row |= dict(zip(READING_COLUMNS, (readings or {}).get(lesion.id, ("", "")), strict=True))
+        label, comment = (readings or {}).get(lesion.id, ("", ""))
+        row |= {"label": label, "comment": plain_cell(comment)}
         writer.writerow([row[column] for column in columns])
     return buffer.getvalue()
 

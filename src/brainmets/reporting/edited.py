@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from brainmets.domain import Lesion, Mask, Volume
+from brainmets.inference.box_places import fill_places
 from brainmets.inference.lesions import find_components, measure_lesions
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from brainmets.domain import CaseKind
+    from brainmets.domain import CaseKind, Geometry
 
 __all__ = ["EDITED", "agreeing", "numbered", "remeasured"]
 
@@ -73,12 +74,13 @@ def remeasured(
     lesions: Sequence[Lesion],
     probability: NDArray[np.float32] | None,
     kind: CaseKind,
-    midline_x_mm: float,
-) -> tuple[Mask, list[Lesion]]:
-    """Measure what a mask holds; what the network said of a lesion stays with its id.
+    settings: Mapping[str, object],
+) -> tuple[Mask, list[Lesion], dict[int, int]]:
+    """Measure what a mask holds, and say which lesion of the table each one is, by id.
 
     Labels are lesions; a mask of one label that stands for several lesions, or of slices, is
-    divided into what touches.
+    divided into what touches. A lesion is that of the table whose centre is nearest and within it:
+    it keeps what the network said where no probability map tells.
     """
     several = len(lesions) > 1 and len(np.unique(drawn.data)) <= 2
     mask = numbered(drawn, kind) if kind == "slices" or several else drawn
@@ -89,12 +91,50 @@ def remeasured(
         mask,
         Volume(data=field, geometry=mask.geometry),
         kind=kind,
-        midline_x_mm=midline_x_mm,
+        midline_x_mm=float(str(settings.get("midline_x_mm", 0.0))),
     )
-    if probability is not None or mask is not drawn:
-        return mask, list(measured)
+    origin = _counterparts(measured, lesions, mask.geometry)
     before = {lesion.id: lesion for lesion in lesions}
-    return mask, [_with_peak(one, before.get(one.id)) for one in measured]
+    told = [
+        _as_told(one, before[origin[one.id]], with_peak=probability is None)
+        if one.id in origin
+        else one
+        for one in measured
+    ]
+    return mask, list(fill_places(tuple(told), settings)), origin
+
+
+def _counterparts(
+    measured: Sequence[Lesion], table: Sequence[Lesion], geometry: Geometry
+) -> dict[int, int]:
+    """Pair lesions by their places, the nearest pair first, each once."""
+    spacing = np.array(geometry.spacing_mm)
+    pairs = sorted(
+        (float(np.linalg.norm(step)), one.id, other.id)
+        for one in measured
+        for other in table
+        if one.slice_index == other.slice_index or one.side != "unknown"
+        if np.linalg.norm(
+            step := (np.array(one.centroid_voxel) - np.array(other.centroid_voxel)) * spacing
+        )
+        <= max(one.diameter_3d_mm, other.diameter_3d_mm) / 2
+    )
+    origin: dict[int, int] = {}
+    for _, one, other in pairs:
+        if one not in origin and other not in origin.values():
+            origin[one] = other
+    return origin
+
+
+def _as_told(lesion: Lesion, before: Lesion, *, with_peak: bool) -> Lesion:
+    known = replace(lesion, place=before.place)
+    if not with_peak:
+        return known
+    return replace(
+        known,
+        peak_probability=before.peak_probability,
+        mean_probability=before.mean_probability,
+    )
 
 
 def numbered(drawn: Mask, kind: CaseKind) -> Mask:
@@ -105,17 +145,6 @@ def numbered(drawn: Mask, kind: CaseKind) -> Mask:
     for number, part in enumerate(sorted(parts, key=lambda one: -len(one.voxels)), start=1):
         ids[tuple(part.voxels.T)] = number
     return Mask(data=ids, geometry=drawn.geometry)
-
-
-def _with_peak(lesion: Lesion, before: Lesion | None) -> Lesion:
-    if before is None:
-        return lesion
-    return replace(
-        lesion,
-        peak_probability=before.peak_probability,
-        mean_probability=before.mean_probability,
-        place=before.place,
-    )
 
 
 def _numbered_slices(

@@ -179,9 +179,7 @@ def _caption(lesion: Lesion, report: Report, head: Head) -> str:
         _size(lesion.volume_mm3, unit, head),
         f"{lesion.diameter_in_plane_mm:.0f} x {lesion.perpendicular_mm:.0f} {unit}",
     ]
-    if lesion.place or lesion.side != "unknown":
-        parts.append(lesion.place or lesion.side)
-    return "  ".join([*parts, f"p {lesion.peak_text}"])
+    return "  ".join([*parts, *([lesion.where] if lesion.where else []), f"p {lesion.peak_text}"])
 
 
 def _size(volume: float, unit: str, head: Head) -> str:

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from brainmets.domain import Geometry, Lesion, Mask, Provenance
+from brainmets.domain import Geometry, Lesion, Mask, Provenance, plain_cell
 from brainmets.domain.errors import GridMismatch, InputError, NotAResult
-from brainmets.domain.regrid import volume_turned_onto
+from brainmets.domain.regrid import turned_onto, volume_turned_onto
 from brainmets.io import read_mask, read_volume
+from brainmets.io.datasets.result_masks import reviewed_masks, unreviewed_masks
 from brainmets.reporting.documents import SCHEMA
 from brainmets.reporting.edited import EDITED, agreeing, remeasured
 from brainmets.reporting.names import REPORT, REVIEW, REVIEWED_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Sequence as Ordered
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["StoredResult", "read_result"]
 
 REJECTED = "rejected"
+SLICE_MASKS = "masks"
 
 SAME_PLACE_MM = 0.05
 """How far the place of a lesion may be from what the report says."""
@@ -83,38 +86,41 @@ def read_result(
         original: leave corrections aside.
 
     Raises:
-        NotAResult: the folder holds no result, or not all of it.
+        NotAResult: the folder holds no result, not all of it, or two edited masks.
         GridMismatch: the mask has another grid than the image that was segmented.
+        InputError: the mask cannot be read, as `read_mask`.
     """
     document = _document(folder)
     review = review or folder
-    reviewed = not original and _is_reviewed(review)
+    masks = [] if original else reviewed_masks(review)
+    told = not original and (review / REVIEWED_TABLE).is_file()
+    reviewed = bool(masks) or told
+    if told and not masks:
+        raise _incomplete(review, f"{REVIEWED_TABLE} without the mask that belongs to it")
     try:
+        if masks and review == folder:
+            _refuse_second_edit(document, folder)
+        masks = masks or unreviewed_masks(folder)
         case = document["case"]
         kind: CaseKind = "slices" if case["kind"] == "slices" else "volume"
-        units = "px" if case["unit"] == "px" else "mm"
-        drawn = _drawn(review if reviewed else folder, "-reviewed" * reviewed, kind)
-        grid = replace(drawn.geometry, units=units)
+        found = [_lesion(row) for row in document["lesions"]]
+        drawn = _drawn(masks, case, folder)
         if kind == "volume":
-            _check_grid(case, grid)
-        told = reviewed and (review / REVIEWED_TABLE).is_file()
-        table = _reviewed(review / REVIEWED_TABLE, grid) if told else []
+            as_stored = not told and agreeing(drawn, found, kind) is not None
+            _check_place(document["lesions"], drawn.geometry, as_stored=as_stored)
+            drawn = _turned(drawn, case)
+        table = _reviewed(review / REVIEWED_TABLE, drawn.geometry) if told else []
         rejected = sum(decision == REJECTED for decision, _ in table)
-        lesions = [lesion for decision, lesion in table if decision != REJECTED]
-        if not told:
-            lesions = [_lesion(row) for row in document["lesions"]]
+        lesions = [one for decision, one in table if decision != REJECTED] if told else found
         made = _provenance(document, review / REVIEW if reviewed else None)
-        midline_x_mm = float(made.settings.get("midline_x_mm", 0.0))
-        agreed = agreeing(Mask(data=drawn.data, geometry=grid), lesions, kind)
-        if kind == "volume":
-            _check_place(document["lesions"], grid, as_stored=agreed is not None and not told)
+        readings = _readings(review / REVIEWED_TABLE) if told else _said(document["lesions"])
+        agreed = agreeing(drawn, lesions, kind)
         if agreed is None:
-            probability = _probability(folder, grid)
-            mask, lesions = remeasured(
-                Mask(data=drawn.data, geometry=grid), lesions, probability, kind, midline_x_mm
-            )
+            probability = _probability(folder, drawn.geometry)
+            mask, lesions, origin = remeasured(drawn, lesions, probability, kind, made.settings)
+            readings = {new: readings[old] for new, old in origin.items() if old in readings}
         else:
-            mask = Mask(data=agreed, geometry=grid)
+            mask = Mask(data=agreed, geometry=drawn.geometry)
         return StoredResult(
             mask=mask,
             lesions=tuple(lesions),
@@ -129,12 +135,10 @@ def read_result(
             reviewed=reviewed,
             rejected=rejected,
             edited=agreed is None,
-            readings=_readings(review / REVIEWED_TABLE) if told else {},
+            readings={one.id: readings[one.id] for one in lesions if one.id in readings},
         )
-    except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
-        if isinstance(error, (NotAResult, GridMismatch)):
-            raise
-        raise _incomplete(folder, f"a {REPORT} or mask that lacks what a result holds") from None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise _incomplete(folder, f"a {REPORT} that lacks what a result holds") from None
 
 
 def _document(folder: Path) -> dict[str, Any]:
@@ -157,22 +161,48 @@ def _incomplete(folder: Path, found: str) -> NotAResult:
     )
 
 
-def _drawn(folder: Path, suffix: str, kind: CaseKind) -> Mask:
-    """Read the mask a folder holds; slices one by one in their order."""
-    if kind == "volume":
-        return read_mask(folder / f"mask{suffix}.nii.gz")
-    one, many = folder / f"mask{suffix}.png", folder / "masks"
-    if one.is_file():
-        return read_mask(one)
-    if many.is_dir() and not suffix:
-        return read_mask(many)
-    planes = [read_mask(path) for path in sorted(folder.glob(f"mask{suffix}-*.png"))]
-    if not planes:
+def _refuse_second_edit(document: dict[str, Any], folder: Path) -> None:
+    """Refuse a folder where the mask found was edited too, next to a reader's."""
+    found = unreviewed_masks(folder)
+    kind: CaseKind = "slices" if document["case"]["kind"] == "slices" else "volume"
+    lesions = [_lesion(row) for row in document["lesions"]]
+    if not found or agreeing(_drawn(found, document["case"], folder), lesions, kind) is not None:
+        return
+    raise NotAResult(
+        f"{found[0].name} was edited, and a reviewed mask is next to it",
+        expected="one edited mask",
+        remedy="leave the one that is to count in the folder, as mask-reviewed.nii.gz",
+    )
+
+
+def _drawn(files: Ordered[Path], case: dict[str, Any], folder: Path) -> Mask:
+    """Read a mask, slices one by one in their order, and check its size."""
+    if not files:
         raise _incomplete(folder, "no mask")
-    data = np.concatenate([plane.data for plane in planes], axis=2)
-    first = planes[0].geometry
+    slices = case["kind"] == "slices"
+    one = files[0].parent if files[0].parent.name == SLICE_MASKS else None
+    masks = [read_mask(path) for path in ([one] if one else files)]
+    first = masks[0].geometry
+    data = np.concatenate([mask.data for mask in masks], axis=2) if slices else masks[0].data
     i, j, k = data.shape
-    return Mask(data=data, geometry=Geometry(shape=(i, j, k), affine=first.affine))
+    units = "px" if case["unit"] == "px" else "mm"
+    grid = Geometry(shape=(i, j, k), affine=first.affine, units=units)
+    _check_grid(case, grid, slices=slices)
+    return Mask(data=data, geometry=grid)
+
+
+def _turned(mask: Mask, case: dict[str, Any]) -> Mask:
+    """Turn a mask whose axes were stored in another order; reports since 2026-12 know the grid."""
+    if "affine" not in case:
+        return mask
+    i, j, k = case["shape"]
+    grid = Geometry(shape=(i, j, k), affine=np.array(case["affine"], dtype=np.float64))
+    return turned_onto(
+        mask,
+        replace(grid, units=mask.geometry.units),
+        expected="the voxels of the image that was segmented",
+        remedy="save the mask on them, or measure it with brainmets measure",
+    )
 
 
 def _provenance(document: dict[str, Any], review: Path | None) -> Provenance:
@@ -184,21 +214,17 @@ def _provenance(document: dict[str, Any], review: Path | None) -> Provenance:
     return replace(made, settings={**made.settings, **point})
 
 
-def _is_reviewed(folder: Path) -> bool:
-    names = (REVIEWED_TABLE, "mask-reviewed.nii.gz", "mask-reviewed.png")
-    several = any(folder.glob("mask-reviewed-*.png"))
-    return several or any((folder / name).is_file() for name in names)
-
-
-def _check_grid(case: dict[str, Any], grid: Geometry) -> None:
-    """Refuse a mask of another grid than the scan's; its axes may be in another order."""
+def _check_grid(case: dict[str, Any], grid: Geometry, *, slices: bool) -> None:
+    """Refuse a mask of another grid than the scan's; a volume's axes may be in another order."""
+    if slices and list(grid.shape) == list(case["shape"]):
+        return
     wanted = sorted(zip(case["shape"], case["spacing"], strict=True))
     here = sorted(zip(grid.shape, grid.spacing_mm, strict=True))
     near = all(
         n == m and abs(a - b) <= WITHIN_VOXELS * b
         for (n, a), (m, b) in zip(here, wanted, strict=True)
     )
-    if not near:
+    if slices or not near:
         size = " × ".join(f"{n}" for n in grid.shape)
         raise GridMismatch(
             f"a mask of {size} voxels at {grid.spacing_mm[0]:.3g} ×"
@@ -250,12 +276,18 @@ def _lesion(row: dict[str, Any]) -> Lesion:
 def _readings(path: Path) -> dict[int, tuple[str, str]]:
     """Read what a reader called the lesions, and wrote of them."""
     with path.open(encoding="utf-8", newline="") as file:
-        rows = [
-            (int(row["id"]), row.get("label"), row.get("comment")) for row in csv.DictReader(file)
-        ]
-    return {
-        number: (label or "", comment or "") for number, label, comment in rows if label or comment
-    }
+        return _said(list(csv.DictReader(file)))
+
+
+def _said(rows: Ordered[Mapping[str, Any]]) -> dict[int, tuple[str, str]]:
+    found: dict[int, tuple[str, str]] = {}
+    for row in rows:
+        label, comment = str(row.get("label") or ""), str(row.get("comment") or "")
+        if comment.startswith("'") and plain_cell(comment[1:]) == comment:
+            comment = comment[1:]  # the apostrophe is for spreadsheets
+        if label or comment:
+            found[int(row["id"])] = (label, comment)
+    return found
 
 
 def _reviewed(path: Path, grid: Geometry) -> list[tuple[str, Lesion]]:

@@ -28,14 +28,25 @@ NOTE = (
     " Fonts: pip install 'brainmets\\[fonts\\]', or fonts-noto of the system.]\n"
 )
 
+MISSING = (
+    "{count} characters of the report have no font on this machine and are written as [U+…];"
+    " fonts: pip install 'brainmets[fonts]'."
+)
 
-def typeset(template: str, data: Mapping[str, object], folder: Path) -> bytes:
+
+def typeset(
+    template: str,
+    data: Mapping[str, object],
+    folder: Path,
+    *,
+    notify: Callable[[str], None] = lambda _: None,
+) -> bytes:
     """Return the PDF of a typst template that reads `data.json`; its pictures are in `folder`.
 
     All text goes through JSON, so no name can break the page. Fonts are typst's own: the same
     input gives the same pages everywhere. For text that these cannot write, the extra `fonts` and
     the system's fonts are taken. A character for which no font is found is written as its code
-    point, and a note says so.
+    point, and a note says so, to the reader and to `notify`.
 
     Raises:
         OptionError: typst is not installed.
@@ -55,6 +66,7 @@ def typeset(template: str, data: Mapping[str, object], folder: Path) -> bytes:
         fonts = typst.Fonts(include_system_fonts=True, font_paths=_font_folders())
         lacking = _undisplayed(odd, folder, fonts)
     if lacking:
+        notify(MISSING.format(count=len(lacking)))
         data, template = _mapped(dict(data), lambda text: _spelt(text, lacking)), template + NOTE
     (folder / "data.json").write_text(json.dumps(data), encoding="utf-8")
     (folder / "report.typ").write_text(template, encoding="utf-8")

@@ -155,7 +155,9 @@ class Head:
                 bounds.append((0, size))
                 continue
             margin = max(1, round(4.0 / self.spacing_mm[axis]))
-            bounds.append((max(int(planes[0]) - margin, 0), min(int(planes[-1]) + margin, size)))
+            lesions = np.flatnonzero(self.ids.any(axis=tuple(a for a in range(3) if a != axis)))
+            shown = np.concatenate([planes, lesions])  # drawn outside the head, they are shown too
+            bounds.append((max(int(shown.min()) - margin, 0), min(int(shown.max()) + margin, size)))
         return bounds[0], bounds[1], bounds[2]
 
 

@@ -266,6 +266,7 @@ def _finding(
         reviewed=result.reviewed,
         tracking=options.tracking,
         gone=options.gone,
+        readings=result.readings,
     )
     return found, finding, notes
 

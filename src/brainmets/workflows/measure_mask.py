@@ -10,6 +10,7 @@ import numpy as np
 from brainmets import __version__
 from brainmets.domain import Mask, Prediction, Provenance, Report, Volume
 from brainmets.domain.regrid import turned_onto
+from brainmets.inference.box_places import HEAD_SETTING, fill_places, head_box
 from brainmets.inference.lesions import measure_lesions
 from brainmets.io import read_case, read_mask
 from brainmets.preprocessing.intensity import find_foreground
@@ -88,13 +89,13 @@ def measure_mask(
 
 
 def _report(case: Case, mask: Mask) -> Report:
-    midline_x_mm = _midline_x_mm(case)
+    where = _where(case)
     nothing = np.full(mask.data.shape, np.nan, dtype=np.float32)
     lesions = measure_lesions(
         mask,
         Volume(data=nothing, geometry=mask.geometry),
         kind=case.kind,
-        midline_x_mm=midline_x_mm,
+        midline_x_mm=float(where["midline_x_mm"]),
     )
     made = Provenance(
         model=DRAWN,
@@ -102,18 +103,20 @@ def _report(case: Case, mask: Mask) -> Report:
         code_version=__version__,
         engine="none",
         input_sha256=case.source.sha256,
-        settings={"sequence": ",".join(sorted(case.images)), "midline_x_mm": midline_x_mm},
+        settings={"sequence": ",".join(sorted(case.images)), **where},
     )
     drawn = Volume(data=(mask.data > 0).astype(np.float32), geometry=mask.geometry)
-    prediction = Prediction(probability=drawn, mask=mask, lesions=lesions, provenance=made)
+    prediction = Prediction(
+        probability=drawn, mask=mask, lesions=fill_places(lesions, where), provenance=made
+    )
     return Report(case=case, prediction=prediction, warnings=case.source.notes)
 
 
-def _midline_x_mm(case: Case) -> float:
-    """RAS x of the middle of the head, as `segment` takes it: that of the box around it."""
+def _where(case: Case) -> dict[str, float | int | str | bool]:
+    """Say where the head is, as `segment` does: RAS x of its middle, and the box around it."""
+    if case.kind == "slices":
+        return {"midline_x_mm": 0.0}
     image = next(iter(case.images.values()))
-    voxels = np.argwhere(find_foreground(image.data))
-    if not len(voxels):
-        return 0.0
-    middle = (voxels.min(axis=0) + voxels.max(axis=0)) / 2
-    return round(float(case.geometry.to_ras_mm(middle)[0]), 3)
+    box = head_box(find_foreground(image.data), case.geometry)
+    corners = [float(word) for word in box.split()] or [0.0] * 6
+    return {"midline_x_mm": round((corners[0] + corners[3]) / 2, 3), HEAD_SETTING: box}

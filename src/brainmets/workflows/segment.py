@@ -14,7 +14,13 @@ from brainmets import __version__
 from brainmets.domain import Prediction, Progress, Provenance, Report, silent
 from brainmets.domain.errors import UnknownModel
 from brainmets.inference import Bundle, Predictor, find_lesions, list_bundles
-from brainmets.inference.box_places import BOX_SETTING, BoxPlaces, name_by_box
+from brainmets.inference.box_places import (
+    BOX_SETTING,
+    HEAD_SETTING,
+    BoxPlaces,
+    fill_places,
+    head_box,
+)
 from brainmets.inference.engines import PACKAGES
 from brainmets.inference.machine import peak_memory
 from brainmets.io import read_case
@@ -210,12 +216,10 @@ class Segmenter:
                 confined = confine_to_brain(native, anatomy, point)
                 native, discarded = confined.probability, confined.discarded
             mask, lesions = find_lesions(native, point, kind=case.kind, midline_x_mm=midline_x_mm)
-            box = None
             if anatomy is not None:
                 lesions = name_places(lesions, mask, anatomy)
-            elif case.kind == "volume":
-                box = BoxPlaces.of(prepared.data[0] > 0, prepared.geometry)
-                lesions = name_by_box(lesions, box)
+            where = _where(prepared, stripped=anatomy is None) if case.kind == "volume" else {}
+            lesions = fill_places(lesions, where)
             progress("measure", 1.0)
         return Report(
             case=case,
@@ -238,7 +242,7 @@ class Segmenter:
                         "sequence": ",".join(sorted(case.images)),
                         "midline_x_mm": midline_x_mm,
                         **({} if self.options.depth is None else {"depth": self.options.depth}),
-                        **({} if box is None else {BOX_SETTING: str(box)}),
+                        **where,
                         **anatomy_settings(anatomy, discarded),
                     },
                 ),
@@ -354,6 +358,14 @@ def _midline_x_mm(prepared: Prepared) -> float:
     """
     middle = (np.array(prepared.geometry.shape) - 1) / 2
     return round(float(prepared.geometry.to_ras_mm(middle)[0]), 3)
+
+
+def _where(prepared: Prepared, *, stripped: bool) -> dict[str, str]:
+    """Write down the head's box, and the brain's of a stripped head: they name places."""
+    foreground = prepared.data[0] > 0
+    box = BoxPlaces.of(foreground, prepared.geometry) if stripped else None
+    where = {HEAD_SETTING: head_box(foreground, prepared.geometry)}
+    return where if box is None else where | {BOX_SETTING: str(box)}
 
 
 def _engine_name(predictor: Predictor) -> str:

@@ -60,6 +60,9 @@ DAMAGED_REVIEW = (
 )
 
 ALL_FILES = "all.zip"
+SEEN_BY_NETWORK = ("probabilit", "uncertainty", "brain")
+"""Beginnings of the names of files that no review changes."""
+
 _READ_ME = f"""{RESEARCH_USE_ONLY}
 
 Made by brainmets. report.json names the model, its SHA-256, the settings and the input's
@@ -73,8 +76,8 @@ def with_files(job: StoredJob, settings: Settings) -> JobView:
     if job.state == "done" and job.result is not None:
         folder = settings.result_dir(job.id, job.ticket)
         shown["files"] = tuple(
-            FileView(name=path.name, size=path.stat().st_size, media_type=_media_type(path.name))
-            for path in _files(folder)
+            FileView(name=name, size=path.stat().st_size, media_type=_media_type(name))
+            for name, path in _files(folder).items()
         )
         review = shown["review"] = _review(folder)
         if is_review_damaged(folder):
@@ -96,9 +99,9 @@ async def get_file(job: OwnJob, name: str, settings: ServiceSettings, exports: S
     After a review the zip holds mask, table and report as reviewed; as found in `as-found/`.
     """
     result, folder = _refuse_unfinished(job), settings.result_dir(job.id, job.ticket)
-    files = {path.name: path for path in _files(folder)}
+    files = _files(folder)
     if name == ALL_FILES:
-        packed = dict(files)
+        packed = _packed(folder)
         missing = ["", DAMAGED_REVIEW] if is_review_damaged(folder) else [""]
         reviewed = latest_review(folder) is not None
         shown = () if job.options.followup else offered(result, reviewed=reviewed)
@@ -110,8 +113,6 @@ async def get_file(job: OwnJob, name: str, settings: ServiceSettings, exports: S
             except errors.BrainmetsError as error:
                 missing.append(f"{one.name} is missing: {error}")
                 continue
-            if one.name in packed:
-                packed[f"as-found/{one.name}"] = packed[one.name]
             packed[one.name] = made
         return StreamingResponse(
             _zipped(packed, _READ_ME + "\n".join(missing)),
@@ -248,10 +249,29 @@ def _refuse_unfinished(job: StoredJob) -> JobResult:
     return job.result
 
 
-def _files(job_dir: Path) -> list[Path]:
+def _packed(job_dir: Path) -> dict[str, Path]:
+    """Name the files of a zip: what a review has made untrue goes to `as-found/`."""
+    review, out = latest_review(job_dir), job_dir / "out"
+    packed: dict[str, Path] = {}
+    for path in _files(job_dir).values():
+        if path.is_relative_to(out):
+            name = path.relative_to(out).as_posix()
+            untrue = review is not None and not name.startswith(SEEN_BY_NETWORK)
+            packed[f"as-found/{name}" if untrue else name] = path
+        else:
+            packed[path.name] = path
+    return packed
+
+
+def _files(job_dir: Path) -> dict[str, Path]:
+    """Name a job's files; the probability maps of slices, named as their masks, after both."""
     folders = [folder for folder in (job_dir / "out", latest_review(job_dir)) if folder is not None]
     files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in files if path.name != DRAWN)
+    return {
+        f"probability-{path.name}" if path.parent.name == "probabilities" else path.name: path
+        for path in sorted(files)
+        if path.name != DRAWN
+    }
 
 
 def _review(job_dir: Path) -> ReviewView | None:

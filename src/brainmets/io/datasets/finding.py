@@ -11,6 +11,7 @@ import numpy as np
 
 from brainmets.domain.errors import DatasetLayout, InputError
 from brainmets.io.datasets.identity import SUFFIXES, bare_name, case_of, is_mask_name
+from brainmets.io.datasets.result_masks import reviewed_masks, unreviewed_masks
 from brainmets.io.reading import read_mask
 from brainmets.io.sequences import guess_from_name
 
@@ -25,10 +26,16 @@ PROBABILITY_NAME = re.compile(
     rf"^(?:{PROBABILITY})(?:[-_. ]|$)|(?:^|[-_. ])(?:{PROBABILITY})$", re.IGNORECASE
 )
 
-REPORT, EXPORT = "report.json", "export"
+REPORT, EXPORT, EXPORTED = "report.json", "export", "lesions.nii.gz"
+AS_FOUND = "as-found"
+"""In the page's zip: what was found, where the result beside it is reviewed."""
+
 RESULT_SCHEMA = "brainmets-report/"
-OWN_FOLDERS = frozenset({"masks", "probabilities", "images", EXPORT})
+OWN_FOLDERS = frozenset({"masks", "probabilities", "images", AS_FOUND, EXPORT})
 """Folders inside a result that hold no other case."""
+
+SLICE_NUMBER = re.compile(r"^mask-reviewed-\d+-")
+"""Before the name of a slice, in that of its reviewed mask."""
 
 CONSTANT = 0.5
 """Share of touching labelled voxels that are equal in labels; in an image few are."""
@@ -78,7 +85,7 @@ def mask_files(root: Path, *, original: bool = False) -> FoundMasks:
         found.is_one = True
         return found
     for folder in _folders(root):
-        if _is_result(folder):
+        if _is_result(folder) and not (folder.name == AS_FOUND and _is_result(folder.parent)):
             _add_result(found, folder, original=original)
         elif not _inside_result(folder, root):
             _add_folder(found, _images(folder))
@@ -167,27 +174,24 @@ def _add_result(found: FoundMasks, folder: Path, *, original: bool) -> None:
         found.add(name, file)
         if reviewed:
             found.notes.append(f"{name}: the mask as a reader corrected it.")
-        if file.name == "lesions.nii.gz":
+        if file.name == EXPORTED:
             found.notes.append(f"{name}: the mask that an export wrote.")
     if not reviewed and not _unreviewed(folder, case):
         found.left_aside.append(f"{case} (a result without its mask)")
 
 
 def _reviewed(folder: Path, case: str) -> list[tuple[str, Path]]:
-    for name in ("mask-reviewed.nii.gz", "mask-reviewed.png"):
-        if (folder / name).is_file():
-            return [(case, folder / name)]
-    return [  # of several slices: number and name
-        (re.sub(r"^mask-reviewed-\d+-", "", bare_name(file)), file)
-        for file in sorted(folder.glob("mask-reviewed-*.png"))
-    ]
+    files = reviewed_masks(folder)
+    if len(files) == 1 and SLICE_NUMBER.match(files[0].name) is None:
+        return [(case, files[0])]
+    return [(SLICE_NUMBER.sub("", bare_name(file)), file) for file in files]
 
 
 def _unreviewed(folder: Path, case: str) -> list[tuple[str, Path]]:
-    for name in ("mask.nii.gz", "mask.png", "lesions.nii.gz"):
-        if (folder / name).is_file():
-            return [(case, folder / name)]
-    return [(bare_name(file), file) for file in sorted((folder / "masks").glob("*.png"))]
+    files = unreviewed_masks(folder)
+    if not files and (folder / EXPORTED).is_file():
+        files = [folder / EXPORTED]
+    return [(case if file.parent == folder else bare_name(file), file) for file in files]
 
 
 def _add_folder(found: FoundMasks, files: list[Path]) -> None:
