@@ -1,6 +1,6 @@
 """Every pixel meaning of PNG, TIFF and JPEG is honoured, or refused by its name.
 
-47 variants honoured, 16 orientations of deep pixels, 17 kinds refused with their true reason.
+47 variants honoured, 16 orientations of deep pixels, 16 kinds refused with their true reason.
 """
 
 from __future__ import annotations

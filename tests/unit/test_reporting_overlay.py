@@ -22,7 +22,9 @@ from brainmets.domain import (
     Volume,
 )
 from brainmets.inference import OperatingPoint, find_lesions
+from brainmets.inference.lesions import measure_lesions
 from brainmets.reporting import draw_overlay
+from brainmets.reporting.case_pictures import close_ups
 from brainmets.reporting.views import AXES, EDGES, Head, Plane, colour_of, key_slices
 
 if TYPE_CHECKING:
@@ -206,3 +208,41 @@ def test_key_slices_run_down_the_head_and_never_past_it(slices: int, lesions: st
         assert all(above > below for above, below in itertools.pairwise(chosen))
         if slices >= 2 * count:  # over the whole head
             assert chosen[0] - chosen[-1] >= (slices / 2 if count > 1 else 0)
+
+
+GRIDS = [
+    ((24, 26, 1), (8.0, 8.0, 5.0)),
+    ((24, 26, 2), (8.0, 8.0, 30.0)),
+    ((24, 26, 3), (8.0, 8.0, 20.0)),
+    ((24, 26, 5), (8.0, 8.0, 15.0)),
+    ((24, 26, 12), (8.0, 8.0, 12.0)),
+    ((24, 26, 36), (8.0, 8.0, 4.4)),
+    ((5, 26, 24), (30.0, 8.0, 8.0)),
+    ((24, 3, 26), (8.0, 60.0, 8.0)),
+    ((3, 3, 3), (60.0, 60.0, 50.0)),
+]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0)])
+@pytest.mark.parametrize(("shape", "spacing"), GRIDS)
+def test_every_volume_has_its_slices_from_top_to_base_once(
+    shape: tuple[int, int, int], spacing: tuple[float, float, float], order: tuple[int, int, int]
+) -> None:
+    """Nine grids from 1 to 36 slices in two orders of axes, lesions in the corners of the grid."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.eye(3)[list(order)].T * np.array(spacing)
+    geometry = Geometry(shape=shape, affine=affine)
+    data = np.random.default_rng(0).normal(100, 5, shape).astype(np.float32)
+    data[:2] = 0
+    ids = np.zeros(shape, np.uint8)
+    ids[0, 0, 0], ids[shape[0] // 2, shape[1] // 2, shape[2] // 2] = 1, 2
+    ids[-1, -1, -1] = 3
+    mask = Mask(data=ids, geometry=geometry)
+    head = Head(Volume(data=data, geometry=geometry), mask)
+    for count in (1, 4, 12, 20):
+        chosen = key_slices(head, count)
+        assert chosen == sorted(set(chosen), reverse=True)
+        assert 0 <= chosen[-1] <= chosen[0] < head.grey.shape[2]
+    nothing = Volume(data=np.zeros(shape, np.float32), geometry=geometry)
+    for lesion in measure_lesions(mask, nothing):
+        assert len(close_ups(head, lesion)) == 3

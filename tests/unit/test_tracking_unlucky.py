@@ -219,6 +219,26 @@ def test_a_lesion_cut_by_an_empty_area_has_neither_shrunk_nor_grown(order: str) 
     assert found.responses[1].category == "NE"
 
 
+RIPPLES = {"none": 0.0, "of rounding": 1e-6, "of interpolation": 1e-3}
+
+
+@pytest.mark.parametrize("ripple", RIPPLES)
+@pytest.mark.parametrize("value", [0.0, -1.0, -32768.0, 32767.0, 1e6, 120.0])
+@pytest.mark.parametrize("area", ["wedge", "slab"])
+def test_padding_of_any_value_is_not_imaged(area: str, value: float, ripple: str) -> None:
+    """36 kinds of padding: two shapes, six values, ripples on them or none."""
+    rng = np.random.default_rng(0)
+    i, j, k = np.indices((30, 36, 28))
+    inside = ((i - 15) / 12) ** 2 + ((j - 18) / 15) ** 2 + ((k - 14) / 11) ** 2 < 1
+    air = np.abs(rng.normal(0, 4, inside.shape))
+    image = np.where(inside, rng.normal(120, 12, inside.shape), air)
+    empty = i + k < 17 if area == "wedge" else k < 8
+    padding = value + rng.normal(0, RIPPLES[ripple], inside.shape)
+    unseen = unseen_voxels(np.where(empty, padding, image).astype(np.float32), 8.0)
+    assert np.mean(unseen[empty]) > 0.98
+    assert not unseen[inside & ~empty & (k > 9) & (i + k > 19)].any()
+
+
 def test_tissue_is_imaged() -> None:
     spacing = (1.0, 1.0, 1.0)
     lesion = ball(spacing, 12.0)

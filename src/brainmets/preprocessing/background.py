@@ -34,7 +34,7 @@ SMALLEST_BRAIN_SHARE = 0.03
 MOST_BACKGROUNDS = 5
 """Outside a brain mask, outside a scan resliced once or twice, outside the field of view."""
 
-RIPPLE = 0.01
+RIPPLE = 0.02
 """Of the range of values: how far a nearly constant background may lie from its median."""
 
 BELOW_SHARE = 0.01
@@ -81,9 +81,14 @@ def level_background(image: NDArray[np.float32]) -> NDArray[np.float32]:
     exact value: 0 amid z-scored tissue, -1000, the image's maximum. After levelling all of them
     give the same image. An image whose background is the usual one is returned itself.
     """
-    image = _without_ripple(np.ascontiguousarray(image))
-    sample = image.ravel()[sample_places(image.size, SAMPLED)]
+    image = np.ascontiguousarray(image)
+    places = sample_places(image.size, SAMPLED)
+    sample = image.ravel()[places]
     constants = _find_constants(image, sample)
+    calm = _without_ripple(image, sample[~np.isin(sample, np.array(constants, dtype=np.float32))])
+    if calm is not image:
+        image, sample = calm, calm.ravel()[places]
+        constants = _find_constants(image, sample)
     if not constants:
         return image
     tissue = _describe(sample[~np.isin(sample, np.array(constants, dtype=np.float32))])
@@ -95,23 +100,23 @@ def level_background(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return image
 
 
-def _without_ripple(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _without_ripple(image: NDArray[np.float32], sample: NDArray[np.float32]) -> NDArray[np.float32]:
     """Give a background that is nearly constant amid or above tissue one value.
 
     Interpolation and bias correction leave ripples and noise on a background of 0 amid z-scored
-    tissue. One below tissue needs nothing: a threshold divides them.
+    tissue. One below tissue needs nothing: a threshold divides them. `sample` is without constants.
     """
     import cc3d
 
-    sample = image.ravel()[sample_places(image.size, SAMPLED)]
+    if not sample.size:
+        return image
     lowest, highest = (float(v) for v in np.percentile(sample, (0.5, 99.5)))
     reach = highest - lowest
     ends = [np.r_[: min(3, n), max(n - 3, 0) : n] for n in image.shape]
     value = float(np.median(image[np.ix_(*ends)]))
     within = np.abs(sample - value) <= RIPPLE * reach
-    exact = np.count_nonzero(sample == np.float32(value)) >= SOLID_SHARE * np.count_nonzero(within)
     below = np.mean(sample < value - RIPPLE * reach)
-    if exact or below < BELOW_SHARE or np.mean(within) < COMMON_SHARE:
+    if below < BELOW_SHARE or np.mean(within) < COMMON_SHARE:
         return image
     near = np.abs(image - np.float32(value)) <= RIPPLE * reach
     labels = np.asarray(cc3d.connected_components(near, connectivity=6))

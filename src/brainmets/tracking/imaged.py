@@ -21,6 +21,9 @@ LEAST_MM3 = 60.0
 SAMPLED = 1_000_000
 """Voxels that the median is taken from."""
 
+RIPPLE = 1e-4
+"""Of the range of values: what differs less is of one value."""
+
 BRIGHTEST = 0.5
 """Areas of one value above this share of the image's other voxels are saturated, not empty."""
 
@@ -47,6 +50,7 @@ def unseen_voxels(data: NDArray[np.float32], voxel_mm3: float) -> NDArray[np.boo
     import cc3d
     from scipy import ndimage
 
+    data = _without_ripple(data)
     core = _constant_around(data)
     if not core.any():
         return core
@@ -66,6 +70,14 @@ def unseen_voxels(data: NDArray[np.float32], voxel_mm3: float) -> NDArray[np.boo
     around = np.asarray(ndimage.binary_dilation(core), dtype=np.bool_)
     values = np.unique(data[core])
     return around & np.isin(data, values)
+
+
+def _without_ripple(data: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Round to a small part of the range: interpolation leaves ripples on what was of one value."""
+    sample = data.ravel()[sample_places(data.size, SAMPLED)]
+    low, high = (float(v) for v in np.percentile(sample, (1.0, 99.0)))
+    step = np.float32(RIPPLE * (high - low))
+    return np.rint((data - np.float32(low)) / step) if step > 0 else data
 
 
 def _constant_around(data: NDArray[np.float32]) -> NDArray[np.bool_]:
