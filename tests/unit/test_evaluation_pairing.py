@@ -266,3 +266,16 @@ def evaluated(root: Path, reference: str, prediction: str, *more: str):
     folders = ["--reference", str(root / reference), "--prediction", str(root / prediction)]
     options = ["--out", str(root / "out"), "--jobs", "1", *more]
     return CliRunner().invoke(app, ["evaluate", *folders, *options])
+
+
+@pytest.mark.parametrize(
+    "names", [("P1_FLAIR", "P1_T1"), ("t1", "t2"), ("a-t1c", "a-t2w", "a-t1n")]
+)
+def test_masks_named_after_several_sequences_are_masks(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    for name in names:
+        mask(tmp_path / "r" / f"{name}.nii.gz")
+        mask(tmp_path / "p" / f"{name}.nii.gz")
+    pairing = pair_masks(tmp_path / "r", tmp_path / "p")
+    assert [pair.case_id for pair in pairing.pairs] == sorted(names)

@@ -207,10 +207,9 @@ def _add_folder(found: FoundMasks, files: list[Path]) -> None:
         if is_probability_name(file):
             if not _has_mask(files, file):
                 _add_if_labels(found, file, "a probability map")
-        elif _sequence(file) and variants.count(_without_sequence(file)) > 1:
-            found.left_aside.append(f"{file.name} (a scan without a mask)")
         elif named or _sequence(file):
-            _add_if_labels(found, file, "an image")
+            several = variants.count(_without_sequence(file)) > 1
+            _add_if_labels(found, file, "a scan" if several else "an image")
         else:
             found.add(case_of(file), file)
 
