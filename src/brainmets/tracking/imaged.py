@@ -21,8 +21,8 @@ LEAST_MM3 = 60.0
 SAMPLED = 1_000_000
 """Voxels that the median is taken from."""
 
-RIPPLE = 1e-4
-"""Of the range of values: what differs less is of one value."""
+USUAL, RIPPLE = 0.75, 0.002
+"""Quantile of the steps between neighbours, and the part of it that interpolation may leave."""
 
 BRIGHTEST = 0.5
 """Areas of one value above this share of the image's other voxels are saturated, not empty."""
@@ -43,51 +43,64 @@ def field_of(data: NDArray[np.float32]) -> Box:
 def unseen_voxels(data: NDArray[np.float32], voxel_mm3: float) -> NDArray[np.bool_]:
     """Mark the voxels of areas of one value: wedges, cropped fields, a removed background.
 
-    A voxel begins an area where its face neighbours all have its value; the area is what touches
-    such voxels and has that value. Areas of a value that the border of the grid does not have, and
-    that is brighter than half of the other voxels, are saturated tissue and are left out.
+    A voxel begins an area where its face neighbours all have its value, but for ripples; the area
+    is what touches such voxels and has that value. Areas of a value that the border of the grid
+    does not have, and that is brighter than half of the other voxels, are saturated tissue and are
+    left out.
     """
     import cc3d
-    from scipy import ndimage
 
-    data = _without_ripple(data)
-    core = _constant_around(data)
+    equal = _equal_neighbours(data)
+    core = _constant_around(data, equal)
     if not core.any():
         return core
     others = data[~core]
     others = others[sample_places(others.size, SAMPLED)]
     bright = float(np.quantile(others, BRIGHTEST)) if others.size else float("inf")
-    on_border = np.concatenate(
-        [face[flag] for face, flag in zip(_faces(data), _faces(core), strict=True)]
-    )
-    border = np.unique(np.append(on_border, data.min()))
-    core &= (data <= bright) | np.isin(data, border)
     groups = np.asarray(cc3d.connected_components(core, connectivity=6))
     sizes = np.bincount(groups.ravel())
+    values = np.bincount(groups.ravel(), weights=data.ravel()) / np.maximum(sizes, 1)
+    on_border = np.unique(np.concatenate(_faces(groups)))
+    border = np.append(values[on_border[on_border > 0]], float(data.min()))
     enough = sizes * voxel_mm3 >= LEAST_MM3
+    ripple = _ripple(data)
+    enough &= (values <= bright) | (np.abs(values[:, None] - border).min(axis=1) <= ripple)
     enough[0] = False
-    core = enough[groups]
-    around = np.asarray(ndimage.binary_dilation(core), dtype=np.bool_)
-    values = np.unique(data[core])
-    return around & np.isin(data, values)
+    unseen = enough[groups]
+    grown = unseen.copy()
+    for axis in range(3):
+        grown_along, along = np.moveaxis(grown, axis, 0), np.moveaxis(unseen, axis, 0)
+        grown_along[1:] |= along[:-1] & equal[axis]
+        grown_along[:-1] |= along[1:] & equal[axis]
+    return grown
 
 
-def _without_ripple(data: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Round to a small part of the range: interpolation leaves ripples on what was of one value."""
-    sample = data.ravel()[sample_places(data.size, SAMPLED)]
-    low, high = (float(v) for v in np.percentile(sample, (1.0, 99.0)))
-    step = np.float32(RIPPLE * (high - low))
-    return np.rint((data - np.float32(low)) / step) if step > 0 else data
+def _ripple(data: NDArray[np.float32]) -> float:
+    """Return what may lie between voxels of one value: a small part of what usually does."""
+    steps = np.concatenate(
+        [
+            np.abs(step[sample_places(step.size, SAMPLED)])
+            for step in (np.diff(data[at]).ravel() for at in range(0, len(data), 4))
+        ]
+    )
+    return RIPPLE * float(np.quantile(steps, USUAL)) if steps.size else 0.0
 
 
-def _constant_around(data: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _equal_neighbours(data: NDArray[np.float32]) -> list[NDArray[np.bool_]]:
+    """Say for each axis, moved to the front, which neighbours along it are of one value."""
+    ripple = _ripple(data)
+    return [np.abs(np.diff(np.moveaxis(data, axis, 0), axis=0)) <= ripple for axis in range(3)]
+
+
+def _constant_around(
+    data: NDArray[np.float32], equal: list[NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
     """Mark voxels that equal all their face neighbours inside the grid."""
     same = np.ones(data.shape, dtype=np.bool_)
     for axis in range(3):
-        moved, values = np.moveaxis(same, axis, 0), np.moveaxis(data, axis, 0)
-        equal = values[1:] == values[:-1]
-        moved[1:] &= equal
-        moved[:-1] &= equal
+        moved = np.moveaxis(same, axis, 0)
+        moved[1:] &= equal[axis]
+        moved[:-1] &= equal[axis]
     return same
 
 
