@@ -173,8 +173,8 @@ def test_nothing_tells_when_the_patient_was_scanned(patient: Path, tmp_path: Pat
     options = TrackOptions(images=images(patient), dates=("2024-04-02", "2024-01-31"), pdf=True)
     result = track([patient / "b-result", patient / "a-result"], tmp_path / "out", options)
 
-    assert result.story.followup.days == (0, 62)  # put in order
-    assert {one.state for one in result.story.followup.lesions[0].sightings} == {
+    assert result.timeline.followup.days == (0, 62)  # put in order
+    assert {one.state for one in result.timeline.followup.lesions[0].sightings} == {
         "first",
         "shrinking",
     }
@@ -214,7 +214,7 @@ def test_results_need_their_images_and_no_others(patient: Path, tmp_path: Path) 
     with pytest.raises(SourceDiffers, match="b-result was made from"):
         track(results, tmp_path / "out", TrackOptions(images=(patient / "a.nii.gz",)))
     swapped = TrackOptions(images=images(patient)[::-1])
-    assert track(results, tmp_path / "out", swapped).story.followup.lesions
+    assert track(results, tmp_path / "out", swapped).timeline.followup.lesions
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
@@ -269,15 +269,15 @@ def test_dicom_scans_are_ordered_by_their_day_and_their_patient_compared(
     monkeypatch.setenv("BRAINMETS_MODELS", str(tmp_path / "models"))
     late = dicom(tmp_path / "late.zip", "20240402", "Q-17")
     early = dicom(tmp_path / "early.zip", "20240131", "q-17 ")
-    story = track([late, early], tmp_path / "out").story
-    assert story.followup.days == (0, 62)
+    timeline = track([late, early], tmp_path / "out").timeline
+    assert timeline.followup.days == (0, 62)
     assert not list((tmp_path / "out").rglob("input-*"))
 
     other = dicom(tmp_path / "other.zip", "20240131", "R-18")
     with pytest.raises(DifferentPatient, match="name 2 patients"):
         track([late, other], tmp_path / "out2")
-    story = track([late, other], tmp_path / "out2", TrackOptions(same_patient=True)).story
-    assert all(lesion.latest.state == "stable" for lesion in story.followup.lesions)
+    timeline = track([late, other], tmp_path / "out2", TrackOptions(same_patient=True)).timeline
+    assert all(lesion.latest.state == "stable" for lesion in timeline.followup.lesions)
     same_day = dicom(tmp_path / "same.zip", "20240402", "Q-17")
     with pytest.raises(OptionError, match="two scans of the same day"):
         track([late, same_day], tmp_path / "out3")
@@ -377,6 +377,6 @@ def test_a_scan_cut_in_another_plane_is_noted(patient: Path, tmp_path: Path) -> 
         tmp_path, "s", *brighter(moved(head, RigidMotion.identity(), grid), FIRST)
     )
     options = TrackOptions(images=(patient / "a.nii.gz", scan))
-    story = track([patient / "a-result", result], tmp_path / "out", options).story
-    assert any("another plane" in warning for warning in story.warnings)
-    assert any("4.0 mm apart" in warning for warning in story.warnings)
+    timeline = track([patient / "a-result", result], tmp_path / "out", options).timeline
+    assert any("another plane" in warning for warning in timeline.warnings)
+    assert any("4.0 mm apart" in warning for warning in timeline.warnings)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from brainmets.api.staging import Staging
     from brainmets.api.store import StoredJob
     from brainmets.domain import Progress, Provenance
-    from brainmets.reporting.followup_story import AlignedScan, Story
+    from brainmets.reporting.followup_timeline import AlignedScan, Timeline
 
 __all__ = ["follow_again", "queue_followup", "run_followup"]
 
@@ -149,7 +149,7 @@ def run_followup(job_dir: Path, options: FollowupOptions, progress: Progress) ->
     ]
     given = tuple(str(day) for day in options.days)
     order, days = order_of(given, [scan.acquired for scan in scans])
-    story = follow_scans(
+    timeline = follow_scans(
         [scans[place] for place in order],
         days,
         rules=Rules(measurable_mm=options.measurable_mm),
@@ -158,14 +158,14 @@ def run_followup(job_dir: Path, options: FollowupOptions, progress: Progress) ->
     )
     progress("write", READING + ALIGNING)
     with followup_folder(out, overwrite=False) as folder:
-        write_followup(story, folder, pdf=find_spec("typst") is not None)
+        write_followup(timeline, folder, pdf=find_spec("typst") is not None)
     metas = [
         _save_scan(scan, view / SCANS / str(number))
-        for number, scan in enumerate(story.scans, start=1)
+        for number, scan in enumerate(timeline.scans, start=1)
     ]
     for path in (*out.rglob("*"), out, *view.rglob("*"), view, job_dir):
         sync(path)  # the job list must not outlive its results in a power cut
-    return _result(story, [options.jobs[place] for place in order], metas)
+    return _result(timeline, [options.jobs[place] for place in order], metas)
 
 
 def _input(folder: Path) -> Path:
@@ -193,10 +193,10 @@ def _save_scan(scan: AlignedScan, folder: Path) -> ViewMeta:
     return meta
 
 
-def _result(story: Story, jobs: list[str], metas: list[ViewMeta]) -> JobResult:
+def _result(timeline: Timeline, jobs: list[str], metas: list[ViewMeta]) -> JobResult:
     from brainmets.reporting.followup_chart import chart_svg
 
-    followup = story.followup
+    followup = timeline.followup
     scans = tuple(
         FollowedScanView(
             job=job,
@@ -208,13 +208,13 @@ def _result(story: Story, jobs: list[str], metas: list[ViewMeta]) -> JobResult:
             levels=meta.levels,
             window=meta.window,
         )
-        for job, scan, meta in zip(jobs, story.scans, metas, strict=True)
+        for job, scan, meta in zip(jobs, timeline.scans, metas, strict=True)
     )
     return JobResult(
         kind="volume",
         lesions=(),
-        warnings=story.warnings,
-        provenance=_provenance(story.scans[0].provenance),
+        warnings=timeline.warnings,
+        provenance=_provenance(timeline.scans[0].provenance),
         view=metas[0],
         followup=FollowupView(
             scans=scans,
@@ -224,7 +224,7 @@ def _result(story: Story, jobs: list[str], metas: list[ViewMeta]) -> JobResult:
             rules=followup.rules,
             chart=chart_svg(followup),
         ),
-        notice=story.notice,
+        notice=timeline.notice,
     )
 
 

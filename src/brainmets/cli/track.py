@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from brainmets.reporting.followup_story import Story
+    from brainmets.reporting.followup_timeline import Timeline
     from brainmets.workflows.track import TrackResult
 
 __all__ = ["track"]
@@ -160,37 +160,37 @@ def _print(result: TrackResult) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    story = result.story
+    timeline = result.timeline
     console = Console(highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     table.add_column("lesion", justify="right")
-    for name in _scan_names(story):
+    for name in _scan_names(timeline):
         table.add_column(name)
-    for lesion in story.followup.lesions:
+    for lesion in timeline.followup.lesions:
         cells = (
             one.state if one.diameter_mm is None else f"{one.state} {one.diameter_mm:.1f}"
             for one in lesion.sightings
         )
         table.add_row(f"{lesion.id}{'*' * lesion.target}", *cells)
-    responses = story.followup.responses
-    if any(lesion.target for lesion in story.followup.lesions):
+    responses = timeline.followup.responses
+    if any(lesion.target for lesion in timeline.followup.lesions):
         sums = ("–" if one.sum_mm is None else f"{one.sum_mm:.1f}" for one in responses)
         table.add_row("sum*", *sums)
     table.add_row("RANO", *(one.category or "first" for one in responses))
     console.print(table)
-    if story.followup.lesions:
+    if timeline.followup.lesions:
         console.print("Longest diameters in mm; * target, counted in the sum.")
     for number, one in enumerate(responses, start=1):
         if one.category:
             console.print(f"Scan {number}: {one.category}: {'; '.join(one.reasons)}.")
-    for warning in story.warnings:
+    for warning in timeline.warnings:
         console.print(f"Note: {warning}")
     console.print(f"Look at {result.files['chart']} first; all files are next to it.")
-    console.print(story.notice)
+    console.print(timeline.notice)
 
 
-def _scan_names(story: Story) -> list[str]:
+def _scan_names(timeline: Timeline) -> list[str]:
     return [
         f"scan {number}" if day is None else f"day {day}"
-        for number, day in enumerate(story.followup.days, start=1)
+        for number, day in enumerate(timeline.followup.days, start=1)
     ]

@@ -14,7 +14,7 @@ from brainmets.reporting.documents import rounded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from brainmets.reporting.followup_story import Story
+    from brainmets.reporting.followup_timeline import Timeline
     from brainmets.tracking import Response, Sighting, TrackedLesion
 
 __all__ = [
@@ -70,12 +70,12 @@ RESPONSE_COLUMNS = (
 """Columns of response.csv, a line for each scan."""
 
 
-def followup_document(story: Story, *, files: tuple[str, ...] = ()) -> dict[str, object]:
+def followup_document(timeline: Timeline, *, files: tuple[str, ...] = ()) -> dict[str, object]:
     """Return what tracked.json holds; every number is finite."""
-    followup = story.followup
+    followup = timeline.followup
     return {
         "schema": FOLLOWUP_SCHEMA,
-        "notice": story.notice,
+        "notice": timeline.notice,
         "code_version": __version__,
         "rules": rounded(asdict(followup.rules)),
         "scans": [
@@ -99,12 +99,12 @@ def followup_document(story: Story, *, files: tuple[str, ...] = ()) -> dict[str,
                 }
             )
             for number, (scan, days) in enumerate(
-                zip(story.scans, followup.days, strict=True), start=1
+                zip(timeline.scans, followup.days, strict=True), start=1
             )
         ],
         "lesions": [_lesion(lesion) for lesion in followup.lesions],
         "responses": [_response(response) for response in followup.responses],
-        "warnings": list(story.warnings),
+        "warnings": list(timeline.warnings),
         "files": list(files),
     }
 
@@ -131,15 +131,15 @@ def _changes(one: Sighting | Response) -> dict[str, float | None]:
     }
 
 
-def tracked_csv(story: Story) -> str:
+def tracked_csv(timeline: Timeline) -> str:
     """Return a line for each lesion in each scan under `TRACKED_COLUMNS`."""
-    return _table(TRACKED_COLUMNS, _tracked_rows(story))
+    return _table(TRACKED_COLUMNS, _tracked_rows(timeline))
 
 
-def _tracked_rows(story: Story) -> Iterable[Sequence[object]]:
-    for lesion in story.followup.lesions:
+def _tracked_rows(timeline: Timeline) -> Iterable[Sequence[object]]:
+    for lesion in timeline.followup.lesions:
         for number, (one, days, scan) in enumerate(
-            zip(lesion.sightings, story.followup.days, story.scans, strict=True), start=1
+            zip(lesion.sightings, timeline.followup.days, timeline.scans, strict=True), start=1
         ):
             made = scan.provenance
             yield (
@@ -147,21 +147,21 @@ def _tracked_rows(story: Story) -> Iterable[Sequence[object]]:
                 *(one.diameter_mm, one.across_mm, one.volume_mm3),
                 *(one.change_from_first, one.change_from_smallest, one.into),
                 *(len(one.parts), one.whole, "; ".join(one.notes), *lesion.place_ras_mm),
-                *(made.model, made.model_sha256, made.input_sha256, story.notice),
+                *(made.model, made.model_sha256, made.input_sha256, timeline.notice),
             )
 
 
-def response_csv(story: Story) -> str:
+def response_csv(timeline: Timeline) -> str:
     """Return a line for each scan under `RESPONSE_COLUMNS`."""
     rows = (
         (
             *(number, days, one.category or "first", one.confirmed),
             *(one.sum_mm, one.first_mm, one.smallest_mm),
             *(one.change_from_first, one.change_from_smallest),
-            *("; ".join(one.reasons), story.notice),
+            *("; ".join(one.reasons), timeline.notice),
         )
         for number, (one, days) in enumerate(
-            zip(story.followup.responses, story.followup.days, strict=True), start=1
+            zip(timeline.followup.responses, timeline.followup.days, strict=True), start=1
         )
     )
     return _table(RESPONSE_COLUMNS, rows)

@@ -14,7 +14,7 @@ from brainmets.reporting.typeset import typeset
 from brainmets.reporting.views import colour_of
 
 if TYPE_CHECKING:
-    from brainmets.reporting.followup_story import AlignedScan, Story
+    from brainmets.reporting.followup_timeline import AlignedScan, Timeline
     from brainmets.tracking import Response, TrackedLesion
 
 __all__ = ["followup_pdf"]
@@ -36,13 +36,13 @@ LIMITS = (
 )
 
 
-def followup_pdf(story: Story, *, label: str = "") -> bytes:
+def followup_pdf(timeline: Timeline, *, label: str = "") -> bytes:
     """Return the report of a follow-up as a PDF; `label` is what it calls the patient.
 
     Raises:
         OptionError: typst is not installed.
     """
-    followup = story.followup
+    followup = timeline.followup
     names = [
         f"Scan {number}" if day is None else f"Day {day}"
         for number, day in enumerate(followup.days, start=1)
@@ -55,19 +55,19 @@ def followup_pdf(story: Story, *, label: str = "") -> bytes:
             "label": label or "unnamed patient",
             "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
             "version": __version__,
-            "notice": story.notice,
+            "notice": timeline.notice,
             "limits": LIMITS,
-            "warnings": list(story.warnings),
+            "warnings": list(timeline.warnings),
             "scans": names,
             "responses": [
                 _verdict(name, one) for name, one in zip(names, followup.responses, strict=True)
             ],
             "rows": [_row(lesion) for lesion in followup.lesions],
             "note": NOTE,
-            "strips": _strips(story, names, folder),
+            "strips": _strips(timeline, names, folder),
             "provenance": [
                 {"name": name, "text": _provenance(scan)}
-                for name, scan in zip(names, story.scans, strict=True)
+                for name, scan in zip(names, timeline.scans, strict=True)
             ],
         }
         return typeset(TEMPLATE.read_text(encoding="utf-8"), data, folder)
@@ -93,10 +93,10 @@ def _row(lesion: TrackedLesion) -> list[str]:
     return [f"{lesion.id}{'*' * lesion.target}", *(told(one) for one in lesion.sightings)]
 
 
-def _strips(story: Story, names: list[str], folder: Path) -> list[dict[str, object]]:
+def _strips(timeline: Timeline, names: list[str], folder: Path) -> list[dict[str, object]]:
     """Show targets first, then what changes most."""
-    order = sorted(story.followup.lesions, key=lambda one: (not one.target, one.id))
-    strips = Strips(story)
+    order = sorted(timeline.followup.lesions, key=lambda one: (not one.target, one.id))
+    strips = Strips(timeline)
     shown: list[dict[str, object]] = []
     for lesion in order[:MOST_STRIPS]:
         files: list[dict[str, str]] = []

@@ -10,7 +10,7 @@ from brainmets.reporting.case_pictures import CasePicture
 from brainmets.reporting.views import Head
 
 if TYPE_CHECKING:
-    from brainmets.reporting.followup_story import Story
+    from brainmets.reporting.followup_timeline import Timeline
     from brainmets.tracking import Sighting, TrackedLesion
 
 __all__ = ["Strips", "told"]
@@ -22,9 +22,9 @@ PX_PER_MM = 6.0
 class Strips:
     """Cuts the same axial plane out of all scans of a follow-up."""
 
-    def __init__(self, story: Story) -> None:
+    def __init__(self, timeline: Timeline) -> None:
         """Prepare every scan; all are shown in the first one's frame, each in its own window."""
-        self._heads = [Head(scan.image, scan.labels) for scan in story.scans]
+        self._heads = [Head(scan.image, scan.labels) for scan in timeline.scans]
         for head in self._heads[1:]:
             head.box = self._heads[0].box
 

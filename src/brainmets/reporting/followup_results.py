@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from brainmets.reporting.followup_story import Story
+    from brainmets.reporting.followup_timeline import Timeline
 
 __all__ = ["RESULTS", "TRACKED", "followup_folder", "write_followup"]
 
@@ -50,7 +50,7 @@ def followup_folder(out: Path, *, overwrite: bool) -> Generator[Path, None, None
 
 
 def write_followup(
-    story: Story, folder: Path, *, pdf: bool = False, label: str = ""
+    timeline: Timeline, folder: Path, *, pdf: bool = False, label: str = ""
 ) -> dict[str, str]:
     """Write every file of a follow-up into `folder`; return their names by kind.
 
@@ -72,21 +72,21 @@ def write_followup(
         from brainmets.reporting.followup_pdf import followup_pdf
 
         names["pdf"] = "report.pdf"
-        (folder / "report.pdf").write_bytes(followup_pdf(story, label=label))
-    (folder / "chart.svg").write_text(chart_svg(story.followup), encoding="utf-8")
-    (folder / "tracked.csv").write_text(tracked_csv(story), encoding="utf-8")
-    (folder / "response.csv").write_text(response_csv(story), encoding="utf-8")
+        (folder / "report.pdf").write_bytes(followup_pdf(timeline, label=label))
+    (folder / "chart.svg").write_text(chart_svg(timeline.followup), encoding="utf-8")
+    (folder / "tracked.csv").write_text(tracked_csv(timeline), encoding="utf-8")
+    (folder / "response.csv").write_text(response_csv(timeline), encoding="utf-8")
     (folder / ALIGNED).mkdir()
-    for number, scan in enumerate(story.scans, start=1):
+    for number, scan in enumerate(timeline.scans, start=1):
         if number > 1:
             write_volume(scan.image, folder / ALIGNED / f"scan-{number}.nii.gz")
         write_mask(
             scan.labels,
             folder / ALIGNED / f"scan-{number}-lesions.nii.gz",
-            comment=f"Lesions of scan {number}, under the numbers of {TRACKED}. {story.notice}",
+            comment=f"Lesions of scan {number}, under the numbers of {TRACKED}. {timeline.notice}",
         )
     files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-    document = followup_document(story, files=tuple(files))
+    document = followup_document(timeline, files=tuple(files))
     (folder / TRACKED).write_text(report_json(document), encoding="utf-8")
     return names
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from brainmets.domain import Mask, RigidMotion, Volume, silent
 from brainmets.domain.errors import DifferentPatient, Mirrored, NotAligned
-from brainmets.reporting.followup_story import AlignedScan, Story
+from brainmets.reporting.followup_timeline import AlignedScan, Timeline
 from brainmets.tracking import DEFAULT_RULES, TimePoint, follow
 from brainmets.tracking.imaged import field_of, unseen_voxels
 
@@ -38,7 +38,7 @@ def follow_scans(
     rules: Rules = DEFAULT_RULES,
     same_patient: bool = False,
     progress: Progress = silent,
-) -> Story:
+) -> Timeline:
     """Follow all lesions over scans of one patient, the earliest first, in the first one's space.
 
     Args:
@@ -75,7 +75,9 @@ def follow_scans(
         _registered_scan(scan, time, alignment, _numbers(followup, place), grid)
         for place, (scan, time, alignment) in enumerate(zip(scans, times, alignments, strict=True))
     )
-    return Story(scans=aligned, followup=followup, warnings=tuple(_warnings(scans, times, aligned)))
+    return Timeline(
+        scans=aligned, followup=followup, warnings=tuple(_warnings(scans, times, aligned))
+    )
 
 
 def _require_same_patient(scans: Sequence[FollowedScan], *, same_patient: bool) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from brainmets.domain import Progress
-    from brainmets.reporting.followup_story import Story
+    from brainmets.reporting.followup_timeline import Timeline
     from brainmets.tracking import Rules
 
 __all__ = ["TrackOptions", "TrackResult", "track"]
@@ -51,7 +51,7 @@ class TrackOptions:
 class TrackResult:
     """What became of every lesion, and the files that tell it, by kind."""
 
-    story: Story
+    timeline: Timeline
     files: Mapping[str, Path]
 
 
@@ -77,7 +77,7 @@ def track(
     with followup_folder(out, overwrite=options.overwrite) as folder:
         scans = _gather(inputs, folder, options, progress)
         order, days = order_of(options.dates, [scan.acquired for scan in scans])
-        story = follow_scans(
+        timeline = follow_scans(
             [scans[place] for place in order],
             days,
             rules=options.rules,
@@ -89,9 +89,9 @@ def track(
             if own.is_dir():
                 own.rename(folder / RESULTS / f"scan-{number}")
         progress("write", SEGMENTING + ALIGNING)
-        names = write_followup(story, folder, pdf=options.pdf, label=options.label)
+        names = write_followup(timeline, folder, pdf=options.pdf, label=options.label)
         progress("write", 1.0)
-    return TrackResult(story=story, files={kind: out / name for kind, name in names.items()})
+    return TrackResult(timeline=timeline, files={kind: out / name for kind, name in names.items()})
 
 
 def _gather(

@@ -29,7 +29,7 @@ class Board {
       return;
     }
     for (const scan of this.scans) scan.held = this.scans[0].box; // one frame: the same scale in all panes
-    this.seats = this.scans.map((scan, number) => new Seat(this, scan, followup.scans[number].window));
+    this.views = this.scans.map((scan, number) => new ScanView(this, scan, followup.scans[number].window));
     this.#build();
     const [first] = followup.lesions;
     if (first) this.goTo(first, 1);
@@ -40,7 +40,7 @@ class Board {
 
   #build() {
     const { followup } = this.data;
-    this.panes = this.seats.map((seat, number) => new Pane(seat, this.plane, { title: dayName(followup.days[number], number) }));
+    this.panes = this.views.map((view, number) => new Pane(view, this.plane, { title: dayName(followup.days[number], number) }));
     const panes = element("div", "panes");
     panes.style.setProperty("--scans", this.panes.length);
     panes.append(...this.panes.map((pane) => pane.root));
@@ -186,7 +186,7 @@ class Board {
 }
 
 // One scan's place at the board: its own voxels and window, everything else is the board's.
-class Seat {
+class ScanView {
   readings = { out: () => false };
 
   constructor(board, scan, window) {

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from brainmets.domain import Mask, Provenance, RigidMotion, Volume
     from brainmets.tracking import Followup
 
-__all__ = ["AlignedScan", "Story"]
+__all__ = ["AlignedScan", "Timeline"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,8 +44,8 @@ class AlignedScan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Story:
-    """Everything about a follow-up; `warnings` are sentences on how far to trust it."""
+class Timeline:
+    """The scans of a patient over time, with every lesion; `warnings` say how far to trust it."""
 
     scans: tuple[AlignedScan, ...]
     followup: Followup
