@@ -1,8 +1,9 @@
 """Build a release into dist/: `make release`, or `python release/build.py --help`.
 
 sdist and wheel, a bill of materials (CycloneDX) of what the wheel installs, SHA-256 sums. The wheel
-is installed into a clean environment of each Python named, where the quick start must run. Nothing
-is uploaded and no tag is set: the commands for that are printed.
+is installed into a clean environment of each Python named, where it must segment; then with the
+extra `analysis`, where the README's commands must run. Nothing is uploaded and no tag is set: the
+commands for that are printed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TOOLS = ("build==1.6.1", "cyclonedx-bom==7.5.0")
+SECTIONS = (
+    "Segment a scan",
+    "Segment a NumPy array in Python",
+    "Score results against reference masks",
+)
 NEEDED_IN_WHEEL = (
     r"brainmets/bundles/attention-unet-3d/model\.onnx",
     r"brainmets/recipes/first-training\.toml",
@@ -60,6 +66,9 @@ def main() -> int:
                 bill = out / f"brainmets-{version}.cdx.json"
                 run(str(tools), "-m", "cyclonedx_py", "environment", str(tried), "--of", "JSON",
                     "--output-file", str(bill))  # fmt: skip
+            run(str(tried), "-m", "pip", "install", "--quiet", f"{wheel}[analysis]",
+                "--constraint", str(REPOSITORY / "constraints.txt"))  # fmt: skip
+            readme_quick_start(tried, scratch)
     write_sums(out)
     say(f"\n{out}:\n" + (out / "SHA256SUMS").read_text(encoding="utf-8"))
     say(f"git tag --annotate v{version} --message 'brainmets {version}'")
@@ -109,7 +118,7 @@ def environment(python: str, folder: Path, *packages: str) -> Path:
 
 
 def quick_start(python: Path, scratch: Path) -> None:
-    """Run the README's first commands, away from the repository."""
+    """Segment a small head without any extra, away from the repository."""
     folder = Path(tempfile.mkdtemp(dir=scratch))
     brainmets = str(python.with_name("brainmets"))
     draw = (
@@ -125,6 +134,28 @@ def quick_start(python: Path, scratch: Path) -> None:
     for name in ("results", "again"):
         if not (folder / name / "mask.nii.gz").is_file():
             sys.exit("the quick start left no mask")
+
+
+def readme_quick_start(python: Path, scratch: Path) -> None:
+    """Run the README's blocks as they are written: segmentation, Python, scores."""
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    for language, block in readme_blocks():
+        shell = ["bash", "-euo", "pipefail", "-c", f'PATH="{python.parent}:$PATH"\n{block}']
+        run(*(shell if language == "bash" else [str(python), "-I", "-c", block]), cwd=folder)
+    if not (folder / "scores" / "scores.json").is_file():
+        sys.exit("the README's commands left no scores")
+
+
+def readme_blocks() -> list[tuple[str, str]]:
+    """Return language and text of the README's first block in each section of `SECTIONS`."""
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    found = [
+        re.search(rf"^### {section}\n```(\w+)\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+        for section in SECTIONS
+    ]
+    if None in found:
+        sys.exit(f"the README lacks one of the sections {SECTIONS}")
+    return [(block[1], block[2]) for block in found if block]
 
 
 def write_sums(out: Path) -> None:

@@ -55,6 +55,14 @@ def test_the_project_s_texts_are_there(name: str, needed: str) -> None:
     assert needed in (REPOSITORY / name).read_text(encoding="utf-8")
 
 
+def test_the_release_runs_the_commands_of_the_readme(build: ModuleType) -> None:
+    (shell, segment), (language, call), (_, evaluate) = build.readme_blocks()
+    assert (shell, language) == ("bash", "python")
+    assert "brainmets segment" in segment
+    assert "brainmets.segment(" in call
+    assert "brainmets evaluate" in evaluate
+
+
 def test_make_targets_named_for_agents_exist() -> None:
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     named = re.findall(r"^make (\S+)", (REPOSITORY / "AGENTS.md").read_text(), re.MULTILINE)
