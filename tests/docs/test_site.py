@@ -79,6 +79,8 @@ def test_public_classes_are_documented(site: Path) -> None:
     }
     for name in (*MODULES, *names):
         assert re.search(rf'id="brainmets\.[\w.]+\.{name}"', page), name
+    for network in ("AttentionUNet", "UNetPlusPlus"):
+        assert f'id="brainmets.python.networks.{network}.from_pretrained"' in page
 
 
 def test_a_link_that_leads_nowhere_is_kept_for_the_strict_build(tmp_path: Path) -> None:
@@ -118,6 +120,18 @@ def test_the_plot_is_drawn_from_its_data(tmp_path: Path) -> None:
     script = load_script("results_figure")
     script.draw(script.read(), tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 10_000
+
+
+def test_every_picture_is_made_by_a_command() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    row = re.compile(r"^\| `(docs/images/[^`]+)` \| `python ([^`]+)` \|$", re.MULTILINE)
+    commands = dict(row.findall(text))
+    pictures = {f"docs/images/{one.name}" for one in (REPOSITORY / "docs" / "images").iterdir()}
+    assert set(commands) == pictures
+    for command in commands.values():
+        module = command.removeprefix("-m ")
+        script = command if module == command else f"{module.replace('.', '/')}.py"
+        assert (REPOSITORY / script).is_file(), command
 
 
 def test_readme_is_short_and_no_cell_is_a_paragraph() -> None:
