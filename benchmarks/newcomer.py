@@ -4,7 +4,8 @@
 
 Clones the repository, installs it as the README says, and pastes the code blocks of five of its
 sections unchanged into a shell (`bash` blocks) or a file (`python` blocks). Servers are asked until
-they answer, then stopped. `--only NAME` does one task, `--clone DIR` goes on in an earlier clone.
+they answer, then stopped. `--only NAME` does one task; `--clone DIR` keeps the clone, or goes on in
+one that is there.
 
 `seconds` is what the newcomer waits. `cpu_seconds` is the processor time of all processes, which
 depends less on what else the machine does.
@@ -194,13 +195,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repository", default=str(REPOSITORY), help="What to clone.")
-    parser.add_argument("--clone", type=Path, help="Go on in this clone instead.")
+    parser.add_argument("--clone", type=Path, help="Clone into this folder and keep it.")
     parser.add_argument("--only", action="append", choices=list(TASKS), help="Repeatable.")
     parser.add_argument("--out", type=Path, help="CSV file for the table.")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="brainmets-newcomer-") as folder:
         clone = arguments.clone or Path(folder) / "brainmets"
-        if arguments.clone is None:
+        if not clone.exists():
             subprocess.run(["git", "clone", "-q", arguments.repository, str(clone)], check=True)
         rows: list[Timing] = []
         for name in arguments.only or TASKS:

@@ -188,7 +188,8 @@ def _show(run: ScoreRun) -> None:
     from brainmets.evaluation.records import run_remarks
 
     for one in summarise(run.cases):
-        typer.echo(f"{one.region}: {one.cases} cases of {one.patients} patients, {run.scorer}")
+        cases, patients = _counted(one.cases, "case"), _counted(one.patients, "patient")
+        typer.echo(f"{one.region}: {cases} of {patients}, {run.scorer}")
         for name in HEADLINES[run.scorer]:
             if name in one.means:
                 mean = one.means[name]
@@ -205,6 +206,10 @@ def _show(run: ScoreRun) -> None:
     for line in run_remarks(run):
         typer.echo(line, err=True)
     typer.echo(RESEARCH_USE_ONLY)
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _interval(value: float, low: float, high: float) -> str:
