@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from brainmets.bundles import ANATOMY_NAME
+from brainmets.bundles import ANATOMY_NAME, SHIPPED_ANATOMY
 from brainmets.domain import Geometry, Volume
 from brainmets.domain.errors import BundleIncomplete, BundleTampered
 from brainmets.domain.structures import Structure
@@ -16,8 +16,8 @@ from brainmets.inference.anatomy import AnatomyNetwork
 from brainmets.inference.anatomy_bundle import AnatomyBundle, write_anatomy_bundle
 from brainmets.models.architecture import AnatomyArchitecture
 
-KEPT = Path(__file__).parents[2] / "bundles" / ANATOMY_NAME
-"""Not good enough to be shipped; kept to be trained further."""
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TINY = AnatomyArchitecture(classes=len(Structure), widths=(4, 6, 8))
 
@@ -93,8 +93,7 @@ def test_it_is_not_listed_among_the_networks_that_find_lesions() -> None:
     assert ANATOMY_NAME not in list_bundles()
 
 
-@pytest.mark.skipif(not KEPT.is_dir(), reason="the repository's bundles are not installed")
-def test_the_network_of_the_repository_is_whole_small_and_has_a_card() -> None:
-    bundle = AnatomyBundle.load(KEPT)
+def test_the_shipped_network_is_whole_small_and_has_a_card() -> None:
+    bundle = AnatomyBundle.load(SHIPPED_ANATOMY)
     assert bundle.onnx_path.stat().st_size <= 6e6
     assert "17-20 held out" in bundle.card

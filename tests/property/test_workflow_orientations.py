@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from brainmets.bundles import SHIPPED_ANATOMY
 from brainmets.domain import Case, Geometry, HeadPhantom, Source, Volume
 from brainmets.inference import Predictor
-from brainmets.workflows.segment import Segmenter
+from brainmets.inference.anatomy import AnatomyNetwork
+from brainmets.inference.anatomy_bundle import AnatomyBundle
+from brainmets.workflows.segment import Segmenter, SegmentOptions
 from tests.bundles import random_bundle
 
 if TYPE_CHECKING:
     from brainmets.domain import Report
+
+LESIONS_ALONE = SegmentOptions(anatomy=None)
+"""A network of random weights marks places everywhere: the anatomy would leave all of them out."""
 
 ORIENTATIONS = [
     (axes, flips)
@@ -53,7 +59,7 @@ def image() -> Volume:
 
 @pytest.fixture(scope="module")
 def expected(image: Volume, predictor: Predictor) -> Report:
-    report = Segmenter().report(as_case(image), predictor)
+    report = Segmenter(LESIONS_ALONE).report(as_case(image), predictor)
     assert report.prediction.lesions
     return report
 
@@ -71,7 +77,7 @@ def test_every_orientation_gives_the_same_physical_mask(
         data=np.flip(image.data.transpose(axes), flipped),
         geometry=image.geometry.permuted(axes, flips),
     )
-    found = Segmenter().report(as_case(turned), predictor).prediction
+    found = Segmenter(LESIONS_ALONE).report(as_case(turned), predictor).prediction
     wanted = expected.prediction
     np.testing.assert_allclose(
         found.probability.data,
@@ -87,3 +93,20 @@ def test_every_orientation_gives_the_same_physical_mask(
         [(v.volume_mm3, *v.centroid_ras_mm) for v in wanted.lesions],
         atol=1e-3,
     )
+
+
+def test_every_orientation_has_the_same_brain(image: Volume) -> None:
+    network = AnatomyNetwork(AnatomyBundle.load(SHIPPED_ANATOMY), precision="float32")
+    expected = network.locate(image)
+    brain = expected.brain_on(image.geometry).data
+    assert len(np.unique(expected.structures)) > 10
+    for axes, flips in ORIENTATIONS[::5]:
+        flipped = [a for a in range(3) if flips[a]]
+        turned = Volume(
+            data=np.flip(image.data.transpose(axes), flipped),
+            geometry=image.geometry.permuted(axes, flips),
+        )
+        found = network.locate(turned)
+        np.testing.assert_array_equal(found.structures, expected.structures)
+        differs = found.brain_on(turned.geometry).data != np.flip(brain.transpose(axes), flipped)
+        assert differs.mean() < 1e-4

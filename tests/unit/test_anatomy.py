@@ -8,9 +8,9 @@ import pytest
 from brainmets.domain import Geometry, Volume
 from brainmets.domain.structures import MIRRORED_STRUCTURES, Structure
 from brainmets.inference import OperatingPoint, find_lesions
-from brainmets.inference.places import Places, lobe_of
+from brainmets.inference.places import Places, lobe_of, name_lesions
 from brainmets.preprocessing.anatomy_input import normalise_head, prepare_anatomy
-from brainmets.workflows.anatomy import GROWN_MM, confine_to_brain, name_places
+from brainmets.workflows.anatomy import GROWN_MM, confine_to_brain
 from tests.heads_with_anatomy import ball, made_anatomy
 
 POINT = OperatingPoint(threshold=0.3, peak=0.5, min_volume_mm3=10.0)
@@ -115,12 +115,12 @@ def test_a_lesion_that_looks_like_fluid_is_named_by_its_surroundings() -> None:
 def test_lesions_are_named_in_their_order() -> None:
     probability = probability_of(((30.0, -62.0, -48.0), 3.0, 0.9), ((-35.0, 35.0, 35.0), 6.0, 0.9))
     mask, lesions = find_lesions(probability, POINT)
-    named = name_places(lesions, mask, made_anatomy())
+    named = name_lesions(lesions, mask, made_anatomy())
     assert [lesion.place for lesion in named] == [
         "left frontal lobe (approximate)",
         "right cerebellar hemisphere",
     ]
-    assert not name_places(lesions, mask, made_anatomy(empty=True))[0].place
+    assert not name_lesions(lesions, mask, made_anatomy(empty=True))[0].place
 
 
 @pytest.mark.parametrize(

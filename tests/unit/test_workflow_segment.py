@@ -107,7 +107,7 @@ def test_a_scan_becomes_its_results(scan: Path, tmp_path: Path) -> None:
     assert (p[ids > 0] >= POINT.threshold).all()
 
     assert tuple(dict.fromkeys(s for s, _ in seen)) == STAGES
-    assert set(STAGES) | {"total"} == set(result.timings)
+    assert {*STAGES, "anatomy", "total"} == set(result.timings)
     assert result.timings["total"] >= sum(result.timings[s] for s in STAGES) * 0.99
     assert result.peak_bytes > 0
 

@@ -17,6 +17,7 @@ import gzip
 import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from brainmets.api.schemas import ViewMeta
 from brainmets.domain import Geometry, Volume
 from brainmets.domain.errors import RecordDamaged
 from brainmets.domain.geometry import Frames
+from brainmets.domain.structure_map import StructureMap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +39,9 @@ __all__ = ["DisplayGrid", "count_levels", "load_probability", "pack_labels", "sa
 
 Number = TypeVar("Number", bound=np.number)
 Scalar = TypeVar("Scalar", bound=np.generic)
+
+STRUCTURES = "structures.npz"
+"""The structures of the head, on the anatomy network's grid."""
 
 MOST_VOXELS = 24_000_000
 """About 290³: 72 MB for image and probability together in the browser."""
@@ -136,6 +141,14 @@ def save_view(report: Report, folder: Path) -> ViewMeta:
         "frames": asdict(case.geometry.frames) if case.geometry.frames else None,
     }
     (folder / "native.json").write_text(json.dumps(native))
+    if report.structures is not None:
+        found = report.structures
+        np.savez_compressed(
+            folder / STRUCTURES,
+            structures=found.structures,
+            brain=found.brain,
+            affine=found.geometry.affine,
+        )
     (folder / "meta.json").write_text(meta.model_dump_json())
     return meta
 
@@ -169,11 +182,29 @@ def load_probability(folder: Path) -> Volume:
     try:
         return _read_probability(folder)
     except (ValueError, TypeError, LookupError, EOFError, IsADirectoryError) as error:
-        raise RecordDamaged(
-            "a result whose stored probability is damaged",
-            expected="the files that brainmets wrote",
-            remedy="submit the images again; masks and tables can still be downloaded",
-        ) from error
+        raise _damaged("probability") from error
+
+
+def load_structures(folder: Path) -> StructureMap | None:
+    """Return the structures of the head, or None where they were not stored."""
+    path = folder / STRUCTURES
+    if not path.exists():
+        return None
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            structures, brain, affine = (stored[n] for n in ("structures", "brain", "affine"))
+        geometry = Geometry(shape=structures.shape, affine=affine)
+    except (ValueError, TypeError, LookupError, OSError, EOFError, BadZipFile) as error:
+        raise _damaged("head structures") from error
+    return StructureMap(structures=structures, brain=brain, geometry=geometry)
+
+
+def _damaged(what: str) -> RecordDamaged:
+    return RecordDamaged(
+        f"a result whose stored {what} cannot be read",
+        expected="the files that brainmets wrote",
+        remedy="submit the images again; masks and tables can still be downloaded",
+    )
 
 
 def _read_probability(folder: Path) -> Volume:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
-from brainmets.api.display import DisplayGrid, load_probability, pack_labels
+from brainmets.api.display import DisplayGrid, load_probability, load_structures, pack_labels
 from brainmets.api.schemas import LesionsView
 from brainmets.domain.errors import OptionError
 from brainmets.inference.box_places import fill_places
 from brainmets.inference.lesions import find_lesions
 from brainmets.inference.operating_point import OperatingPoint
+from brainmets.inference.places import name_lesions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from brainmets.api.schemas import JobResult
     from brainmets.domain import Lesion, Mask, Volume
 
-__all__ = ["lesions_at", "operating_point", "rethreshold"]
+__all__ = ["lesions_at", "named", "operating_point", "rethreshold"]
 
 _one_at_a_time = threading.Lock()
 """Whole volumes are held only once, however many sliders move."""
@@ -74,7 +75,17 @@ def lesions_at(
     # the middle that the result was made with: no lesion may change sides under the slider
     midline_x_mm = float(result.provenance.settings.get("midline_x_mm", 0.0))
     mask, lesions = find_lesions(probability, point, kind=result.kind, midline_x_mm=midline_x_mm)
-    return probability, mask, fill_places(lesions, result.provenance.settings)
+    return probability, mask, named(lesions, mask, view, result)
+
+
+def named(
+    lesions: tuple[Lesion, ...], mask: Mask, view: Path, result: JobResult
+) -> tuple[Lesion, ...]:
+    """Name the places of lesions as the segmentation did."""
+    structures = load_structures(view)
+    if structures is not None and structures.has_brain:
+        lesions = name_lesions(lesions, mask, structures)
+    return fill_places(lesions, result.provenance.settings)
 
 
 def rethreshold(view: Path, point: OperatingPoint, result: JobResult) -> LesionsView:

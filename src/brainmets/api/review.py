@@ -14,13 +14,12 @@ import numpy as np
 from brainmets.api.display import DisplayGrid
 from brainmets.api.edits import DRAWN, apply_drawing, pack_drawing, unpack_drawing
 from brainmets.api.exporting import EXPORTS
-from brainmets.api.rethreshold import lesions_at, operating_point
+from brainmets.api.rethreshold import lesions_at, named, operating_point
 from brainmets.api.reviews import REVIEW, keep_review
 from brainmets.api.schemas import LEFT_OUT, ReviewView
 from brainmets.api.staging import remove
 from brainmets.domain import RESEARCH_USE_ONLY, Lesion, Mask, Provenance, plain_cell
 from brainmets.domain.errors import OptionError
-from brainmets.inference.box_places import fill_places
 from brainmets.inference.lesions import measure_lesions
 from brainmets.io import write_mask, write_slice_mask
 from brainmets.reporting.documents import mask_comment
@@ -57,7 +56,7 @@ def save_review(
         mask = apply_drawing(ids, mask)
         midline_x_mm = float(result.provenance.settings.get("midline_x_mm", 0.0))
         drawn = measure_lesions(mask, probability, kind=result.kind, midline_x_mm=midline_x_mm)
-        lesions = fill_places(drawn, result.provenance.settings)
+        lesions = named(drawn, mask, job_dir / "view", result)
     unknown = {*request.rejected, *request.readings} - {lesion.id for lesion in lesions}
     if unknown:
         raise OptionError(

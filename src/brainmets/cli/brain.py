@@ -28,13 +28,13 @@ def brain(
         ),
     ],
     anatomy: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="The anatomy network, as `python -m brainmets.training.anatomy` exports it.",
+            help="Another anatomy network, as `python -m brainmets.training.anatomy` exports it.",
             show_default=False,
         ),
-    ],
+    ] = None,
     series: Annotated[
         str | None,
         typer.Option(help="Which DICOM series: number or UID.", show_default=False),
@@ -51,7 +51,7 @@ def brain(
         bool, typer.Option("--json", help="Print the volumes as JSON for machines.")
     ] = False,
 ) -> None:
-    r"""Write the brain mask and the coarse structures of a head. Experimental.
+    r"""Write the brain mask and the coarse structures of a head, of any MR contrast.
 
     \b
     Writes into --out, on the input's own grid:
@@ -61,16 +61,17 @@ def brain(
 
     \b
     Example:
-      brainmets brain t1.nii.gz --anatomy bundles/anatomy --out brain
+      brainmets brain t1.nii.gz --out brain
     """
     import json
 
+    from brainmets.bundles import SHIPPED_ANATOMY
     from brainmets.workflows.brain import label_brain
 
     result = label_brain(
         path,
         out,
-        anatomy=anatomy,
+        anatomy=anatomy or SHIPPED_ANATOMY,
         series=series,
         engine=engine,
         threads=threads,

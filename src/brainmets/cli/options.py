@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 import typer
 
@@ -18,6 +18,7 @@ __all__ = [
     "Cluster",
     "Part",
     "Resume",
+    "parse_anatomy",
     "parse_images",
     "parse_memory",
     "parse_part",
@@ -42,8 +43,17 @@ Cluster = Annotated[
     ),
 ]
 
+NO_ANATOMY = "none"
+
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+
+
+def parse_anatomy(text: str) -> Path | Literal["shipped"] | None:
+    """Return the folder of an anatomy network, "shipped", or None for `none`."""
+    if text == NO_ANATOMY:
+        return None
+    return "shipped" if text == "shipped" else Path(text)
 
 
 def parse_memory(text: str | None) -> int | None:

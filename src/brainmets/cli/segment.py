@@ -76,15 +76,14 @@ def segment(
         bool, typer.Option("--probability", help="Write the probability map too.")
     ] = False,
     anatomy: Annotated[
-        Path | None,
+        str,
         typer.Option(
             metavar="FOLDER",
-            help="An anatomy network: removes lesions outside the brain. Experimental.",
-            show_default=False,
+            help="Another anatomy network, or 'none': lesions outside the brain are marked too.",
         ),
-    ] = None,
+    ] = "shipped",
     brain_mask: Annotated[
-        bool, typer.Option("--brain-mask", help="With --anatomy: write brain.nii.gz too.")
+        bool, typer.Option("--brain-mask", help="Write the brain mask, brain.nii.gz, too.")
     ] = False,
     series: Annotated[
         str | None,
@@ -175,7 +174,13 @@ def segment(
 
     Research use only. Not a medical device; not for clinical use.
     """
-    from brainmets.cli.options import parse_images, parse_memory, parse_part, parse_sequence
+    from brainmets.cli.options import (
+        parse_anatomy,
+        parse_images,
+        parse_memory,
+        parse_part,
+        parse_sequence,
+    )
     from brainmets.domain.errors import OptionError
     from brainmets.workflows.segment import Segmenter, SegmentOptions
 
@@ -187,7 +192,7 @@ def segment(
         threshold=threshold,
         peak=peak,
         probability=probability,
-        anatomy=anatomy,
+        anatomy=parse_anatomy(anatomy),
         brain_mask=brain_mask,
         series=series,
         sequence=parse_sequence(sequence),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from brainmets.domain.case import Case
     from brainmets.domain.lesion import Lesion
+    from brainmets.domain.structure_map import StructureMap
     from brainmets.domain.volume import Mask, Volume
 
 __all__ = ["RESEARCH_USE_ONLY", "Prediction", "Provenance", "Report"]
@@ -64,12 +65,14 @@ class Prediction:
 class Report:
     """A prediction together with the case it is about: all that a writer needs.
 
-    `warnings` are sentences for the user about how far to trust the result; `brain` is the brain
-    mask on the input's own grid, where it was asked for.
+    `warnings` are sentences for the user about how far to trust the result; `structures`
+    are those of the head, where they are known; `brain` is the brain mask on the input's own
+    grid, where it was asked for.
     """
 
     case: Case
     prediction: Prediction
     warnings: tuple[str, ...] = ()
     notice: str = RESEARCH_USE_ONLY
+    structures: StructureMap | None = None
     brain: Mask | None = None

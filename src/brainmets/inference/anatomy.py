@@ -10,12 +10,13 @@ import numpy as np
 from scipy import ndimage
 
 from brainmets.domain import Mask
+from brainmets.domain.structure_map import StructureMap
 from brainmets.domain.structures import BRAIN_STRUCTURES, Structure
 from brainmets.inference.engines import make_engine
 from brainmets.preprocessing.anatomy_input import prepare_anatomy
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from brainmets.domain import Geometry, Volume
     from brainmets.inference.anatomy_bundle import AnatomyBundle
@@ -27,67 +28,33 @@ __all__ = ["Anatomy", "AnatomyNetwork", "close_brain"]
 CLOSED_MM = 4.0
 """Sulci and fissures up to twice this wide belong to the brain mask."""
 
-LEAST_ML = 300.0
-"""A brain of fewer millilitres is not one, or hardly any of it is in the picture."""
+STRIPPED_SHARE = 0.05
+"""Share of the head that is skull, scalp or eye below which these have been removed.
 
-STRIPPED_SHARE = 0.2
-"""Share of the head outside brain and fluid below which its skull has been removed."""
+Measured: 0.00 in 17 stripped heads of six sources, from 0.10 in 9 whole ones.
+"""
 
 
-@dataclass(frozen=True, eq=False)
-class Anatomy:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Anatomy(StructureMap):
     """What the anatomy network says of a head, on the network's own grid.
 
-    `structures` holds a `Structure` a voxel, `brain` the brain with its ventricles and narrow
-    sulci, `brain_share` the probability that a voxel is brain, `certainty` how sure the network
-    is of its choice, `image` what it has seen (0…1).
+    `brain_share` is the probability that a voxel is brain, `certainty` how sure the network is of
+    its choice, `image` what it has seen (0…1), `foreground` the head in it.
     """
 
-    structures: NDArray[np.uint8]
-    brain: NDArray[np.bool_]
     brain_share: NDArray[np.float32]
     certainty: NDArray[np.float32]
     image: NDArray[np.float32]
     foreground: NDArray[np.bool_]
-    geometry: Geometry
     model_sha256: str
-
-    @property
-    def brain_ml(self) -> float:
-        """Volume of the brain mask."""
-        return float(np.count_nonzero(self.brain)) * self.geometry.voxel_volume_mm3 / 1000
-
-    @property
-    def has_brain(self) -> bool:
-        """Whether there is enough brain for the mask to be of use."""
-        return self.brain_ml >= LEAST_ML
 
     @cached_property
     def is_stripped(self) -> bool:
-        """Whether skull and scalp have been removed: nothing bright lies far from the brain."""
+        """Whether skull and scalp have been removed."""
         head = np.count_nonzero(self.foreground)
-        far = self.foreground & (self._distance_mm > 8.0)
-        return bool(np.count_nonzero(far) < STRIPPED_SHARE * head) if head else False
-
-    @cached_property
-    def _distance_mm(self) -> NDArray[np.float32]:
-        """Distance of every voxel to the brain."""
-        if not self.brain.any():
-            return np.full(self.brain.shape, np.inf, dtype=np.float32)
-        away = ndimage.distance_transform_edt(~self.brain, sampling=self.geometry.spacing_mm)
-        return np.asarray(away, dtype=np.float32)
-
-    def distance_mm(self, ras_mm: ArrayLike) -> NDArray[np.float32]:
-        """Return how far places (n, 3) in RAS mm lie outside the brain; 0 in it."""
-        return self._distance_mm[self._voxels(ras_mm)]
-
-    def structure_at(self, ras_mm: ArrayLike) -> NDArray[np.uint8]:
-        """Return the `Structure` at places (n, 3) in RAS mm."""
-        return self.structures[self._voxels(ras_mm)]
-
-    def _voxels(self, ras_mm: ArrayLike) -> tuple[NDArray[np.int64], ...]:
-        at = np.rint(self.geometry.to_voxel(np.reshape(ras_mm, (-1, 3)))).astype(np.int64)
-        return tuple(at.clip(0, np.array(self.geometry.shape) - 1).T)
+        around = np.isin(self.structures, (Structure.OUTSIDE_BRAIN, Structure.EYE))
+        return np.count_nonzero(around & self.foreground) < STRIPPED_SHARE * head
 
     def brain_on(self, grid: Geometry) -> Mask:
         """Return the brain mask on an image's own grid."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,15 +13,19 @@ from brainmets.domain.structures import Structure
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from brainmets.inference.anatomy import Anatomy
+    from brainmets.domain import Lesion, Mask
+    from brainmets.domain.structure_map import StructureMap
 
-__all__ = ["Places"]
+__all__ = ["Places", "name_lesions"]
 
 REACH_MM = 6.0
 """A lesion is where most of the brain within this distance of its border is."""
 
 OUTSIDE_MM = 3.0
 """A centre further than this outside the brain is at its surface, not in it."""
+
+MOST_VOXELS = 2000
+"""Of a lesion's voxels, spread evenly, from which its place is derived."""
 
 APPROXIMATE = "(approximate)"
 
@@ -52,9 +57,9 @@ _VENTRICLES = {
 
 
 class Places:
-    """Names places in one head."""
+    """Names places in one head whose structures are known."""
 
-    def __init__(self, anatomy: Anatomy) -> None:
+    def __init__(self, anatomy: StructureMap) -> None:
         """Measure the box around the cerebrum, from which lobes are derived."""
         self._anatomy = anatomy
         cerebral = np.isin(anatomy.structures, [int(s) for s in _CEREBRAL]) & anatomy.brain
@@ -123,6 +128,26 @@ class Places:
         share = (at - self._low) / np.maximum(self._high - self._low, 1)
         x, y, z = CEREBRUM_LOW + share * (CEREBRUM_HIGH - CEREBRUM_LOW)
         return lobe_of(abs(float(x)), float(y), float(z))
+
+
+def name_lesions(
+    lesions: tuple[Lesion, ...], mask: Mask, structures: StructureMap
+) -> tuple[Lesion, ...]:
+    """Return the lesions with the place of each in the words of a report.
+
+    `mask` holds their ids on its own grid.
+    """
+    if not lesions:
+        return lesions
+    places = Places(structures)
+    at = np.argwhere(mask.data)
+    ids = mask.data[tuple(at.T)]
+    named: list[Lesion] = []
+    for lesion in lesions:
+        voxels = at[ids == lesion.id]
+        some = voxels[:: max(1, len(voxels) // MOST_VOXELS)]
+        named.append(replace(lesion, place=places.name(mask.geometry.to_ras_mm(some))))
+    return tuple(named)
 
 
 def lobe_of(x: float, y: float, z: float) -> str:

@@ -1,20 +1,19 @@
-"""The anatomy network at work: lesions outside the brain left out, places named."""
+"""The anatomy network at work: what lies outside the brain is left out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from brainmets.domain import Volume
 from brainmets.inference.lesions import find_components
-from brainmets.inference.places import Places
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from brainmets.domain import Case, Geometry, Lesion, Mask, Sequence
+    from brainmets.domain import Case, Sequence
     from brainmets.inference import OperatingPoint
     from brainmets.inference.anatomy import Anatomy
 
@@ -25,7 +24,6 @@ __all__ = [
     "confine_to_brain",
     "discarded_warnings",
     "main_sequence",
-    "name_places",
 ]
 
 GROWN_MM = 8.0
@@ -34,9 +32,6 @@ GROWN_MM = 8.0
 The brain mask ends at the cortex: fluid, dura and the inner table of the skull lie beyond it, and
 metastases of the surface and of the dura with them.
 """
-
-MOST_VOXELS = 2000
-"""Of a lesion's voxels, spread evenly, from which its place is derived."""
 
 LEAST_PROBABILITY = 0.01
 """Voxels below this are no candidate's, whatever the threshold."""
@@ -90,18 +85,6 @@ def confine_to_brain(probability: Volume, anatomy: Anatomy, point: OperatingPoin
     return Confined(probability=Volume(data=data, geometry=geometry), discarded=discarded)
 
 
-def name_places(lesions: tuple[Lesion, ...], mask: Mask, anatomy: Anatomy) -> tuple[Lesion, ...]:
-    """Return the lesions with the place of each in the words of a report."""
-    if not lesions:
-        return lesions
-    places = Places(anatomy)
-    named: list[Lesion] = []
-    for lesion, voxels in zip(lesions, _voxels_of(mask, lesions), strict=True):
-        place = places.name(_sample(voxels, mask.geometry))
-        named.append(replace(lesion, place=place))
-    return tuple(named)
-
-
 def main_sequence(case: Case) -> Sequence:
     """Return the image from which the anatomy is derived: T1c where there is one."""
     return "t1c" if "t1c" in case.images else next(iter(case.images))
@@ -128,14 +111,3 @@ def discarded_warnings(discarded: int) -> tuple[str, ...]:
     words = "candidate was" if discarded == 1 else "candidates were"
     where = f"more than {GROWN_MM:.0f} mm outside the brain"
     return (f"{discarded} {words} left out: {where}.",)
-
-
-def _voxels_of(mask: Mask, lesions: tuple[Lesion, ...]) -> list[NDArray[np.int64]]:
-    at = np.argwhere(mask.data)
-    ids = mask.data[tuple(at.T)]
-    return [at[ids == lesion.id] for lesion in lesions]
-
-
-def _sample(voxels: NDArray[np.int64], geometry: Geometry) -> NDArray[np.float64]:
-    step = max(1, len(voxels) // MOST_VOXELS)
-    return geometry.to_ras_mm(voxels[::step])

@@ -6,11 +6,12 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from brainmets import __version__
+from brainmets.bundles import SHIPPED_ANATOMY
 from brainmets.domain import Prediction, Progress, Provenance, Report, silent
 from brainmets.domain.errors import UnknownModel
 from brainmets.inference import Bundle, Predictor, find_lesions, list_bundles
@@ -23,6 +24,7 @@ from brainmets.inference.box_places import (
 )
 from brainmets.inference.engines import PACKAGES
 from brainmets.inference.machine import peak_memory
+from brainmets.inference.places import name_lesions
 from brainmets.io import read_case
 from brainmets.reporting import check_results_folder, write_results
 from brainmets.workflows.anatomy import (
@@ -30,7 +32,6 @@ from brainmets.workflows.anatomy import (
     confine_to_brain,
     discarded_warnings,
     main_sequence,
-    name_places,
 )
 from brainmets.workflows.plausibility import CT_WARNING, holds_ct_numbers
 
@@ -80,8 +81,9 @@ class SegmentOptions:
     `point` names one of the model's operating points (sensitive, balanced, specific).
     `threshold` alone means plain thresholding instead of the model's operating point. `images`
     gives further sequences on the same grid; if it names `sequence` too, that image is taken
-    instead of the input path. `anatomy` is the folder of an anatomy network, which leaves out
-    what lies outside the brain and names places; `brain_mask` writes its brain mask.
+    instead of the input path. `anatomy` is the folder of another anatomy network than the
+    shipped one, which leaves out what lies outside the brain and names places; None has none.
+    `brain_mask` writes its brain mask.
     `memory_bytes` limits what the process may hold. `depth` prunes a U-Net++ to its outer nested
     levels.
     """
@@ -93,7 +95,7 @@ class SegmentOptions:
     threshold: float | None = None
     peak: float | None = None
     probability: bool = False
-    anatomy: Path | None = None
+    anatomy: Path | Literal["shipped"] | None = "shipped"
     brain_mask: bool = False
     series: str | None = None
     sequence: Sequence = "t1c"
@@ -216,9 +218,11 @@ class Segmenter:
                 confined = confine_to_brain(native, anatomy, point)
                 native, discarded = confined.probability, confined.discarded
             mask, lesions = find_lesions(native, point, kind=case.kind, midline_x_mm=midline_x_mm)
-            if anatomy is not None:
-                lesions = name_places(lesions, mask, anatomy)
-            where = _where(prepared, stripped=anatomy is None) if case.kind == "volume" else {}
+            stripped = True
+            if anatomy is not None and anatomy.has_brain:
+                lesions = name_lesions(lesions, mask, anatomy)
+                stripped = anatomy.is_stripped
+            where = _where(prepared, stripped=stripped) if case.kind == "volume" else {}
             lesions = fill_places(lesions, where)
             progress("measure", 1.0)
         return Report(
@@ -252,11 +256,12 @@ class Segmenter:
                 *_window_warnings(estimate),
                 *discarded_warnings(discarded),
             ),
+            structures=anatomy,
             brain=anatomy.brain_on(case.geometry) if anatomy and self.options.brain_mask else None,
         )
 
     def _locate(self, case: Case, stages: _Stages) -> Anatomy | None:
-        """Return the head's anatomy, where a network for it is given and the input has one."""
+        """Return the head's anatomy; None for slices, or where it is not asked for."""
         folder = self.options.anatomy
         if folder is None or case.kind != "volume" or case.geometry.units != "mm":
             return None
@@ -266,7 +271,7 @@ class Segmenter:
         with stages.timed("anatomy"):
             if self._anatomy is None:
                 self._anatomy = AnatomyNetwork(
-                    AnatomyBundle.load(folder),
+                    AnatomyBundle.load(SHIPPED_ANATOMY if folder == "shipped" else folder),
                     engine=self.options.engine,
                     precision=self.options.precision,
                     threads=self.options.threads,
