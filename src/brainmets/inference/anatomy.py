@@ -54,7 +54,7 @@ class Anatomy(StructureMap):
         """Whether skull and scalp have been removed."""
         head = np.count_nonzero(self.foreground)
         around = np.isin(self.structures, (Structure.OUTSIDE_BRAIN, Structure.EYE))
-        return np.count_nonzero(around & self.foreground) < STRIPPED_SHARE * head
+        return bool(np.count_nonzero(around & self.foreground) < STRIPPED_SHARE * head)
 
     def brain_on(self, grid: Geometry) -> Mask:
         """Return the brain mask on an image's own grid."""

@@ -36,7 +36,7 @@ from brainmets.domain import RESEARCH_USE_ONLY, errors
 from brainmets.domain.errors import JobNotFinished, UnknownJob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from brainmets.api.settings import Settings
@@ -314,10 +314,10 @@ def _zipped(files: dict[str, Path], read_me: str) -> Iterator[bytes]:
     except BaseException:
         opened.close()
         raise
-    return _packed(sources, read_me, opened)
+    return _pack(sources, read_me, opened)
 
 
-def _packed(sources: dict[str, BinaryIO], read_me: str, opened: ExitStack) -> Iterator[bytes]:
+def _pack(sources: Mapping[str, BinaryIO], read_me: str, opened: ExitStack) -> Iterator[bytes]:
     pipe = _Pipe()
     with opened, zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[arg-type]
         archive.writestr("READ-ME.txt", read_me)
