@@ -216,6 +216,27 @@ def test_a_process_that_reads_files_logs_nothing_that_it_read() -> None:
     assert "ended by ValueError at" in done.stderr
 
 
+def test_a_damaged_anatomy_network_is_named(
+    open_service: Callable[..., httpx.Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from brainmets import bundles
+    from brainmets.inference import bundle
+
+    copy = tmp_path / "anatomy"
+    shutil.copytree(bundles.SHIPPED_ANATOMY, copy)
+    for module in (bundles, bundle):
+        monkeypatch.setattr(module, "SHIPPED_ANATOMY", copy)
+    client = open_service(workers=0)
+    assert client.get("/readyz").status_code == 200
+    whole = (copy / "model.onnx").read_bytes()
+    (copy / "model.onnx").write_bytes(whole[:-1] + b"x")
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert "anatomy" in answer.json()["detail"]
+    (copy / "model.onnx").write_bytes(whole)
+    assert client.get("/readyz").status_code == 200
+
+
 def test_a_model_replaced_under_a_running_server_is_named_or_loaded(
     open_service: Callable[..., httpx.Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

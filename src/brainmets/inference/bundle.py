@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from brainmets.bundles import ANATOMY_NAME, SHIPPED_ROOT
+from brainmets.bundles import ANATOMY_NAME, SHIPPED_ANATOMY, SHIPPED_ROOT
 from brainmets.domain.errors import BundleIncomplete, BundleTampered, OptionError, UnknownModel
 from brainmets.inference.footprint import Footprint, measure_footprint
 from brainmets.inference.fusion import Member  # noqa: TC001 - pydantic field
@@ -219,7 +219,7 @@ def list_bundles() -> tuple[str, ...]:
 def bundle_file_states() -> tuple[tuple[str, int, int, int], ...]:
     """Return what changes whenever a file of an installed bundle does: a cheap look at each."""
     found: list[tuple[str, int, int, int]] = []
-    for root in _named_roots().values():
+    for root in (*_named_roots().values(), SHIPPED_ANATOMY):
         for name in (*FILES, MANIFEST):
             with suppress(OSError):
                 status = (root / name).stat()

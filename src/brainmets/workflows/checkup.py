@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainmets import __version__
+from brainmets.bundles import ANATOMY_NAME, SHIPPED_ANATOMY
 from brainmets.domain.errors import BrainmetsError, ModelError
 from brainmets.inference import ENGINES, Bundle, EngineName, list_bundles, make_engine
+from brainmets.inference.anatomy_bundle import AnatomyBundle
 from brainmets.inference.engines import PACKAGES
 from brainmets.inference.machine import count_processors, free_memory, peak_memory
 
@@ -72,7 +74,10 @@ def check_machine(*, timing: bool = True) -> Checkup:
     """Look at the machine, verify every model and, with `timing`, run each a moment."""
     engines = tuple(EngineCheck(name=name, version=_version(name)) for name in ENGINES)
     usable: EngineName | None = next((e.name for e in engines if e.version), None)
-    models = tuple(_check_model(name, usable if timing else None) for name in list_bundles())
+    models = (
+        *(_check_model(name, usable if timing else None) for name in list_bundles()),
+        _check_anatomy(),
+    )
     free = free_memory()
     return Checkup(
         brainmets=__version__,
@@ -107,6 +112,15 @@ def _flags() -> tuple[str, ...]:
         for word in line.split()
     }
     return tuple(flag for flag in FLAGS if flag in words)
+
+
+def _check_anatomy() -> ModelCheck:
+    """Verify the network that labels heads; it is too quick to be worth timing."""
+    try:
+        bundle = AnatomyBundle.load(SHIPPED_ANATOMY)
+    except ModelError as error:
+        return ModelCheck(name=ANATOMY_NAME, sha256=None, problem=str(error))
+    return ModelCheck(name=ANATOMY_NAME, sha256=bundle.sha256, problem=None)
 
 
 def _check_model(name: str, engine: EngineName | None) -> ModelCheck:

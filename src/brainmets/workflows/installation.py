@@ -6,9 +6,11 @@ import re
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import TYPE_CHECKING, Any, cast
 
+from brainmets.bundles import SHIPPED_ANATOMY
 from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.domain.errors import ModelError
 from brainmets.inference import Bundle, list_bundles
+from brainmets.inference.anatomy_bundle import AnatomyBundle
 from brainmets.workflows.checkup import check_machine
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def describe_installation() -> dict[str, Any]:
         "version": machine.brainmets,
         "python": machine.python,
         "models": [_model(name) for name in list_bundles()],
+        "anatomy": _anatomy(),
         "engines": {one.name: one.version for one in machine.engines},
         "extras": list_extras(),
         "machine": {
@@ -83,6 +86,15 @@ def _is_installed(package: str) -> bool:
     except PackageNotFoundError:
         return False
     return True
+
+
+def _anatomy() -> dict[str, Any]:
+    """Return the network that every segmentation of a volume uses beside a model."""
+    try:
+        bundle = AnatomyBundle.load(SHIPPED_ANATOMY)
+    except ModelError as error:
+        return {"error": error.code}
+    return {"sha256": bundle.sha256, "spacing_mm": bundle.spacing_mm}
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -116,11 +116,14 @@ def models() -> list[ModelView]:
 
 def _verify_models(state: State) -> None:
     """Read every model whose files have changed since they were last found sound."""
+    from brainmets.bundles import SHIPPED_ANATOMY
     from brainmets.inference import bundle_file_states
+    from brainmets.inference.anatomy_bundle import AnatomyBundle
 
     now = bundle_file_states()
     if getattr(state, "models_verified", None) != now:
         _models()
+        AnatomyBundle.load(SHIPPED_ANATOMY)
         state.models_verified = now
 
 
