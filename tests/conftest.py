@@ -36,7 +36,7 @@ os.environ.setdefault("STREAMLIT_BROWSER_GATHER_USAGE_STATS", "false")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Offer `--bless`: accept what is printed today as golden (`make bless`)."""
-    parser.addoption("--bless", action="store_true", help="write the golden files anew")
+    parser.addoption("--bless", action="store_true", help="write the golden files again")
 
 
 @pytest.fixture

@@ -440,7 +440,7 @@ def test_a_server_that_is_stopped_amid_a_change_holds_up_nobody(
     with pytest.raises(StoreUnavailable), stopped._transact(exclusive=True):
         submit(another, "goes on")
     assert time.monotonic() - started < 60, "for ever, before"
-    assert stopped.get("goes on").state == "queued", "it connects anew"
+    assert stopped.get("goes on").state == "queued", "it connects again"
 
 
 def test_an_address_of_another_kind_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""What a reader does with a result: lesions at their slice, keys, one model beside another."""
+"""What a reader does with a result: lesions at their slice, keys, one model next to another."""
 
 from __future__ import annotations
 

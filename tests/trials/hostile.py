@@ -55,7 +55,7 @@ def _zips(target: str) -> dict[str, bytes]:
         inner = _zip((f"level-{depth}.zip", inner))
     return {
         "slip.zip": _zip((f"{up}{target.lstrip('/')}", NIFTI)),
-        "slip-beside-image.zip": _zip(("a.nii", NIFTI), (f"{up}{target.lstrip('/')}", NIFTI)),
+        "slip-next to-image.zip": _zip(("a.nii", NIFTI), (f"{up}{target.lstrip('/')}", NIFTI)),
         "slip-short.zip": _zip(("../escaped.nii", NIFTI)),
         "slip-inside.zip": _zip(("a/../../escaped.nii", NIFTI)),
         "slip-windows.zip": _zip(("..\\..\\..\\escaped.nii", NIFTI)),

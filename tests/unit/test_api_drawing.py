@@ -1,4 +1,4 @@
-"""What a reader draws: kept voxel by voxel, measured anew, and held by every export."""
+"""What a reader draws: kept voxel by voxel, measured again, and held by every export."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class EmptyList:
-    """A list of jobs that was begun anew."""
+    """A list of jobs that was begun again."""
 
     def expired(self, older_than_s: float) -> tuple[str, ...]:
         assert older_than_s > 0

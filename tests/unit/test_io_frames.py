@@ -104,7 +104,7 @@ ODD: dict[str, dict[str, Any]] = {
     "negative voxel size, qform alone": {
         "sform": None, "qform": turned(0), "pixdim": NEGATIVE,
     },
-    "negative voxel size beside an sform": {
+    "negative voxel size next to an sform": {
         "sform": turned(0), "qform": turned(0), "pixdim": NEGATIVE,
     },
     "metres": {"sform": scaled(0.001), "qform": scaled(0.001), "xyzt_units": 1},

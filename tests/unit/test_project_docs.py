@@ -41,7 +41,7 @@ def test_every_command_and_option_explains_itself() -> None:
 def test_reference_page_is_what_the_code_says(page: str) -> None:
     written = (REFERENCE / page).read_text(encoding="utf-8")
 
-    assert written == reference_pages.PAGES[page](), "make docs writes it anew"
+    assert written == reference_pages.PAGES[page](), "make docs writes it again"
 
 
 def test_every_recipe_field_has_a_description() -> None:

@@ -1,4 +1,4 @@
-"""The mask is the truth: edited elsewhere it is measured anew, and any mask can be measured."""
+"""The mask is the truth: edited elsewhere it is measured again, and any mask can be measured."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_every_reader_of_a_result_says_what_the_mask_says(
     edit(folder / "mask.nii.gz", change, folder / place)
     result = read_result(folder)
     assert result.edited
-    assert any("measured anew" in line for line in result.warnings)
+    assert any("measured again" in line for line in result.warnings)
     data = result.mask.data
     assert {lesion.id for lesion in result.lesions} == set(np.unique(data).tolist()) - {0}
     for lesion in result.lesions:
@@ -138,7 +138,7 @@ def test_every_reader_of_a_result_says_what_the_mask_says(
     document = json.loads(written.files["json"].read_text())
     assert document["summary"]["total_volume_mm3"] == pytest.approx(total)
     assert document["review"]["edited"]
-    assert any("measured anew" in note for note in written.notes)
+    assert any("measured again" in note for note in written.notes)
     followed = scan_of_result(folder, [scan])
     assert sum(lesion.volume_mm3 for lesion in followed.lesions) == pytest.approx(total)
 

@@ -1,4 +1,4 @@
-"""A result's mask saved again by another program: measured anew, or refused with its reason.
+"""A result's mask saved again by another program: measured again, or refused with its reason.
 
 12 ways to save the same edit (types, scaling, formats, names, order of axes), each read by report,
 export, follow-up, evaluation and comparison; 13 that are refused; 4 of slice images.

@@ -1,4 +1,4 @@
-"""Prepared samples on disk: made once, mapped, made anew when the case or the plan changes."""
+"""Prepared samples on disk: made once, mapped, renewed when the case or the plan changes."""
 
 from __future__ import annotations
 

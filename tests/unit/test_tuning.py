@@ -154,7 +154,7 @@ def test_a_component_s_peak_becomes_how_likely_it_is_and_its_outline_stays() -> 
     data = np.zeros(GRID.shape, np.float32)
     blob(data, (4, 4, 4), 6, 0.8)
     data[20:22, 20:22, 2:38] = 0.85
-    data[22, 20, 10] = 0.39  # beside what sinks
+    data[22, 20, 10] = 0.39  # next to what sinks
     data[30, 30, 30] = 0.3  # below the threshold: not looked at
     probability = Volume(data=data, geometry=GRID)
     rejector = fitted(floor=0.2)

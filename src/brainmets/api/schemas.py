@@ -142,7 +142,7 @@ class ViewMeta(_Schema):
 
 
 class CostView(_Schema):
-    """What a job took, beside what its owner was told to expect."""
+    """What a job took, next to what its owner was told to expect."""
 
     seconds: float = Field(description="From start to result, without waiting for its turn.")
     peak_bytes: int = Field(description="Most memory of the worker; 0 where unknown.")
@@ -216,7 +216,7 @@ class ReviewRequest(_Schema):
 
     A lesion without a reading stands. `other` (a lesion, but no metastasis) and `not_a_lesion`
     are left out of the corrected mask, as are those in `rejected`; all stay in the table. With
-    `drawn` the lesions are those of the drawing, measured anew, under the ids they have in it.
+    `drawn` the lesions are those of the drawing, measured again, under the ids they have in it.
     """
 
     rejected: Annotated[tuple[int, ...], _AT_MOST] = Field(default=(), max_length=MOST_READINGS)

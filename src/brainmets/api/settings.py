@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     def result_dir(self, job_id: str, ticket: int) -> Path:
         """Folder of one attempt at a job; of a finished job's ticket, what it has found.
 
-        Ticket 0 is a job of an early version, which has its results beside its input.
+        Ticket 0 is a job of an early version, which has its results next to its input.
         """
         job_dir = self.jobs_dir / job_id
         return job_dir / f"attempt-{ticket}" if ticket else job_dir

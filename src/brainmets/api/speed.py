@@ -59,7 +59,7 @@ class Speed:
 
 
 def expect(job_dir: Path, *, model: str, guess_s: float, expected_s: float, bytes_: int) -> None:
-    """Note beside a job what it was expected to take."""
+    """Note next to a job what it was expected to take."""
     note = {"model": model, "guess_s": guess_s, "expected_s": expected_s, "bytes": bytes_}
     (job_dir / EXPECTED).write_text(json.dumps(note), encoding="utf-8")
 

@@ -78,7 +78,7 @@ def _held(folder: Path) -> Generator[bool]:
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # gone meanwhile, or a file beside the folders
+    except OSError:  # gone meanwhile, or a file next to the folders
         yield _old(folder)
         return
     try:

@@ -185,7 +185,7 @@ class Uploads:
                         await self._inspect(folder)
         finally:
             self._locks.pop(upload_id, None)
-        os.utime(folder)  # someone is at it: the sweep's hour begins anew
+        os.utime(folder)  # someone is at it: the sweep's hour begins again
         return self._view(folder, record)
 
     async def _inspect(self, folder: Path) -> None:

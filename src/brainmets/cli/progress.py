@@ -26,7 +26,7 @@ def shown(
 ) -> Generator[Progress, None, None]:
     """Give a progress callback that draws a bar in a terminal.
 
-    The bar of `lasting` work starts anew with each stage and shows the time left; without a
+    The bar of `lasting` work starts again with each stage and shows the time left; without a
     terminal such work writes a line a minute, and other work nothing.
     """
     if hidden or not sys.stderr.isatty():

@@ -122,7 +122,7 @@ class AnatomyNetwork:
     def label(self, prepared: AnatomyInput) -> Anatomy:
         """Label a prepared head."""
         logits = self.engine.run(np.ascontiguousarray(prepared.image)[None, None])[0]
-        self.engine.forget()  # heads differ in size: the next one compiles anew anyhow
+        self.engine.forget()  # heads differ in size: the next one compiles again anyhow
         structures = logits.argmax(axis=0).astype(np.uint8)
         logits -= logits.max(axis=0)
         np.exp(logits, out=logits)

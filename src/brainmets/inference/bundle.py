@@ -82,7 +82,7 @@ class Bundle:
     """A trained model: network, weights, preparation, operating points and card.
 
     `points` names further operating points than the default one; `rejector` looks at each
-    component again before they apply. A fused model has `members` beside its first network.
+    component again before they apply. A fused model has `members` next to its first network.
 
     The folder holds `model.onnx`, `plan.json`, `card.md` and `manifest.json` with the sha256 of
     the others; nothing in it is ever executed or unpickled.

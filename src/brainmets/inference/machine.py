@@ -71,7 +71,7 @@ def peak_memory() -> int:
 
 
 def forget_peak_memory() -> None:
-    """Begin to count `peak_memory` anew, where the system can; a worker serves many jobs."""
+    """Begin to count `peak_memory` again, where the system can; a worker serves many jobs."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # man 5 proc
 

@@ -1,6 +1,6 @@
 """Writing NIfTI on a given grid, so that what leaves is exactly what was meant.
 
-The file is made beside its destination, read back, compared, and only then renamed: a mirrored,
+The file is made next to its destination, read back, compared, and only then renamed: a mirrored,
 shifted or half-written output cannot appear under the final name.
 """
 
@@ -139,7 +139,7 @@ def nifti_header_of(dtype: np.dtype[Any], geometry: Geometry) -> bytes:
 
 
 def write_atomically(path: Path, content: bytes) -> Path:
-    """Write bytes under a temporary name beside `path`, then rename.
+    """Write bytes under a temporary name next to `path`, then rename.
 
     Raises:
         OutputExists, DiskFull: the folder does not take the file.

@@ -91,24 +91,20 @@ def read_case(
         series: a DICOM series by index (from 1, as `list_series` counts), number or UID.
         sequence: what the image at `path` is: t1c, t1n, t2w or t2f.
         images: files of further sequences on the same grid.
-        channel: channel of colour slice images, from 0; by default they are read as T1, FLAIR, T1
-            with contrast, unless all channels are equal.
+        channel: channel of colour slices, from 0; by default they are T1, FLAIR and T1c.
         limits: largest sizes that are read.
 
     Returns:
         The images (i, j, k) float32 on one voxel grid.
 
     Raises:
-        InputError: the input cannot be used; each kind of fault has a class and a code of its
-            own, listed in docs/reference/errors.md.
+        InputError: the input cannot be used; docs/reference/errors.md lists classes and codes.
         OptionError: `images` names `sequence` again.
         OutOfMemory: the image does not fit.
     """
     if images and sequence in images:
         raise OptionError(
-            f"two images for the sequence {sequence}",
-            expected="one image a sequence",
-            remedy="leave one of them out",
+            f"two images for {sequence}", expected="one image a sequence", remedy="leave one out"
         )
     read: dict[Sequence, _Read] = {sequence: _read(Path(path), series, sequence, channel, limits)}
     for name, other in (images or {}).items():
@@ -250,10 +246,8 @@ def _holds_series(entries: tuple[Entry, ...], limits: Limits) -> bool:
     """Whether DICOM files are images; a broken series counts as one, so that it is reported."""
     try:
         group_series(scan(entries, limits), limits)
-    except NoDicom:
-        return False
-    except InputError:
-        return True
+    except InputError as error:
+        return not isinstance(error, NoDicom)
     return True
 
 

@@ -180,7 +180,7 @@ def _contours(number: int, lesion: Lesion, finding: Finding, source: DicomSeries
     steps_lps = (LPS_TO_RAS @ source.geometry.affine[:3, :2]).T
     for k in np.flatnonzero(inside.any(axis=(0, 1))).tolist():
         for outline in outlines(inside[:, :, k]):
-            # The first point again at the end: plastimatch 1.9.4 loses pixels beside a closing
+            # The first point again at the end: plastimatch 1.9.4 loses pixels next to a closing
             # edge that it has to add itself, whole lesions of one voxel among them.
             closed = np.concatenate([outline, outline[:1]])
             lps_mm = source.slices[k].position_lps_mm + closed @ steps_lps

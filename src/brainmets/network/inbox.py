@@ -114,7 +114,7 @@ class Inbox:
             return self._study_list.move(study, "complete")
 
     def hold(self, key: str) -> None:
-        """Begin a study's quiet interval anew, as when its sender leaves."""
+        """Begin a study's quiet interval again, as when its sender leaves."""
         with self._lock:
             self._latest[key] = time.monotonic()
 

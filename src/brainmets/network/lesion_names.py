@@ -90,5 +90,5 @@ def _number(
 
 
 def _was_there(lesion: TrackedLesion, order: Sequence[int]) -> bool:
-    """Whether the latest earlier scan shows it: what was gone before is not gone anew."""
+    """Whether the latest earlier scan shows it: what was gone before is not gone again."""
     return bool(order) and bool(lesion.sightings[order[0]].parts)

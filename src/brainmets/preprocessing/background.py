@@ -26,10 +26,10 @@ SOLID_SHARE = 0.75
 """So many neighbours of a background voxel are background too; in noise far fewer are equal."""
 
 SMALLEST_REST_SHARE = 0.005
-"""Less than this beside a constant is no head."""
+"""Less than this next to a constant is no head."""
 
 SMALLEST_BRAIN_SHARE = 0.03
-"""Less than this beside a second constant is not a head but what was drawn in it."""
+"""Less than this next to a second constant is not a head but what was drawn in it."""
 
 MOST_BACKGROUNDS = 5
 """Outside a brain mask, outside a scan resliced once or twice, outside the field of view."""

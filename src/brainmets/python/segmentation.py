@@ -169,7 +169,7 @@ def _predictor(
     memory_bytes: int | None,
     depth: int | None,
 ) -> Predictor:
-    """Return the network, ready; verified anew, kept by its content and its options."""
+    """Return the network, ready; verified again, kept by its content and its options."""
     key = (bundle.sha256, str(bundle.root), engine, precision, threads, memory_bytes, depth)
     if key not in _ready:
         while len(_ready) >= _HELD:

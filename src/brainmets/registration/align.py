@@ -111,7 +111,7 @@ def align(fixed: Volume, moving: Volume, progress: Progress = silent) -> Alignme
 def _refuse_mirrored(
     fixed: tuple[Level, ...], moving: tuple[Level, ...], motion: RigidMotion, similarity: float
 ) -> None:
-    """Refuse a scan that fits better as its mirror image; searched for anew where it fits badly."""
+    """Refuse a scan that fits better as its mirror image; search again if it fits badly."""
     as_is, mirrored = mirrored_similarity(fixed, moving, motion)
     needed = CLEAR
     if similarity < SIMILARITY_DOUBTFUL:

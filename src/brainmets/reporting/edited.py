@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["EDITED", "agreeing", "numbered", "remeasured"]
 
 EDITED = (
-    "The mask was edited after segmentation: its lesions are measured anew, and what a reader or"
+    "The mask was edited after segmentation: its lesions are measured again, and what a reader or"
     " the network said of them may be of other outlines."
 )
 

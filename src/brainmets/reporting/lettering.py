@@ -27,7 +27,7 @@ def draw_number(
     *,
     height: int = 17,
 ) -> None:
-    """Put the lesion's number beside its outline, inside the picture."""
+    """Put the lesion's number next to its outline, inside the picture."""
     text, face = str(lesion), font(height)
     wide = pen.textlength(text, font=face)
     x = box[2] + 5 if box[2] + 8 + wide < size[0] else box[0] - 5 - wide

@@ -46,7 +46,7 @@ class StoredResult:
 
     `mask` holds the ids of `lesions`. `reviewed` says that both are as a reader left them,
     who rejected `rejected` of the lesions found. `edited` says that the mask is not the one that
-    the table tells of, so that its lesions are measured anew. `sequences` are those that were
+    the table tells of, so that its lesions are measured again. `sequences` are those that were
     segmented.
     """
 
@@ -78,7 +78,7 @@ def read_result(
     """Read what `write_results` wrote, with a reader's corrections where there are some.
 
     The mask is the truth: where it was edited elsewhere, or `mask-reviewed` lies alone, its lesions
-    are measured anew and a warning says so.
+    are measured again and a warning says so.
 
     Args:
         folder: holds report.json and the mask.

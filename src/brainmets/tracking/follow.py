@@ -64,7 +64,7 @@ def follow(times: Sequence[TimePoint], rules: Rules = DEFAULT_RULES) -> Followup
 class _Trail:
     """A lesion on its way through the scans; `seen` are the scans that show all of it.
 
-    `is_speck` says that it began beside another lesion and has stayed too small to be called new.
+    `is_speck` says that it began next to another lesion and has stayed too small to be called new.
     """
 
     id: int = 0

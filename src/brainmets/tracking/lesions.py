@@ -32,7 +32,7 @@ shrinking   longest diameter well below its first (`Rules.response`, `change_mm`
 gone        no longer there, although its place was imaged
 returned    there again after it was gone
 merged      grown together with a larger followed lesion, under whose number both are measured
-uncertain   there, but not surely new: a speck beside another lesion, or its place was suspicious
+uncertain   there, but not surely new: a speck next to another lesion, or its place was suspicious
             in an earlier scan's probability
 partly imaged  cut off where a scan ends or holds no image, so that sizes do not compare
 not imaged  its place lies outside this scan, or where it holds no image

@@ -36,7 +36,7 @@ class Matches:
             None where it is none of them.
         covered: for each followed lesion that owns nothing although a lesion lies where it was,
             the place of the followed lesion that owns that: they have merged.
-        beside: for lesions that are none of those followed but close to one that is found, the
+        next to: for lesions that are none of those followed but close to one that is found, the
             place of that one.
     """
 
@@ -56,7 +56,7 @@ def match(
     A lesion belongs to the followed one with which it shares the most volume among those whose
     overlap, as a share of the smaller of the two, reaches `rules.overlap`; one followed lesion
     may own several (it has split). Lesions without such an overlap join the nearest followed one
-    within `rules.gap_mm` that has no other partner; beside one that has, they are their own.
+    within `rules.gap_mm` that has no other partner; next to one that has, they are their own.
     """
     ids = sorted(found)
     shares, shared_mm3 = _overlaps(followed, time, found, ids)

@@ -28,7 +28,7 @@ class Rules:
     measurements of one lesion differ by. Growth of the volume by `volume` and of the ball of
     that volume by `ball_mm` is noted where the diameter does not show it. Of several parts
     those below `crumb` of the largest one's volume add nothing to the diameter. A lesion
-    beside one that is found, below the volume of a ball of `speck_mm`, is not called new, nor
+    next to one that is found, below the volume of a ball of `speck_mm`, is not called new, nor
     is one whose place had `suspicious` of an earlier scan's threshold as its probability. A
     place counts as imaged where `imaged` of it lay in the scan, a size as whole where `whole`
     of it did.
@@ -73,7 +73,7 @@ class Rules:
         return now_mm3 >= (1.0 + self.volume) * smallest_mm3 and gained_mm >= self.ball_mm
 
     def is_speck(self, volume_mm3: float) -> bool:
-        """Say whether a lesion is too small to be called new beside another."""
+        """Say whether a lesion is too small to be called new next to another."""
         return ball_mm(volume_mm3) < self.speck_mm
 
 

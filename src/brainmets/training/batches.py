@@ -57,7 +57,7 @@ class Pool:
         size: int = 0,
         renew_every: int = 1,
     ) -> None:
-        """Hold `samples`, or `size` of what `make(number)` returns, made in a process beside."""
+        """Hold `samples`, or `size` of what `make(number)` returns, made in a process next to."""
         self._fixed = samples
         self._make = make
         self._size = size
@@ -82,7 +82,7 @@ class Pool:
         return [self._made[number] for number in wanted]
 
     def close(self) -> None:
-        """Stop the process beside."""
+        """Stop the process next to."""
         if self._worker is not None:
             self._worker.shutdown(cancel_futures=True)
 
@@ -161,7 +161,7 @@ class Batches:
         return self._waited_s
 
     def close(self) -> None:
-        """Stop every thread and every process beside."""
+        """Stop every thread and every process next to."""
         self._drawer.shutdown(cancel_futures=True)
         self._makers.shutdown(cancel_futures=True)
         for pool in self._pools:

@@ -100,7 +100,7 @@ class LossSettings(_Settings):
     lesion_entropy_weight: float = Field(
         default=0.0,
         ge=0,
-        description="of the mean cross-entropy over the lesion voxels alone, beside that of all",
+        description="of the mean cross-entropy over the lesion voxels alone, next to that of all",
     )
     lesion_entropy_each: bool = Field(
         default=False, description="in it every lesion counts alike instead of every voxel"
@@ -168,7 +168,7 @@ class OptimiserSettings(_Settings):
     recalibrate_norm: int = Field(
         default=0,
         ge=0,
-        description="batches over which the statistics of batch normalisation are measured anew "
+        description="batches over which the statistics of batch normalisation are measured again "
         "for the averaged weights before each validation; 0 keeps the running ones",
     )
     bf16: bool = Field(default=True, description="compute in bfloat16, keep weights in float32")

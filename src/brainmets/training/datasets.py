@@ -37,7 +37,7 @@ class DatasetPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseReader:
-    """Reads and prepares one training case; picklable, to be done in processes beside."""
+    """Reads and prepares one training case; picklable, to be done in processes next to."""
 
     dataset: Dataset
     case: DatasetCase

@@ -33,7 +33,7 @@ PROCESS = 400e6
 """What Python, PyTorch and the inference engine hold before the first sample."""
 
 MAKER = 800e6
-"""A process beside that makes heads, at its peak."""
+"""A process next to that makes heads, at its peak."""
 
 HEAD_VOXELS = 8_000_000
 """Of a head at 1 mm, cropped; what a pool's heads are reckoned with before they are made."""
@@ -167,7 +167,7 @@ def _kept_for_gradients(
 
 
 def _made_at_a_time(source: Source) -> int:
-    """How many samples a source holds that a process beside makes; 0 where none are made."""
+    """How many samples a source holds that a process next to makes; 0 where none are made."""
     if isinstance(source, SyntheticSource):
         return source.pool + 1
     insertion = getattr(source, "insertion", None)

@@ -1,4 +1,4 @@
-"""Batch normalisation while training: frozen, measured anew, and shared among processes."""
+"""Batch normalisation while training: frozen, measured again, and shared among processes."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ __all__ = ["PreparedStore"]
 
 ARRAYS = ("data", "target", "centres")
 WORTH_PROCESSES = 8
-"""Cases to prepare from which starting processes beside pays."""
+"""Cases to prepare from which starting processes next to pays."""
 
 
 class PreparedStore:

@@ -25,7 +25,7 @@ KEY_VARIABLE = "BRAINMETS_API_KEY"
 """A key for the page itself: whoever reaches the page then acts in its name."""
 
 RENEW_S = 3600.0
-"""A browser's token is made anew long before it ends."""
+"""A browser's token is renewed long before it ends."""
 
 transport: httpx.BaseTransport | None = None
 """Tests put a mock here."""

@@ -153,7 +153,7 @@ def _despite_names(client: Client, job: JobView) -> None:
 
 @st.fragment(run_every=POLL_S)
 def _progress(job_id: str) -> None:
-    """Tell how far it is until it stops, then draw the page anew."""
+    """Tell how far it is until it stops, then draw the page again."""
     job = still_at_work(job_id)
     if job is None:
         return

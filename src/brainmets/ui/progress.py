@@ -29,7 +29,7 @@ def show_other_progress(other: JobView) -> None:
 
 
 def still_at_work(job_id: str) -> JobView | None:
-    """Return a job that waits or runs; draw the page anew once it has stopped.
+    """Return a job that waits or runs; draw the page again once it has stopped.
 
     None, with a message, where the service does not report it.
     """
@@ -46,7 +46,7 @@ def still_at_work(job_id: str) -> JobView | None:
 
 @st.fragment(run_every=POLL_S)
 def show_progress(job_id: str) -> None:
-    """Follow a job until it stops, then draw the page anew."""
+    """Follow a job until it stops, then draw the page again."""
     job = still_at_work(job_id)
     if job is None:
         return

@@ -121,7 +121,7 @@ def compare_bundles(
     held = list(_in_mm(data.cases(bundles), bundles[0])) if bundles[0].plan.dims == 2 else None
     runs: list[ScoreRun] = []
     for number, (bundle, label) in enumerate(zip(bundles, labels, strict=True)):
-        # volumes are read anew for each network: a hundred of them fit no memory
+        # volumes are read again for each network: a hundred of them fit no memory
         cases = held or _in_mm(data.cases(bundles), bundles[0])
         scored = score_bundle(
             bundle,

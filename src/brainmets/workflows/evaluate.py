@@ -75,7 +75,7 @@ class EvaluateOptions:
         empty: What a region is worth that is empty on both sides.
         missing: What becomes of a reference without a prediction.
         probability: Folder or file of probability maps, for the FROC curve (brainmets only);
-            None looks for `probability.nii.gz` beside each prediction.
+            None looks for `probability.nii.gz` next to each prediction.
         spacing_order: `official` repeats the 2026 package's mistake with thick slices.
         jobs: Processes; None means one a core.
         patients: Patient by case id, where names do not tell.
@@ -316,7 +316,7 @@ def _map_of(pair: MaskPair, maps: Mapping[str, Path]) -> Path | None:
 
 
 def _beside(prediction: Path | None) -> Path | None:
-    """Return the probability map that `brainmets segment --probability` leaves beside a mask."""
+    """Return the probability map that `brainmets segment --probability` leaves next to a mask."""
     if prediction is None:
         return None
     path = prediction.with_name("probability.nii.gz")

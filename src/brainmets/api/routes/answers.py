@@ -96,7 +96,7 @@ _OCCASIONS: tuple[BrainmetsError, ...] = (
     errors.BundleTampered(
         "weights of attention-unet-3d that differ from their SHA-256",
         expected="the files that the bundle was published with",
-        remedy="install the bundle anew",
+        remedy="install the bundle again",
     ),
     errors.ServiceStopping(
         "a service that is stopping",

@@ -23,7 +23,7 @@ BUSY_TIMEOUT_S = 10.0
 class SqliteStore(JobStore):
     """Every write is its own transaction under `synchronous=FULL`, with one writer at a time.
 
-    A file that was replaced, such as by a backup, is opened anew. Where it is gone, and not only
+    A file that was replaced, such as by a backup, is opened again. Where it is gone, and not only
     with the disk that held it, an empty list takes its place.
     """
 

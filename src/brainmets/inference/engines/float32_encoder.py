@@ -1,7 +1,7 @@
 """Marks the convolutions on a network's way down to be computed in float32.
 
 OpenVINO rounds every value of a network to bfloat16's eight bits or none, unless its own file
-format, in which one can write a mark beside a layer, says otherwise. What the encoder rounds, all
+format, in which one can write a mark next to a layer, says otherwise. What the encoder rounds, all
 that follows inherits: with it in float32 the masks of slice networks come from a Dice of 0.945 to
 0.997 of float32's, for a tenth more time (docs/performance.md).
 """

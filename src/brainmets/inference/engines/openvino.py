@@ -30,7 +30,7 @@ COMPILED_SHAPES = 3
 
 
 class OpenVinoEngine:
-    """Runs the ONNX network with OpenVINO, compiled anew for each input shape.
+    """Runs the ONNX network with OpenVINO, compiled again for each input shape.
 
     In bfloat16 the encoder of a slice network stays in float32: without it, masks differ.
     Compiling takes about a tenth of a second and, against dynamic shapes, saves a tenth of
@@ -82,7 +82,7 @@ class OpenVinoEngine:
         return np.array(request.get_output_tensor(0).data, dtype=np.float32)
 
     def forget(self) -> None:
-        """Drop every compiled shape with its buffers; the next run compiles anew."""
+        """Drop every compiled shape with its buffers; the next run compiles again."""
         self._requests.clear()
 
     def _request(self, shape: tuple[int, ...]) -> ov.InferRequest:
@@ -118,7 +118,7 @@ def read_network(onnx: bytes, output: str = LOGITS) -> ov.Model:
 
 
 def _network_of(onnx: bytes, *, output: str, float32_encoder: bool) -> Callable[[], ov.Model]:
-    """Return what parses the network anew, for each input shape."""
+    """Return what parses the network again, for each input shape."""
     if not float32_encoder:
         return partial(read_network, onnx, output)
     from brainmets.inference.engines.float32_encoder import with_float32_encoder

@@ -28,7 +28,7 @@ PROBABILITY_NAME = re.compile(
 
 REPORT, EXPORT, EXPORTED = "report.json", "export", "lesions.nii.gz"
 AS_FOUND = "as-found"
-"""In the page's zip: what was found, where the result beside it is reviewed."""
+"""In the page's zip: what was found, where the result next to it is reviewed."""
 
 RESULT_SCHEMA = "brainmets-report/"
 OWN_FOLDERS = frozenset({"masks", "probabilities", "images", AS_FOUND, EXPORT})
@@ -141,7 +141,7 @@ def _images(folder: Path) -> list[Path]:
         if file.is_file()
         and not file.name.startswith(".")
         and file.name.lower().endswith(SUFFIXES)
-        and file.name != "overlay.png"  # what `brainmets segment` draws beside its mask
+        and file.name != "overlay.png"  # what `brainmets segment` draws next to its mask
     ]
 
 

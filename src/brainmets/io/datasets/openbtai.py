@@ -1,4 +1,4 @@
-"""OpenBTAI (MOLAB): a folder a patient, `img` and `msk` in the names, a spreadsheet beside them."""
+"""OpenBTAI (MOLAB): one folder per patient, `img` and `msk` in names, and a spreadsheet."""
 
 from __future__ import annotations
 
