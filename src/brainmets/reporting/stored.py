@@ -235,7 +235,7 @@ def _check_grid(case: dict[str, Any], grid: Geometry, *, slices: bool) -> None:
 
 
 def _check_place(rows: list[dict[str, Any]], grid: Geometry, *, as_stored: bool) -> None:
-    """Refuse a mask in another place than the lesions found.
+    """Refuse a mask that is elsewhere than the lesions found.
 
     Its axes may be in another order, unless its voxels are those that were written.
     """
@@ -249,7 +249,7 @@ def _check_place(rows: list[dict[str, Any]], grid: Geometry, *, as_stored: bool)
         if np.all(np.abs(here - places) <= within):
             return
     raise GridMismatch(
-        "a mask in another place than the lesions found",
+        "a mask that is elsewhere than the lesions found",
         expected="the affine of the image that was segmented",
         remedy="save the mask with that affine, or measure it with brainmets measure",
     )
