@@ -159,7 +159,7 @@ def test_tiff_compressions(tmp_path: Path, compression: str) -> None:
 
 
 @pytest.mark.parametrize("rows_per_strip", [30, 16])
-def test_webp_tiff_without_a_codec_package(tmp_path: Path, rows_per_strip: int) -> None:
+def test_webp_tiff(tmp_path: Path, rows_per_strip: int) -> None:
     path = _webp_tiff(tmp_path / "a.tif", COLOUR, rows_per_strip)
     assert np.array_equal(_read(path)[:, :, 0].T, COLOUR[..., 2])
 

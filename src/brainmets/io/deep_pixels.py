@@ -1,7 +1,8 @@
-"""What Pillow reads as less than is stored: 16-bit colour, signed and inverted pixels.
+"""What Pillow reads as less than is stored, or not: 16-bit colour, signed, inverted pixels, WebP.
 
 Pillow shortens 16-bit colour to its upper 8 bits, which leaves 6 of an MR image's 739 grey levels,
-and reads signed 8-bit pixels as unsigned ones. imagecodecs decodes such pages as they are.
+reads signed 8-bit pixels as unsigned ones, and not TIFF in WebP, which the LGG data set has.
+imagecodecs decodes such pages as they are.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ BITS, PHOTOMETRIC, ORIENTATION, SAMPLES, PLANAR = 258, 262, 274, 277, 284
 EXTRA_SAMPLES, FORMAT = 338, 339
 """TIFF tags."""
 
-MIN_IS_WHITE = 0
+COMPRESSION = 259
+MIN_IS_WHITE, WEBP = 0, 50_001
 SIGNED = 2
 PREMULTIPLIED, ALPHA = 1, 2
 """What an extra sample is; anything else says nothing of the pixels and is left out."""
@@ -65,7 +67,8 @@ def deep_pixels(image: Image, content: bytes, page: int) -> NDArray[Any] | None:
     bits, samples = max(tags.get(BITS, (1,))), int(tags.get(SAMPLES, 1))
     kind = max(tags.get(FORMAT, (1,)))
     inverted = tags.get(PHOTOMETRIC) == MIN_IS_WHITE and bits > 8
-    if not (inverted or bits in DEEP or kind == SIGNED or (bits > 8 and samples > 1)):
+    webp = tags.get(COMPRESSION) == WEBP
+    if not (inverted or bits in DEEP or kind == SIGNED or webp or (bits > 8 and samples > 1)):
         return None
     import imagecodecs
 

@@ -1,7 +1,6 @@
 """Decoding one PNG, JPEG or TIFF into its pages, with Pillow, or imagecodecs for deep pixels.
 
-The declared size is checked before pixels are decoded. WebP-compressed TIFF, which Pillow's
-libtiff cannot read, is unpacked strip by strip with Pillow's own WebP decoder.
+The declared size is checked before pixels are decoded.
 """
 
 from __future__ import annotations
@@ -41,9 +40,6 @@ COLOUR_MODES = frozenset({"P", "CMYK", "YCbCr", "LAB", "HSV", "RGBX"})
 
 PNG_DEPTH = 24
 """Where a PNG says how many bits a sample has; Pillow spreads fewer than 8 over 8."""
-
-WEBP_COMPRESSION = 50_001
-COMPRESSION_TAG, STRIP_OFFSETS_TAG, STRIP_BYTES_TAG = 259, 273, 279
 
 
 def declared_size(entry: Entry, limits: Limits) -> tuple[int, int, int]:
@@ -189,7 +185,7 @@ def _check_size(image: Image, stored: int, name: str, limits: Limits) -> None:
 def _pixels(image: Image, content: bytes) -> NDArray[Any]:
     from PIL import ImageOps
 
-    picture = ImageOps.exif_transpose(_unpacked_webp(image, content) or image)
+    picture = ImageOps.exif_transpose(image)
     if picture.mode[0] in "IL" and isinstance(key := picture.info.get("transparency"), int):
         deepest = 2 ** content[PNG_DEPTH] - 1 if picture.mode == "L" else 1
         return without_transparency(
@@ -211,25 +207,3 @@ def _over_black(picture: Image) -> Image:
     colours = picture.convert("RGBA")
     black = Image.new("RGBA", colours.size, (0, 0, 0, 255))
     return Image.alpha_composite(black, colours).convert("RGB")
-
-
-def _unpacked_webp(image: Image, content: bytes) -> Image | None:
-    """Return a WebP-compressed TIFF page; each of its strips is a complete WebP picture."""
-    from PIL import Image
-
-    tags: Any = getattr(image, "tag_v2", None)
-    if tags is None or tags.get(COMPRESSION_TAG) != WEBP_COMPRESSION:
-        return None
-    page = Image.new(image.mode, image.size)
-    top = 0
-    for offset, count in zip(tags[STRIP_OFFSETS_TAG], tags[STRIP_BYTES_TAG], strict=True):
-        with Image.open(BytesIO(content[offset : offset + count]), formats=("WEBP",)) as strip:
-            if strip.width != image.width or top + strip.height > image.height:
-                raise ValueError(strip.size)
-            page.paste(strip.convert(image.mode), (0, top))
-            top += strip.height
-    if top != image.height:
-        raise ValueError(top)
-    page.info = dict(image.info)
-    page.getexif().update(image.getexif())
-    return page
