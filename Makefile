@@ -73,7 +73,7 @@ clean: ## remove what make has made
 
 # ---- how the above get what they need -------------------------------------------------------
 
-PROJECT := pyproject.toml constraints.txt
+PROJECT := pyproject.toml constraints.txt locks/demo.txt locks/dev.txt
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -83,11 +83,13 @@ $(BIN)/python:
 
 $(VENV)/.demo: requirements.txt $(PROJECT) | $(BIN)/python
 	@echo "Installing brainmets into $(VENV) (once, 1-2 minutes) …"
+	@$(PIP) --no-deps --require-hashes --requirement locks/demo.txt
 	@$(PIP) --requirement requirements.txt
 	@touch $@
 
 $(VENV)/.dev: requirements.txt requirements-train.txt requirements-dev.txt $(PROJECT) | $(BIN)/python
 	@echo "Installing brainmets and its tools into $(VENV) (once, 2-3 minutes) …"
+	@$(PIP) --no-deps --require-hashes --requirement locks/dev.txt
 	@$(PIP) --requirement requirements-dev.txt
 	@touch $@ $(VENV)/.demo
 
@@ -103,10 +105,20 @@ browser: # end-to-end tests drive Chromium, the service's PostgreSQL, other DICO
 	  "(Debian: apt install chromium postgresql dicom3tools plastimatch strace dcmtk orthanc" \
 	  "orthanc-dicomweb)"; fi
 
-lock: ## write constraints.txt anew from what pip resolves today
-	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
-	cp constraints.txt .cache/constraints.before
-	echo 'torch==2.13.0' > constraints.txt
-	.cache/lock/bin/pip install --quiet --requirement requirements-dev.txt
-	{ sed -n '/^#/p' .cache/constraints.before; \
-	  .cache/lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.txt
+# torch is not in the locks: its CPU build, which CI has on its disk, is another file than PyPI's.
+TORCH := torch==2.13.0
+UNLOCKED := brainmets torch triton setuptools $(addprefix cuda-,bindings pathfinder toolkit) \
+  $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile curand \
+  cusolver cusparse cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx)
+RESOLVE := .cache/lock/bin/uv pip compile --quiet --universal --no-annotate --no-header \
+  --generate-hashes $(addprefix --no-emit-package ,$(UNLOCKED))
+
+lock: ## write constraints.txt and locks/ anew: newest versions, every platform, with hashes
+	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv
+	sed -n '/^#/p' constraints.txt > .cache/constraints.notes
+	echo '$(TORCH)' > constraints.txt
+	$(RESOLVE) --python-version 3.11.5 requirements-dev.txt --output-file locks/dev.txt
+	{ cat .cache/constraints.notes; \
+	  { sed -nE 's/^([a-z0-9][^ ]*==[^ ]+( ; .*[^ \\])?)( \\)?$$/\1/p' locks/dev.txt; echo '$(TORCH)'; } \
+	  | LC_ALL=C sort; } > constraints.txt
+	$(RESOLVE) --python-version 3.11 requirements.txt --output-file locks/demo.txt

@@ -106,7 +106,7 @@ def test_floor_is_declared_and_installed(package: str, floor: str) -> None:
 def test_constraints_meet_every_declared_version() -> None:
     lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {
-        canonicalize_name(name): version
+        canonicalize_name(name): version.partition(" ;")[0]
         for name, _, version in (line.partition("==") for line in lines if "==" in line)
     }
 
