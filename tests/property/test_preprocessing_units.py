@@ -222,15 +222,15 @@ def test_samples_take_every_plane_alike(edge: int, slices: int) -> None:
         assert counts.max() < 1.2 * counts.mean()
 
 
-def test_the_same_head_in_matrices_of_three_sizes() -> None:
-    """440, 448 and 456 voxels across: only the air around the head differs."""
+def test_the_same_head_in_matrices_of_six_sizes() -> None:
+    """440 to 640 voxels across: only the air around the head differs."""
     found = []
     core, _ = HeadPhantom().render(
         Geometry(
             shape=(200, 240, 12), affine=np.diag([0.9, 0.9, 5.0, 1.0]) + offset(-90, -108, -30)
         )
     )
-    for edge in (440, 448, 456):
+    for edge in (440, 448, 456, 512, 633, 640):
         wide = np.abs(np.random.default_rng(1).normal(0, 8, (edge, edge, 12))).astype(np.float32)
         wide[100:300, 100:340] = np.maximum(core.data, wide[100:300, 100:340])
         foreground = find_foreground(wide)

@@ -13,7 +13,7 @@ import pytest
 from brainmets.domain import Geometry, Mask, Volume
 from brainmets.domain.errors import GridMismatch, LabelsUnknown
 from brainmets.evaluation.cohort import summarise
-from brainmets.evaluation.label_schemes import LabelScheme, facts_of
+from brainmets.evaluation.label_schemes import LabelScheme, check_labels, facts_of
 from brainmets.evaluation.scorers import score_case
 from brainmets.io import write_mask
 from brainmets.workflows.evaluate import EvaluateOptions, evaluate
@@ -230,3 +230,22 @@ def test_empty_masks_leave_no_warning(scorer: ScorerName) -> None:
         table = summarise(cases)
     if scorer == "brats-2026":
         assert math.isinf(table[0].means["global_bin_hd95"].value)
+
+
+@pytest.mark.parametrize("kept", [(1, 3), (2, 3), (1, 4), (2, 3, 4), (1, 3, 4), (3, 4)])
+def test_numbered_lesions_are_recognised_after_some_were_rejected(kept: tuple[int, ...]) -> None:
+    data = numbered(4)
+    data[~np.isin(data, kept)] = 0
+    facts = facts_of(Mask(data=data, geometry=GRID))
+    with pytest.raises(LabelsUnknown, match="number their lesions"):
+        check_labels([facts], "prediction")
+
+
+@pytest.mark.parametrize("labels", [(2,), (1, 2)])
+def test_masks_without_enhancing_tumour_are_refused(labels: tuple[int, ...]) -> None:
+    data = tumour()
+    data[data == 3] = labels[0]
+    data[~np.isin(data, labels)] = 0
+    facts = facts_of(Mask(data=data, geometry=GRID))
+    with pytest.raises(LabelsUnknown, match="none with label 3"):
+        check_labels([facts, facts], "reference")

@@ -34,7 +34,8 @@ EXPECTED = "the labels of BraTS-METS: 1 non-enhancing core, 2 oedema, 3 enhancin
 class LabelFacts:
     """The labels of one mask; `numbered` if it looks like lesions numbered from 1.
 
-    That is: labels 1 … n, two or more, each in one piece that touches no other.
+    That is: two labels or more, with gaps where a reader rejected some, each in one piece that
+    touches no other.
     """
 
     labels: frozenset[int]
@@ -56,7 +57,7 @@ def facts_of(mask: Mask) -> LabelFacts:
     import cc3d
 
     labels = frozenset(np.unique(mask.data).tolist()) - {0}
-    numbered = len(labels) > 1 and labels == frozenset(range(1, len(labels) + 1))
+    numbered = len(labels) > 1
     if numbered:
         whole = np.asarray(mask.data, dtype=np.uint32)
         _, pieces = cc3d.connected_components(whole, connectivity=26, return_N=True)
@@ -117,6 +118,13 @@ def check_labels(masks: Iterable[LabelFacts], side: str) -> None:
             expected=EXPECTED,
             remedy=f"score every label as a lesion with --regions binary, or as enhancing tumour"
             f" with {option} lesions; if 1 is non-enhancing core, say {option} brats-mets",
+        )
+    if used and not used & {ENHANCING, OLD_ENHANCING}:
+        raise LabelsUnknown(
+            f"{side} masks with labels {_listed(sorted(used))} and none with label 3",
+            expected=EXPECTED,
+            remedy=f"score every label as a lesion with --regions binary, or as enhancing tumour"
+            f" with {option} lesions; if no mask has enhancing tumour, say {option} brats-mets",
         )
     if OLD_ENHANCING in used and ENHANCING not in used:
         raise LabelsUnknown(
