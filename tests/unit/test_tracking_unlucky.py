@@ -118,6 +118,41 @@ def test_a_speck_that_grows_becomes_new() -> None:
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
+def test_shrinking_across_slices_is_noted(spacing: tuple[float, float, float]) -> None:
+    away = places(spacing) - middle(spacing)
+    long = np.linalg.norm(away / np.array([1.0, 1.0, 28.0 / 12.0]), axis=-1) <= 6.0
+    found = follow([taken(long, spacing), taken(ball(spacing, 12.0), spacing)])
+    sighting = found.lesions[0].sightings[1]
+    assert sighting.state == "stable"
+    assert "shrunk across the slices" in sighting.notes[0]
+
+
+CUTS = {
+    "along x": lambda away: abs(away[..., 0]) > 1.2,
+    "along x and y": lambda away: (abs(away[..., :2]) > 1.2).all(axis=-1),
+    "at a slant": lambda away: abs(away[..., 0] - away[..., 1]) > 1.7,
+    "stripes": lambda away: np.sin(1.2 * away[..., 0]) > -0.3,
+    "two voxels of five left": lambda away: np.random.default_rng(1).random(away.shape[:3]) > 0.6,
+    "one voxel of five left": lambda away: np.random.default_rng(1).random(away.shape[:3]) > 0.8,
+}
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_lesion_that_falls_into_parts_has_not_grown(
+    spacing: tuple[float, float, float], cut: str
+) -> None:
+    away = places(spacing) - middle(spacing)
+    whole = np.linalg.norm(away / np.array([10.0, 7.0, 6.0]), axis=-1) <= 1.0
+    parts = whole & CUTS[cut](away)
+    found = follow([taken(whole, spacing), taken(parts, spacing)])
+    first, second = found.lesions[0].sightings
+    assert second.state != "growing"
+    assert (second.diameter_mm or 0.0) <= (first.diameter_mm or 0.0) + 1.2
+    assert found.responses[1].category != "PD"
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
 def test_growth_across_slices_is_noted(spacing: tuple[float, float, float]) -> None:
     small = ball(spacing, 12.0)
     away = places(spacing) - middle(spacing)

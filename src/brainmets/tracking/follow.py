@@ -75,6 +75,7 @@ class _Trail:
     first_mm: float = 0.0
     smallest_mm: float = 0.0
     smallest_mm3: float = 0.0
+    first_mm3: float = 0.0
     is_speck: bool = False
     merged: list[_Trail] = field(default_factory=list["_Trail"])
     into: _Trail | None = None
@@ -99,6 +100,7 @@ class _Trail:
         other.first_mm = self._together(other, other.first_mm + self.first_mm, 0)
         other.smallest_mm = self._together(other, other.smallest_mm + self.smallest_mm, -1)
         other.smallest_mm3 += self.smallest_mm3
+        other.first_mm3 += self.first_mm3
         other.merged += [self, *self.merged]
 
     def _together(self, other: _Trail, added_mm: float, place: int) -> float:
@@ -231,6 +233,10 @@ def _diameter(time: TimePoint, parts: list[Lesion], rules: Rules) -> float:
 
 def _notes(volume_mm3: float, state: State, trail: _Trail, rules: Rules) -> tuple[str, ...]:
     """Say what the diameter in the acquired slices does not show."""
+    shrunk = trail.first_mm3 > 0 and rules.swelled(trail.first_mm3, volume_mm3)
+    if state == "stable" and shrunk:
+        share = volume_mm3 / trail.first_mm3
+        return (f"its volume is {share:.2f} of its first: it has shrunk across the slices",)
     grown = trail.smallest_mm3 > 0 and rules.swelled(volume_mm3, trail.smallest_mm3)
     if state not in {"stable", "shrinking"} or not grown:
         return ()
@@ -297,6 +303,7 @@ def _begin(
         first_mm=lesion.diameter_in_plane_mm,
         smallest_mm=lesion.diameter_in_plane_mm,
         smallest_mm3=lesion.volume_mm3,
+        first_mm3=lesion.volume_mm3,
         is_speck=speck,
     )
 
