@@ -86,8 +86,11 @@ def threshold(_: list[int], __: Drawn) -> dict[str, Any]:
     return {"threshold": 0.56}
 
 
+SLOW = (label_away, comment, add, delete, move, reject_all, threshold)
+
+
 @pytest.mark.parametrize(
-    "change", [reject, label_away, label, comment, trim, add, delete, move, reject_all, threshold]
+    "change", [reject, label, trim, *(pytest.param(one, marks=pytest.mark.slow) for one in SLOW)]
 )
 def test_every_format_holds_what_the_review_says(
     service: httpx.Client, state: Path, dicom: str, tmp_path: Path, change: Any
