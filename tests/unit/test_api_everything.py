@@ -56,8 +56,8 @@ def comment(ids: list[int], _: Drawn) -> dict[str, Any]:
 
 
 def trim(ids: list[int], drawn: Drawn) -> dict[str, Any]:
-    plane = np.argwhere(drawn == ids[0])[:, 2].max()
-    drawn[:, :, plane][drawn[:, :, plane] == ids[0]] = 0
+    places = np.argwhere(drawn == ids[0])
+    drawn[tuple(places[(len(places) + 1) // 2 :].T)] = 0
     return {"drawn": sent(drawn), "readings": {str(ids[0]): {"label": "metastasis"}}}
 
 
