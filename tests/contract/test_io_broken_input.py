@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NOT_FROM_READING = {
     "E_INPUT", "E_DATASET", "E_REGISTRATION", "E_PATIENT", "E_RESULT", "E_SOURCE", "E_NO_LESION",
-    "E_LABELS", "E_MIRRORED",
+    "E_LABELS", "E_MIRRORED", "E_NOT_BRAIN_MR",
 }  # fmt: skip
 """The root of the branch, and what data-set adapters, registration and export refuse."""
 

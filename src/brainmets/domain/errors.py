@@ -34,6 +34,7 @@ BrainmetsError
 │   ├── GridMismatch              E_GRID
 │   ├── NotAligned                E_REGISTRATION
 │   ├── Mirrored                  E_MIRRORED
+│   ├── NotBrainMr                E_NOT_BRAIN_MR
 │   ├── DifferentPatient          E_PATIENT
 │   ├── DatasetLayout             E_DATASET
 │   ├── LabelsUnknown             E_LABELS
@@ -117,6 +118,7 @@ __all__ = [
     "NonFinite",
     "NotAResult",
     "NotAligned",
+    "NotBrainMr",
     "NotNifti",
     "NothingToExport",
     "OptionError",
@@ -380,6 +382,12 @@ class Mirrored(InputError):
     """A scan fits another of the same head only as its mirror image: left is stored as right."""
 
     code = "E_MIRRORED"
+
+
+class NotBrainMr(InputError):
+    """The picture is not an MR scan of a human brain, as far as its content shows."""
+
+    code = "E_NOT_BRAIN_MR"
 
 
 class DifferentPatient(InputError):
