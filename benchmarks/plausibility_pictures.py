@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -37,45 +37,52 @@ class Picture(NamedTuple):
     make: Callable[[], Volume]
 
 
-def pictures(data: Path) -> Iterator[Picture]:
-    """List every picture; each is made when it is asked for."""
-    sources = dict(_t1c(data))
-    for name, make in list(sources.items())[::2]:
+def pictures(data: Path, *, second: bool = False) -> Iterator[Picture]:
+    """List the pictures of the first or the second half; each is made when it is asked for.
+
+    Real T1c scans and drawn pictures of the halves differ, and so do most altered heads. The few
+    other real sequences are in the half of their place in the list.
+    """
+    half = int(second)
+    sources = list(_t1c(data))
+    for name, make in sources[half::2]:
         yield Picture(name, "pass", "T1c, real", make)
-    for number in HELD_OUT:
-        for seed in (1, 2, 3):
-            yield _synthetic(data, number, seed, "t1c", "pass")
-            if seed < 3:
-                for contrast in ("t2", "flair", "pd"):
-                    yield _synthetic(data, number, seed, contrast, "stop")
-        yield _synthetic(data, number, 1, "t1", "hint")
-    for name, make in _t1(data):
+    yield from _synthetic_heads(data, half)
+    for name, make in list(_t1(data))[half::2]:
         yield Picture(name, "hint", "T1, real", make)
-    for name, make in _other_sequences(data):
+    for name, make in list(_other_sequences(data))[half::2]:
         yield Picture(name, "stop", "T2, FLAIR, EPI, real", make)
-    for number in HELD_OUT:
+    for number in HELD_OUT[half::2]:
         path = data / f"label-maps/training_seg_{number}.nii.gz"
-        yield Picture(f"CT {number}", "stop", "CT-like", lambda p=path: _ct(p))
-        yield Picture(
-            f"CT window {number}", "stop", "CT-like", lambda p=path: _ct(p, window=(0.0, 80.0))
-        )
-    for seed in (1, 2):
-        for name, make in _no_head(seed):
-            yield Picture(f"{name} {seed}", "stop", "no head", make)
-    heads = [*_whole(data), *list(sources.items())[5::33]]
+        yield Picture(f"CT {number}", "stop", "CT-like", partial(_ct, path))
+        windowed = partial(_ct, path, window=(0.0, 80.0))
+        yield Picture(f"CT window {number}", "stop", "CT-like", windowed)
+    for name, make in _no_head(1 + half):
+        yield Picture(f"{name} {1 + half}", "stop", "no head", make)
+    whole = _whole(data)[half::2]
+    yield from _altered([*whole, *sources[half + 4 :: 33]])
+    for name, make in whole:
+        yield Picture(f"{name} at 0.45", "stop", "animal", lambda m=make: _scaled(m(), 0.45))
+
+
+def _synthetic_heads(data: Path, half: int) -> Iterator[Picture]:
+    for number in HELD_OUT:
+        yield _synthetic(data, number, 1 + half, "t1c", "pass")
+        for contrast in ("t2", "flair", "pd"):
+            yield _synthetic(data, number, 1 + half, contrast, "stop")
+    for number in HELD_OUT[half::2]:
+        yield _synthetic(data, number, 1 + half, "t1", "hint")
+
+
+def _altered(heads: list[tuple[str, Callable[[], Volume]]]) -> Iterator[Picture]:
     for name, make in heads:
         for change, apply in AXES.items():
-            yield Picture(
-                f"{name} {change}", "stop", "axes", lambda m=make, a=apply: _changed(m(), a)
-            )
+            altered = partial(_changed, make, apply)
+            yield Picture(f"{name} {change}", "stop", "axes", altered)
     for number, (name, make) in enumerate(heads):
         for change in list(CROPS)[number % 2 :: 2]:
-            cut = CROPS[change]
-            yield Picture(
-                f"{name} {change}", "stop", "half outside", lambda m=make, c=cut: _cropped(m(), c)
-            )
-    for name, make in _whole(data):
-        yield Picture(f"{name} at 0.45", "stop", "animal", lambda m=make: _scaled(m(), 0.45))
+            altered = partial(_cropped, make, CROPS[change])
+            yield Picture(f"{name} {change}", "stop", "half outside", altered)
 
 
 def _t1c(data: Path) -> Iterator[tuple[str, Callable[[], Volume]]]:
@@ -120,9 +127,12 @@ def _other_sequences(data: Path) -> Iterator[tuple[str, Callable[[], Volume]]]:
 
 
 def _whole(data: Path) -> list[tuple[str, Callable[[], Volume]]]:
-    names = ("fg6692_t1c.nii.gz", "pyradiomics_brain1_t1c.nii.gz", "seg3d_t1.nii.gz")
-    found = [(n.split(".")[0], data / "heads/whole" / n) for n in names]
-    found.append(("mprage", data / "mprage-dicom.zip"))
+    names = ("fg6692_t1c", "seg3d_t1", "pyradiomics_brain1_t1c", "pyradiomics_brain2_t1c")
+    found = [(n, data / f"heads/whole/{n}.nii.gz") for n in names]
+    found[2:2] = [
+        ("mprage", data / "mprage-dicom.zip"),
+        ("ms04_t1", data / "heads/whole/ms04_t1.nii.gz"),
+    ]
     return [(name, lambda p=path: _read(p)) for name, path in found]
 
 
@@ -223,7 +233,9 @@ def _ct(path: Path, window: tuple[float, float] | None = None) -> Volume:
     return _on(image, (2.0, 2.0, 2.0))
 
 
-def _no_head(seed: int) -> Iterator[tuple[str, Callable[[], Volume]]]:
+def _no_head(  # noqa: C901 - one function a body
+    seed: int,
+) -> Iterator[tuple[str, Callable[[], Volume]]]:
     shape = (128, 144, 128)
     grid = np.indices(shape, dtype=np.float32)
     places = [(g - (n - 1) / 2) * 1.6 for g, n in zip(grid, shape, strict=True)]
@@ -331,25 +343,30 @@ CROPS: dict[str, tuple[int, float, float]] = {
 """Part of the brain's extent, by axis, that is kept; what lies beyond on that side goes too."""
 
 
-def _changed(volume: Volume, change: Callable[..., tuple[NDArray[np.float32], ...]]) -> Volume:
-    data, spacing = change(*_ras(volume))
+def _changed(
+    make: Callable[[], Volume],
+    change: Callable[..., tuple[NDArray[np.float32], tuple[float, ...]]],
+) -> Volume:
+    data, spacing = change(*_ras(make()))
     return _on(data, spacing)
 
 
-def _cropped(volume: Volume, cut: tuple[int, float, float]) -> Volume:
+def _cropped(make: Callable[[], Volume], cut: tuple[int, float, float]) -> Volume:
     """Cut the highest 140 mm of the head, in which the brain is."""
     axis, low, high = cut
-    data, spacing = _ras(volume)
+    data, spacing = _ras(make())
     others = tuple(a for a in range(3) if a != axis)
     bright = data > np.percentile(data, 60)
     planes = np.flatnonzero(bright.mean(axis=others) > 0.05)
     first, last = int(planes[0]), int(planes[-1]) + 1
     if axis == 2:
         first = max(first, last - round(140 / spacing[2]))
-    from_, to = (round(first + q * (last - first)) for q in (low, high))
-    from_, to = from_ if low > 0 else (0 if axis != 2 else first), to
-    to = to if high < 1 else data.shape[axis]
-    kept = np.take(data, range(from_, to), axis=axis)
+    start, stop = (round(first + q * (last - first)) for q in (low, high))
+    if low == 0 and axis != 2:
+        start = 0
+    if high == 1:
+        stop = data.shape[axis]
+    kept = np.take(data, range(start, stop), axis=axis)
     return _on(kept, spacing)
 
 

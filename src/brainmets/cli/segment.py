@@ -85,6 +85,12 @@ def segment(
     brain_mask: Annotated[
         bool, typer.Option("--brain-mask", help="Write the brain mask, brain.nii.gz, too.")
     ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Segment what does not look like MR of a brain: warn, do not refuse."
+        ),
+    ] = False,
     series: Annotated[
         str | None,
         typer.Option(help="Which DICOM series: number, UID or line:N.", show_default=False),
@@ -194,6 +200,7 @@ def segment(
         probability=probability,
         anatomy=parse_anatomy(anatomy),
         brain_mask=brain_mask,
+        force=force,
         series=series,
         sequence=parse_sequence(sequence),
         images=parse_images(image or ()) or None,

@@ -53,6 +53,7 @@ def segment(
     threads: int | None = None,
     memory_bytes: int | None = None,
     depth: int | None = None,
+    force: bool = False,
 ) -> Segmentation:
     """Find the brain metastases of a scan. Research use only.
 
@@ -80,6 +81,7 @@ def segment(
         threads: processors to use; all by default.
         memory_bytes: most memory to use, in bytes; smaller windows are used if needed.
         depth: nested levels of a U-Net++ to use.
+        force: segment what does not look like MR of a brain, with a warning.
 
     Returns:
         Mask (i, j, k), probability (i, j, k) in 0…1, and the lesions, largest first.
@@ -101,7 +103,7 @@ def segment(
         channel=channel,
     )
     options = SegmentOptions(
-        engine=engine, point=point, threshold=threshold, peak=peak, depth=depth
+        engine=engine, point=point, threshold=threshold, peak=peak, depth=depth, force=force
     )
     with _one_at_a_time:
         predictor = _predictor(

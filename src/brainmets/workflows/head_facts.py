@@ -36,6 +36,9 @@ FEWEST = 150
 ENDS_MM = 4.0
 """Thickness of the outermost part of the brain that is compared with its largest section."""
 
+FLAT = 0.04
+"""Structures whose medians differ by less, in units of white matter, are not told apart."""
+
 _WHITE = (Structure.LEFT_WHITE_MATTER, Structure.RIGHT_WHITE_MATTER)
 _CORTEX = (Structure.LEFT_CORTEX, Structure.RIGHT_CORTEX)
 _DEEP = (Structure.LEFT_DEEP_GREY, Structure.RIGHT_DEEP_GREY)
@@ -73,6 +76,13 @@ class HeadFacts:
     brightest: float
     """99.5th percentile in and around the brain: vessels, after contrast medium."""
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether all structures are equally bright, as in a bottle of water."""
+        known = (self.cortex, self.deep_grey, self.cerebellum, self.ventricles, self.fluid)
+        medians = [1.0, *(one[1] for one in known if one is not None)]
+        return max(medians) - min(medians) < FLAT
+
 
 def head_facts(anatomy: Anatomy, volume: Volume) -> HeadFacts:
     """Measure a head in which some brain was found."""
@@ -86,9 +96,9 @@ def head_facts(anatomy: Anatomy, volume: Volume) -> HeadFacts:
     left, right = share(_LEFT), share(_RIGHT)
     cerebrum = _centre(anatomy, _CEREBRUM)
     brightness = _Brightness(anatomy, volume)
-    around = ndimage.distance_transform_edt(
-        ~anatomy.brain, sampling=anatomy.geometry.spacing_mm
-    ) <= 6.0
+    around = (
+        ndimage.distance_transform_edt(~anatomy.brain, sampling=anatomy.geometry.spacing_mm) <= 6.0
+    )
     return HeadFacts(
         brain_ml=anatomy.brain_ml,
         shares={

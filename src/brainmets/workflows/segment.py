@@ -33,7 +33,7 @@ from brainmets.workflows.anatomy import (
     discarded_warnings,
     main_sequence,
 )
-from brainmets.workflows.plausibility import CT_WARNING, holds_ct_numbers
+from brainmets.workflows.plausibility import check_plausibility, refuse_or_warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -84,6 +84,7 @@ class SegmentOptions:
     instead of the input path. `anatomy` is the folder of another anatomy network than the
     shipped one, which leaves out what lies outside the brain and names places; None has none.
     `brain_mask` writes its brain mask.
+    `force` segments what does not look like MR of a brain, with a warning instead of a refusal.
     `memory_bytes` limits what the process may hold. `depth` prunes a U-Net++ to its outer nested
     levels.
     """
@@ -104,6 +105,7 @@ class SegmentOptions:
     threads: int | None = None
     memory_bytes: int | None = None
     depth: int | None = None
+    force: bool = False
     overwrite: bool = False
 
 
@@ -200,6 +202,7 @@ class Segmenter:
         bundle = predictor.bundle
         point = self._point(bundle)
         anatomy = self._locate(case, stages)
+        doubts = self._check(case, anatomy)
         with stages.timed("prepare"):
             prepared = bundle.plan.apply(case, progress)
         with stages.timed("segment"):
@@ -253,6 +256,7 @@ class Segmenter:
             ),
             warnings=(
                 *_warnings(case, bundle, len(lesions)),
+                *doubts,
                 *_window_warnings(estimate),
                 *discarded_warnings(discarded),
             ),
@@ -277,6 +281,13 @@ class Segmenter:
                     threads=self.options.threads,
                 )
             return self._anatomy.locate(case.images[main_sequence(case)])
+
+    def _check(self, case: Case, anatomy: Anatomy | None) -> tuple[str, ...]:
+        """Refuse what is certainly no MR of a brain; return warnings on what is doubtful."""
+        found = check_plausibility(
+            case, anatomy, network=self._anatomy, sequence=main_sequence(case)
+        )
+        return refuse_or_warn(found, force=self.options.force)
 
     def _predictor(self, name: str) -> Predictor:
         if name not in self._predictors:
@@ -395,8 +406,6 @@ def _warnings(case: Case, bundle: Bundle, lesions: int) -> tuple[str, ...]:
             )
         if spacing[1] > COARSE_MM:
             found.append(f"Pixels are {spacing[1]:.1f} mm wide: small metastases may be missed.")
-    if case.kind == "volume" and any(holds_ct_numbers(v) for v in case.images.values()):
-        found.append(CT_WARNING)
     if case.kind == "volume" and bundle.plan.dims == 2:
         found.append(f"{bundle.name} looks at each slice by itself: expect more false positives.")
     if lesions > MANY_LESIONS:

@@ -73,9 +73,7 @@ def doubts_of_slices(volume: Volume) -> tuple[str, ...]:
         return ()
     reason = max(set(doubts), key=doubts.count)
     which = "The slice does" if count == 1 else "The slices do"
-    return (
-        f"{which} not look like MR of a head: {reason}. What is marked here may mean nothing.",
-    )
+    return (f"{which} not look like MR of a head: {reason}. What is marked here may mean nothing.",)
 
 
 def slice_facts(plane: NDArray[np.float32]) -> SliceFacts:
@@ -131,5 +129,5 @@ def _solid(body: NDArray[np.bool_]) -> float:
     at = np.argwhere(body & ~ndimage.binary_erosion(body))
     if len(at) < 3 or np.ptp(at, axis=0).min() == 0:
         return 0.0
-    corners = np.concatenate([at, at + [0, 1], at + [1, 0], at + [1, 1]])
+    corners = (at[:, None] + np.argwhere(np.ones((2, 2)))).reshape(-1, 2)
     return float(np.count_nonzero(body) / ConvexHull(corners).volume)

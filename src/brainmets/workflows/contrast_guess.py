@@ -1,0 +1,73 @@
+"""Which MR contrast a head has, told from the order of its structures' brightness."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from brainmets.inference.anatomy import Anatomy
+    from brainmets.workflows.head_facts import HeadFacts
+
+__all__ = ["Contrast", "enhancement_doubt", "guess_contrast", "is_clearly_t1"]
+
+Contrast = Literal["t1", "t2", "flair", "pd"]
+
+CORTEX_OVER_DEEP = 0.98
+"""Cortex over deep grey matter: on T1 the cortex, with the fluid in its sulci, is darker (.96 at
+most in the scans of `benchmarks.plausibility`)."""
+
+CEREBELLUM_OVER_DEEP = 1.035
+"""Cerebellum over deep grey matter: on T1 at most about equal."""
+
+CLEARLY_T1 = (0.92, 0.97)
+"""Of the same two ratios: below both of these it is T1 for certain."""
+
+T2_FLUID, T2_BRIGHTEST, FLAIR_FLUID = 0.95, 1.9, 0.8
+"""Fluid around the brain on T2 is as bright as white matter or brighter, on FLAIR darker."""
+
+UNENHANCED_BRIGHTEST = 1.22
+"""Brightest vessels over white matter, below which no contrast medium is seen."""
+
+
+def guess_contrast(facts: HeadFacts) -> Contrast | None:
+    """Guess the contrast; None where too little of the structures is in the picture.
+
+    T1 is told from the others rather surely; T2, FLAIR and proton density from each other are not.
+    """
+    ratios = _ratios(facts)
+    if ratios is None:
+        return None
+    cortex, cerebellum = ratios
+    if cortex <= CORTEX_OVER_DEEP and cerebellum <= CEREBELLUM_OVER_DEEP:
+        return "t1"
+    fluid = 1.0 if facts.fluid is None else facts.fluid[1]
+    if fluid >= T2_FLUID and facts.brightest >= T2_BRIGHTEST:
+        return "t2"
+    return "flair" if fluid <= FLAIR_FLUID else "pd"
+
+
+def is_clearly_t1(facts: HeadFacts) -> bool:
+    """Say whether both ratios are far on the side of T1."""
+    ratios = _ratios(facts)
+    return ratios is not None and ratios[0] < CLEARLY_T1[0] and ratios[1] < CLEARLY_T1[1]
+
+
+def enhancement_doubt(facts: HeadFacts, anatomy: Anatomy) -> str:
+    """Return a hint where no vessel is bright; for heads without skull alone, whose fat is bright.
+
+    Empty where there is no reason to doubt that contrast medium was given.
+    """
+    if not anatomy.is_stripped or facts.brightest >= UNENHANCED_BRIGHTEST:
+        return ""
+    return (
+        "No vessel is bright: this may be a T1 scan without contrast medium, in which metastases"
+        " hardly show."
+    )
+
+
+def _ratios(facts: HeadFacts) -> tuple[float, float] | None:
+    """Return cortex and cerebellum over deep grey matter, medians."""
+    if facts.cortex is None or facts.deep_grey is None or facts.cerebellum is None:
+        return None
+    deep = max(facts.deep_grey[1], 1e-3)
+    return facts.cortex[1] / deep, facts.cerebellum[1] / deep
