@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
 from brainmets.domain import Geometry, Volume
-from brainmets.workflows.plausibility import holds_ct_numbers
+from brainmets.domain.errors import NotBrainMr
+from brainmets.io import write_volume
+from brainmets.workflows.plausibility import CT_WARNING, holds_ct_numbers
+from brainmets.workflows.segment import SegmentOptions, segment
 from tests.heads_with_anatomy import made_anatomy
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def painted(fluid: float, brain: float, bone: float, air: float, noise: float) -> Volume:
@@ -46,3 +54,12 @@ def test_standardised_mr_images_are_not_taken_for_ct() -> None:
     for factor in (1.0, 100.0, 1000.0):
         image = Volume(data=(scaled * factor).astype(np.float32), geometry=geometry)
         assert not holds_ct_numbers(image)
+
+
+def test_ct_is_refused_and_segmented_by_force(tmp_path: Path) -> None:
+    write_volume(painted(10, 35, 900, -1000, 2.0), tmp_path / "ct.nii.gz")
+    with pytest.raises(NotBrainMr, match="E_NOT_BRAIN_MR: The values look like CT numbers"):
+        segment(tmp_path / "ct.nii.gz", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    forced = segment(tmp_path / "ct.nii.gz", tmp_path / "out", SegmentOptions(force=True))
+    assert CT_WARNING in forced.report.warnings

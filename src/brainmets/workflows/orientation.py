@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["better_turn", "certainty_of"]
 
 USUAL_ML = (950.0, 1700.0)
-USUAL_STEM = (0.0165, 0.028)
-USUAL_CEREBELLUM = (0.10, 0.16)
-LEAST_CERTAIN = 0.78
+USUAL_STEM = (0.0145, 0.032)
+USUAL_CEREBELLUM = (0.085, 0.16)
+LEAST_CERTAIN = 0.83
 """Of the cerebellum. A head in which all is usual is not labelled again in turned copies."""
 
 WIDEST, HIGHEST = 0.92, 0.92
