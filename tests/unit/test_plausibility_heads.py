@@ -157,7 +157,7 @@ def test_half_a_brain_is_said(axis: int, low: float, high: float) -> None:
     assert "mm" in found.text or "mL" in found.text
 
 
-def test_what_has_no_brain_or_no_structure_is_refused() -> None:
+def test_noise_and_bottles_are_refused_and_small_brains_said() -> None:
     anatomy = head()
     image = image_of(anatomy, "t1")
     empty = coarse(made_anatomy(empty=True))
@@ -165,8 +165,10 @@ def test_what_has_no_brain_or_no_structure_is_refused() -> None:
         0, 3, image.data.shape
     )
     noise = np.random.default_rng(1).normal(0, 100, image.data.shape)
+    small = check_plausibility(case(t1c=image), empty)
+    assert kinds(small) == ["no brain"]
+    assert refuse_or_warn(small, force=False) == (small[0].text,)
     for data, where, kind in (
-        (image.data, empty, "no brain"),
         (flat, anatomy, "no structure"),
         (noise, anatomy, "noise"),
     ):

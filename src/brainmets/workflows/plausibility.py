@@ -56,6 +56,9 @@ CT_WARNING = (
 LEAST_ALIKE = 0.5
 """Correlation of neighbouring pixels of the middle slice; above .9 in MR of heads, 0 in noise."""
 
+BOTTLE_BRIGHTEST = 1.1
+"""A flat picture in which nothing is brighter either is a bottle of water, not a drawn head."""
+
 SMALL_ML, LARGE_ML, IMPOSSIBLE_ML = 850.0, 2050.0, 2600.0
 """Volume of the brain mask; 1080…1560 mL in adults' T1c scans, see `benchmarks.plausibility`."""
 
@@ -121,7 +124,7 @@ def _no_brain(image: Volume, anatomy: Anatomy) -> Finding | None:
         return Finding(kind="noise", text=text, certain=True)
     if not anatomy.has_brain:
         text = f"Hardly any brain is in the picture: {anatomy.brain_ml:.0f} mL were found."
-        return Finding(kind="no brain", text=text, certain=True)
+        return Finding(kind="no brain", text=text)
     return None
 
 
@@ -134,7 +137,8 @@ def _doubts_of_head(
             "No structure is in the picture: where cortex, white matter and ventricles would be,"
             " everything is equally bright."
         )
-        return (Finding(kind="no structure", text=text, certain=True),)
+        nothing = facts.brightest < BOTTLE_BRIGHTEST
+        return (Finding(kind="no structure", text=text, certain=nothing),)
     shape = _doubts_of_shape(facts, anatomy, network)
     if any(finding.kind in {"axes", "size"} for finding in shape):
         return shape  # the structures are not where they seem to be: no word on the contrast
