@@ -1,10 +1,12 @@
 """How many pictures that are not T1c brain MR are noticed, and how many that are, are doubted.
 
     python -m benchmarks.plausibility [DATA] [--anatomy FOLDER] [--second] [--list]
+    python -m benchmarks.plausibility [DATA] --slices
 
 DATA (by default ../shared/data) holds what `benchmarks.plausibility_pictures` names. Every picture
 runs through the anatomy network and `check_plausibility`. Thresholds were chosen on the first
-half of the pictures; `--second` takes the other half.
+half of the pictures; `--second` takes the other half. `--slices` checks slice images of heads
+and the photographs and drawings that scikit-image brings along.
 """
 
 from __future__ import annotations
@@ -18,9 +20,12 @@ from typing import TYPE_CHECKING
 from benchmarks.plausibility_pictures import pictures
 
 from brainmets.domain import Case, Source
+from brainmets.domain.errors import ConstantImage
 from brainmets.inference.anatomy import AnatomyNetwork
 from brainmets.inference.anatomy_bundle import AnatomyBundle
+from brainmets.io import read_case
 from brainmets.workflows.plausibility import check_plausibility
+from brainmets.workflows.slice_plausibility import doubts_of_slices
 
 if TYPE_CHECKING:
     from brainmets.domain import Volume
@@ -34,8 +39,12 @@ def main() -> None:
         "--anatomy", type=Path, default=Path("src/brainmets/bundles/anatomy"), help="bundle"
     )
     options.add_argument("--second", action="store_true", help="the second half of the pictures")
+    options.add_argument("--slices", action="store_true", help="slice images alone")
     options.add_argument("--list", action="store_true", help="print every picture")
     given = options.parse_args()
+    if given.slices:
+        check_slices(given.data)
+        return
     network = AnatomyNetwork(AnatomyBundle.load(given.anatomy), threads=1)
     counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     missed: list[str] = []
@@ -59,6 +68,32 @@ def main() -> None:
     table(counts)
     print(f"check alone: median {sorted(seconds)[len(seconds) // 2]:.2f} CPU s")
     print(f"{len(missed)} misjudged:", *missed, sep="\n  ")
+
+
+def check_slices(data: Path) -> None:
+    """Print how many slices of heads are doubted, and which photographs are not."""
+    import skimage
+
+    for name, paths in {
+        "heads, Cheng": sorted(data.glob("t1c-slices/images/*"))[4::16],
+        "heads, BCBM": sorted(data.glob("bcbm/slices/images/*"))[1::3],
+        "heads, LGG": [p for p in sorted(data.glob("lgg/*/*.tif")) if "mask" not in p.name][1::4],
+        "photographs": [
+            p
+            for p in sorted((Path(skimage.__file__).parent / "data").iterdir())
+            if p.suffix in {".png", ".jpg"}
+        ],
+    }.items():
+        doubted: list[str] = []
+        passed: list[str] = []
+        for path in paths:
+            try:
+                volume = read_case(path).images["t1c"]
+            except ConstantImage:
+                continue
+            (doubted if doubts_of_slices(volume) else passed).append(path.name)
+        few = passed if name == "photographs" else doubted
+        print(f"{name:14} {len(doubted)} of {len(doubted) + len(passed)} doubted;", *few)
 
 
 def case_of(volume: Volume) -> Case:
