@@ -7,7 +7,7 @@ percentiles, which lesions and oedema hardly change.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
@@ -96,9 +96,10 @@ def head_facts(anatomy: Anatomy, volume: Volume) -> HeadFacts:
     left, right = share(_LEFT), share(_RIGHT)
     cerebrum = _centre(anatomy, _CEREBRUM)
     brightness = _Brightness(anatomy, volume)
-    around = (
-        ndimage.distance_transform_edt(~anatomy.brain, sampling=anatomy.geometry.spacing_mm) <= 6.0
+    away = np.asarray(
+        ndimage.distance_transform_edt(~anatomy.brain, sampling=anatomy.geometry.spacing_mm)
     )
+    around = away <= 6.0
     return HeadFacts(
         brain_ml=anatomy.brain_ml,
         shares={
@@ -172,7 +173,7 @@ class _Brightness:
         self._split = max(1, round(float(np.mean(spacing)) / POINT_MM))
         self._values = _read(anatomy, volume, self._split)
         white = np.isin(anatomy.structures, _WHITE)
-        core = ndimage.binary_erosion(white)
+        core = np.asarray(ndimage.binary_erosion(white), dtype=np.bool_)
         self._white = core if np.count_nonzero(core) >= FEWEST else white
         inside = self._values[self._spread_out(anatomy.brain)]
         inside = inside[np.isfinite(inside)]
@@ -192,7 +193,7 @@ class _Brightness:
         with np.errstate(invalid="ignore", divide="ignore"):
             self._values /= self._spread_out(reference)
 
-    def _spread_out(self, coarse: NDArray[np.generic]) -> NDArray[np.generic]:
+    def _spread_out(self, coarse: NDArray[Any]) -> NDArray[Any]:
         for axis in range(3):
             coarse = np.repeat(coarse, self._split, axis=axis)
         return coarse

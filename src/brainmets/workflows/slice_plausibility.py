@@ -95,9 +95,12 @@ def slice_facts(plane: NDArray[np.float32]) -> SliceFacts:
 
 
 def _largest_body(bright: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    labels, count = ndimage.label(ndimage.binary_opening(bright))
-    if not count:
+    import cc3d
+
+    opened = np.asarray(ndimage.binary_opening(bright), dtype=np.bool_)
+    if not opened.any():
         return np.zeros_like(bright)
+    labels = np.asarray(cc3d.connected_components(opened, connectivity=4))
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     return np.asarray(ndimage.binary_fill_holes(labels == sizes.argmax()), dtype=np.bool_)
@@ -126,7 +129,8 @@ def _solid(body: NDArray[np.bool_]) -> float:
     """Return the share of the convex hull that the body fills."""
     from scipy.spatial import ConvexHull
 
-    at = np.argwhere(body & ~ndimage.binary_erosion(body))
+    inner = np.asarray(ndimage.binary_erosion(body), dtype=np.bool_)
+    at = np.argwhere(body & ~inner)
     if len(at) < 3 or np.ptp(at, axis=0).min() == 0:
         return 0.0
     corners = (at[:, None] + np.argwhere(np.ones((2, 2)))).reshape(-1, 2)
