@@ -56,9 +56,6 @@ CT_WARNING = (
 LEAST_ALIKE = 0.5
 """Correlation of neighbouring pixels of the middle slice; above .9 in MR of heads, 0 in noise."""
 
-BOTTLE_BRIGHTEST = 1.1
-"""A flat picture in which nothing is brighter either is a bottle of water, not a drawn head."""
-
 SMALL_ML, LARGE_ML, IMPOSSIBLE_ML = 850.0, 2050.0, 2600.0
 """Volume of the brain mask; 1080…1560 mL in adults' T1c scans, see `benchmarks.plausibility`."""
 
@@ -137,8 +134,7 @@ def _doubts_of_head(
             "No structure is in the picture: where cortex, white matter and ventricles would be,"
             " everything is equally bright."
         )
-        nothing = facts.brightest < BOTTLE_BRIGHTEST
-        return (Finding(kind="no structure", text=text, certain=nothing),)
+        return (Finding(kind="no structure", text=text),)
     shape = _doubts_of_shape(facts, anatomy, network)
     if any(finding.kind in {"axes", "size"} for finding in shape):
         return shape  # the structures are not where they seem to be: no word on the contrast
