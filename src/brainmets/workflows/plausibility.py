@@ -56,6 +56,9 @@ CT_WARNING = (
 LEAST_ALIKE = 0.5
 """Correlation of neighbouring pixels of the middle slice; above .9 in MR of heads, 0 in noise."""
 
+LEAST_PIXELS = 48
+"""Edge of a plane below which a head is too coarse for neighbouring pixels to agree."""
+
 SMALL_ML, LARGE_ML, IMPOSSIBLE_ML = 850.0, 2050.0, 2600.0
 """Volume of the brain mask; 1080…1560 mL in adults' T1c scans, see `benchmarks.plausibility`."""
 
@@ -163,7 +166,7 @@ def _is_noise(volume: Volume) -> bool:
     axis = volume.geometry.slice_axis
     plane = np.take(volume.data, volume.data.shape[axis] // 2, axis=axis)
     return (
-        min(plane.shape) >= 8
+        min(plane.shape) >= LEAST_PIXELS
         and float(np.ptp(plane)) > 0
         and (slice_facts(plane).alike < LEAST_ALIKE)
     )
