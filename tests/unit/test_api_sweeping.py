@@ -59,6 +59,27 @@ def test_results_outlive_a_lost_list(
     assert (place / "mask.nii.gz").exists() is kept
 
 
+def test_a_folder_swept_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(state_dir=tmp_path / "state")
+    settings.jobs_dir.mkdir(parents=True)
+    settings.staging_dir.mkdir(parents=True)
+    opened, swept = os.open, threading.Event()
+
+    def sweep_first(*arguments: Any, **options: Any) -> int:
+        if not swept.is_set():
+            swept.set()
+            sweep(settings, EmptyList())  # pyright: ignore[reportArgumentType]
+        return opened(*arguments, **options)
+
+    monkeypatch.setattr(os, "open", sweep_first)
+    with stage(settings.staging_dir) as staging:
+        staging.add("head.nii", io.BytesIO(b"head"))
+        assert (staging.input / "head.nii").exists()
+    assert swept.is_set()
+
+
 def test_no_folder_that_is_being_made_is_swept(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path / "state")
     settings.jobs_dir.mkdir(parents=True)
@@ -72,7 +93,7 @@ def test_no_folder_that_is_being_made_is_swept(tmp_path: Path) -> None:
     with ThreadPoolExecutor() as others:
         sweeping = others.submit(sweep_on)
         try:
-            for _ in range(200):
+            for _ in range(100):
                 with stage(settings.staging_dir) as staging:
                     staging.add("head.nii", io.BytesIO(b"head"))
                     job = settings.jobs_dir / staging.commit(settings.jobs_dir)
