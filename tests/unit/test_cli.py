@@ -421,7 +421,7 @@ CONVERTED = """
 import os, sys
 from brainmets.workflows import sample
 
-def imports_a_library(path):
+def imports_a_library(path, **options):
     try:
         os.kill(os.getpid(), int(sys.argv[1]))
     except BaseException as error:  # as pybind11 does around a module's initialisation

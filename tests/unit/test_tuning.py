@@ -307,7 +307,7 @@ def test_segmenting_takes_a_named_point_and_the_rejector(tmp_path: Path) -> None
     bundle = random_bundle(tmp_path / "net")
     strict = OperatingPoint(threshold=0.5, peak=0.98)
     revise_bundle(bundle, tmp_path / "net", points={"specific": strict})
-    plain = SegmentOptions(model=str(tmp_path / "net"))
+    plain = SegmentOptions(model=str(tmp_path / "net"), anatomy=None)
     many = Segmenter(plain).run(scan, tmp_path / "many")
     few = Segmenter(replace(plain, point="specific")).run(scan, tmp_path / "few")
     lesions = [one.report.prediction.lesions for one in (many, few)]

@@ -9,8 +9,6 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from brainmets.domain import plain_cell
 
 if TYPE_CHECKING:
@@ -61,7 +59,6 @@ READING_COLUMNS = ("label", "comment")
 """Further columns where a reader has labelled lesions."""
 
 DECIMALS = 4
-AFFINE_DECIMALS = 7
 
 
 def report_document(
@@ -91,7 +88,7 @@ def report_document(
             "spacing": [rounded(s) for s in geometry.spacing_mm],
             "unit": geometry.units,
             "orientation": geometry.axis_codes,
-            "affine": np.round(geometry.affine, AFFINE_DECIMALS).tolist(),
+            "affine": geometry.affine.tolist(),
             "slice_names": list(case.source.slice_names),
         },
         "provenance": rounded(asdict(prediction.provenance)),

@@ -72,6 +72,10 @@ class StoredResult:
         return self.provenance.input_sha256 if len(self.sequences) == 1 else None
 
 
+SAME_AFFINE = 1e-4
+"""Millimetres that the entries of two matrices of one grid differ at most: NIfTI holds 32 bits."""
+
+
 def read_result(
     folder: Path, *, review: Path | None = None, original: bool = False
 ) -> StoredResult:
@@ -186,7 +190,8 @@ def _drawn(files: Ordered[Path], case: dict[str, Any], folder: Path) -> Mask:
     data = np.concatenate([mask.data for mask in masks], axis=2) if slices else masks[0].data
     i, j, k = data.shape
     units = "px" if case["unit"] == "px" else "mm"
-    grid = Geometry(shape=(i, j, k), affine=first.affine, units=units)
+    frames = None if slices else first.frames
+    grid = Geometry(shape=(i, j, k), affine=first.affine, units=units, frames=frames)
     _check_grid(case, grid, slices=slices)
     return Mask(data=data, geometry=grid)
 
@@ -197,6 +202,9 @@ def _turned(mask: Mask, case: dict[str, Any]) -> Mask:
         return mask
     i, j, k = case["shape"]
     grid = Geometry(shape=(i, j, k), affine=np.array(case["affine"], dtype=np.float64))
+    own = mask.geometry
+    if own.shape == grid.shape and np.allclose(own.affine, grid.affine, rtol=0, atol=SAME_AFFINE):
+        return mask  # with both matrices of its header
     return turned_onto(
         mask,
         replace(grid, units=mask.geometry.units),

@@ -206,5 +206,5 @@ def events_answer(example: BaseModel) -> Answers:
         },
     }
     event = {"event": "progress", "data": example.model_dump_json()}
-    content = {"text/event-stream": {"schema": schema, "example": event}}
+    content = {"text/event-stream": {"itemSchema": schema, "example": event}}
     return {200: {"description": "One event per change, to the end", "content": content}}

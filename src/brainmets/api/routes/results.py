@@ -253,13 +253,10 @@ def _packed(job_dir: Path) -> dict[str, Path]:
     """Name the files of a zip: what a review has made untrue goes to `as-found/`."""
     review, out = latest_review(job_dir), job_dir / "out"
     packed: dict[str, Path] = {}
-    for path in _files(job_dir).values():
-        if path.is_relative_to(out):
-            name = path.relative_to(out).as_posix()
-            untrue = review is not None and not name.startswith(SEEN_BY_NETWORK)
-            packed[f"as-found/{name}" if untrue else name] = path
-        else:
-            packed[path.name] = path
+    for name, path in _files(job_dir).items():
+        found = review is not None and path.is_relative_to(out)
+        untrue = found and not name.startswith(SEEN_BY_NETWORK)
+        packed[f"as-found/{name}" if untrue else name] = path
     return packed
 
 
