@@ -78,7 +78,7 @@ def curl_example(method: str, path: str, operation: dict[str, Any], schema: dict
         body = _resolved(content["application/json"]["schema"], schema)
         options += f" --json '{json.dumps(_example(body, schema), ensure_ascii=False)}'"
     answers = operation["responses"].get("200", {}).get("content", {}).values()
-    kept = " -O" if any(one["schema"].get("format") == "binary" for one in answers) else ""
+    kept = " -O" if any(one.get("schema", {}).get("format") == "binary" for one in answers) else ""
     return f'curl{options}{kept} "{ADDRESS}{path}"'
 
 
