@@ -131,7 +131,7 @@ def segment(folder: Path, out: Path, options: JobOptions, progress: Progress) ->
         series=options.series,
         images=images,
         probability=True,
-        force=True,  # the page shows what would be refused as a warning beside the result
+        force=True,  # the page shows what would be refused as a warning with the result
     )
     return segmenter.run(input_path(folder), out, progress)
 

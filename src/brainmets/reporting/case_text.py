@@ -17,11 +17,11 @@ __all__ = ["by_volume", "facts_of", "text_of"]
 
 NOTE_MM = (
     "In plane: the longest diameter in one acquired slice × the longest at right angles to it in"
-    " that slice (RANO-BM). 3-D: the longest in space. Place: of a skull-stripped head"
-    " approximately, from the place in the brain's box: within 10 mm of a border the next region is"
-    " as likely. Of other heads side, and the outer third of the head (anterior or posterior,"
-    " superior or inferior; central: none of these). Confidence: its highest and mean"
-    " probability."
+    " that slice (RANO-BM). 3-D: the longest in space. Place: the structure"
+    " found around the lesion; lobes from the place in the brain, so that within 10 mm of a border"
+    " the next one is as likely. Where no brain was found: side, and the outer third of the head"
+    " (anterior or posterior, superior or inferior; central: none of these). Confidence: its"
+    " highest and mean probability."
 )
 NOTE_SLICES = (
     "Longest diameter × the longest at right angles to it. Confidence: its highest and mean"

@@ -31,7 +31,7 @@ UNENHANCED_BRIGHTEST = 1.22
 def guess_contrast(facts: HeadFacts) -> Contrast | None:
     """Guess the contrast; None where too little of the structures is in the picture.
 
-    T1 is told from the others rather surely; T2, FLAIR and proton density from each other are not.
+    T1 is separated from the others; T2, FLAIR and proton density hardly from each other.
     """
     ratios = _ratios(facts)
     if ratios is None:

@@ -44,9 +44,6 @@ _CORTEX = (Structure.LEFT_CORTEX, Structure.RIGHT_CORTEX)
 _DEEP = (Structure.LEFT_DEEP_GREY, Structure.RIGHT_DEEP_GREY)
 _VENTRICLES = (Structure.LEFT_VENTRICLE, Structure.RIGHT_VENTRICLE, Structure.MIDDLE_VENTRICLES)
 _CEREBELLUM = (Structure.LEFT_CEREBELLUM, Structure.RIGHT_CEREBELLUM)
-_CEREBRUM = (*_WHITE, *_CORTEX, *_DEEP)
-_LEFT = tuple(s for s in Structure if s.name.startswith("LEFT"))
-_RIGHT = tuple(s for s in Structure if s.name.startswith("RIGHT"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,20 +56,14 @@ class HeadFacts:
 
     brain_ml: float
     shares: dict[str, float]
-    balance: float
     extent_mm: tuple[float, float, float]
     ends: tuple[float, float, float, float, float, float]
-    cerebellum_mm: tuple[float, float] | None
-    """Of its centre: in front of the cerebrum's (below 0: behind), and above it."""
-    stem_mm: tuple[float, float] | None
     cortex: tuple[float, float, float] | None
     """25th, 50th and 75th percentile; of the other structures too."""
     deep_grey: tuple[float, float, float] | None
     cerebellum: tuple[float, float, float] | None
     ventricles: tuple[float, float, float] | None
     fluid: tuple[float, float, float] | None
-    white_spread: float
-    """Half the distance between white matter's quartiles."""
     brightest: float
     """99.5th percentile in and around the brain: vessels, after contrast medium."""
 
@@ -93,52 +84,23 @@ def head_facts(anatomy: Anatomy, volume: Volume) -> HeadFacts:
     def share(of: Iterable[Structure]) -> float:
         return float(sum(counts[s] for s in of)) / brain_voxels
 
-    left, right = share(_LEFT), share(_RIGHT)
-    cerebrum = _centre(anatomy, _CEREBRUM)
     brightness = _Brightness(anatomy, volume)
-    away = np.asarray(
-        ndimage.distance_transform_edt(~anatomy.brain, sampling=anatomy.geometry.spacing_mm)
-    )
-    around = away <= 6.0
+    around = anatomy.from_brain_mm <= 6.0
     return HeadFacts(
         brain_ml=anatomy.brain_ml,
         shares={
-            "white": share(_WHITE),
-            "cortex": share(_CORTEX),
-            "deep grey": share(_DEEP),
-            "ventricles": share(_VENTRICLES),
             "cerebellum": share(_CEREBELLUM),
             "stem": share((Structure.BRAIN_STEM,)),
         },
-        balance=min(left, right) / max(left, right, 1e-6),
         extent_mm=_extent(anatomy),
         ends=_ends(anatomy),
-        cerebellum_mm=_from(cerebrum, _centre(anatomy, _CEREBELLUM)),
-        stem_mm=_from(cerebrum, _centre(anatomy, (Structure.BRAIN_STEM,))),
         cortex=brightness.quartiles(np.isin(structures, _CORTEX)),
         deep_grey=brightness.quartiles(np.isin(structures, _DEEP)),
         cerebellum=brightness.quartiles(np.isin(structures, _CEREBELLUM)),
         ventricles=brightness.quartiles(np.isin(structures, _VENTRICLES), fewest=FEWEST // 3),
         fluid=brightness.quartiles((structures == Structure.FLUID) & around),
-        white_spread=brightness.spread(),
         brightest=brightness.percentile(anatomy.brain | around, 99.5),
     )
-
-
-def _centre(anatomy: Anatomy, of: Iterable[Structure]) -> NDArray[np.float64] | None:
-    at = np.argwhere(np.isin(anatomy.structures, [int(s) for s in of]) & anatomy.brain)
-    if len(at) * anatomy.geometry.voxel_volume_mm3 < 1000:
-        return None
-    return anatomy.geometry.to_ras_mm(at.mean(axis=0))
-
-
-def _from(
-    one: NDArray[np.float64] | None, other: NDArray[np.float64] | None
-) -> tuple[float, float] | None:
-    if one is None or other is None:
-        return None
-    _, front, up = other - one
-    return float(front), float(up)
 
 
 def _extent(anatomy: Anatomy) -> tuple[float, float, float]:
@@ -220,13 +182,6 @@ class _Brightness:
     def percentile(self, where: NDArray[np.bool_], which: float) -> float:
         values = self._of(where)
         return float(np.percentile(values, which)) if values.size else float("nan")
-
-    def spread(self) -> float:
-        values = self._of(self._white)
-        if not values.size:
-            return float("nan")
-        low, high = np.percentile(values, (25, 75))
-        return float(high - low) / 2
 
 
 def _read(anatomy: Anatomy, volume: Volume, split: int) -> NDArray[np.float32]:

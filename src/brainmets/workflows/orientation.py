@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from brainmets.domain.geometry import Geometry
+from brainmets.domain.structures import Structure
 from brainmets.preprocessing.anatomy_input import AnatomyInput
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ def certainty_of(anatomy: Anatomy) -> float:
 
 def _is_usual(anatomy: Anatomy, facts: HeadFacts) -> bool:
     width, length, height = facts.extent_mm
-    cerebellum = (anatomy.structures == 12) | (anatomy.structures == 13)
+    cerebellum = np.isin(
+        anatomy.structures, (Structure.LEFT_CEREBELLUM, Structure.RIGHT_CEREBELLUM)
+    )
     sure = float(anatomy.certainty[cerebellum].mean()) if cerebellum.any() else 0.0
     return (
         USUAL_ML[0] <= facts.brain_ml <= USUAL_ML[1]
