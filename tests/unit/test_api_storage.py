@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from brainmets.api.settings import Settings
+from brainmets.api.storage import Storage
 from brainmets.domain.errors import StorageUnavailable
 from tests.patience import comes_true
 from tests.unit.test_api_jobs import PATIENCE_S, nifti, open_service, submit, wait
@@ -158,3 +160,20 @@ def test_a_damaged_list_is_named_until_its_backup_is_there(
         assert comes_true(lambda client=client: ready(client), within_s=PATIENCE_S)
         assert client.get(f"/v1/jobs/{job}").json()["state"] == "done"
     assert wait(second, submit(second, nifti, "next.nii")["id"])["state"] == "done"
+
+
+def test_readiness_seldom_writes_and_always_sees_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage(Settings(state_dir=tmp_path / "state", min_free_bytes=0))
+    written: list[str] = []
+    monkeypatch.setattr(type(tmp_path), "touch", lambda path, **_: written.append(path.name))
+    for _ in range(50):
+        storage.check()
+    assert written == []  # the start has written one, less than PROBE_EVERY_S ago
+    (tmp_path / "state").rename(tmp_path / "away")
+    with pytest.raises(StorageUnavailable):
+        storage.check()
+    (tmp_path / "away").rename(tmp_path / "state")
+    storage.check()
+    assert len(written) == 1  # after a fault it is tried at once

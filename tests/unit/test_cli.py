@@ -300,7 +300,8 @@ def test_doctor_examines_the_machine(
     healthy = invoke("doctor")
     assert healthy.code == 0, healthy.err
     assert "engine openvino" in healthy.out
-    assert "attention-unet-3d      verified  about" in healthy.out
+    assert "attention-unet-3d      verified  network alone: " in healthy.out
+    assert "Reading, anatomy, measuring and writing add" in healthy.out
 
     copy = tmp_path / "models" / "attention-unet-3d"
     copy.parent.mkdir()

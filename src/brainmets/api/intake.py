@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 import brainmets
+from brainmets.api.models import digests_of
 from brainmets.api.schemas import JobOptions
 from brainmets.api.staging import remove
 from brainmets.api.storage import room_for
@@ -47,10 +48,13 @@ class Intake:
     def queue(self, staging: Staging, options: JobOptions, *, label: str = "") -> StoredJob:
         """Make a job of what is staged; equal content and settings are the job that is there.
 
+        Another version of brainmets or of a model that it uses makes a new job.
+
         Raises:
             QueueFull: as many jobs wait as may.
         """
-        fingerprint = staging.fingerprint(options.model_dump_json(), brainmets.__version__)
+        models = () if options.followup is not None else digests_of(options.model)
+        fingerprint = staging.fingerprint(options.model_dump_json(), brainmets.__version__, *models)
         new_id = staging.commit(self.settings.jobs_dir)
         job_id = ""
         try:

@@ -1,4 +1,4 @@
-"""The built-in synthetic case, written once per state folder."""
+"""The built-in synthetic case, written once per state folder and version."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import brainmets
 from brainmets.api.processes import run_module
 from brainmets.domain.errors import OutOfMemory
 
@@ -28,6 +29,7 @@ async def sample_file(folder: Path, stopping: asyncio.Event) -> Path:
         OutOfMemory: it could not be made in the memory and time there is.
         ServiceStopping: the service was told to stop meanwhile.
     """
+    folder /= brainmets.__version__  # a new version may draw another head
     path = folder / SAMPLE_NAME
     if path.exists():
         return path

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import secrets
 import shutil
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Storage", "disk_full", "files_gone", "room_for", "storage_error"]
 
 PROBE_BYTES = 4096
+PROBE_EVERY_S = 5.0
+"""Between two files that are written to see whether that works."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _AWAY = frozenset(
@@ -36,11 +40,14 @@ class Storage:
         """Create the folders where they are not there yet; `check` tries again if that fails."""
         self._settings = settings
         self._device: int | None = None
+        self._written = -PROBE_EVERY_S
         with suppress(BrainmetsError):
             self.check()
 
     def check(self) -> None:
-        """Write a file and remove it; there must be as much room as uploads need.
+        """Look at the folder; there must be as much room as uploads need.
+
+        Now and then, and always after a fault, a file is written and removed.
 
         Raises:
             StorageUnavailable, DiskFull: that fails, or another disk is in the folder's place.
@@ -54,15 +61,27 @@ class Storage:
                 raise _away()
             for needed in (self._settings.jobs_dir, self._settings.staging_dir):
                 needed.mkdir(exist_ok=True, mode=0o700)
-            probe = folder / f".probe-{secrets.token_hex(4)}"
-            try:
-                probe.touch(mode=0o600)
-                probe.write_bytes(bytes(PROBE_BYTES))
-            finally:
-                probe.unlink(missing_ok=True)
+                if not os.access(needed, os.W_OK):
+                    raise _away()
+            self._probe(folder)
             room_for(folder, min_free_bytes=self._settings.min_free_bytes)
         except OSError as error:
+            self._written = -PROBE_EVERY_S
             raise storage_error(error) or _away() from error
+        except BrainmetsError:
+            self._written = -PROBE_EVERY_S
+            raise
+
+    def _probe(self, folder: Path) -> None:
+        if time.monotonic() - self._written < PROBE_EVERY_S:
+            return
+        probe = folder / f".probe-{secrets.token_hex(4)}"
+        try:
+            probe.touch(mode=0o600)
+            probe.write_bytes(bytes(PROBE_BYTES))
+        finally:
+            probe.unlink(missing_ok=True)
+        self._written = time.monotonic()
 
 
 def storage_error(error: OSError) -> BrainmetsError | None:

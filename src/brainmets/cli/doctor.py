@@ -109,10 +109,15 @@ def _print(found: Checkup) -> None:
         speed = ""
         if model.head_seconds is not None:
             speed = (
-                f"  about {model.head_seconds:.1f} s a head"
+                f"  network alone: {model.head_seconds:.1f} s for a whole head"
                 f" ({model.precision}, {model.gigaflops:.0f} GFLOP/s)"
             )
         typer.echo(f"model {model.name:22} {'BROKEN' if model.problem else 'verified'}{speed}")
+    if any(model.head_seconds is not None for model in found.models):
+        typer.echo(
+            "Timed now, beside whatever else runs. Reading, anatomy, measuring and writing add"
+            " seconds; `brainmets segment` prints what a scan took."
+        )
     for problem in found.problems:
         typer.echo(f"! {problem}", err=True)
     if not found.problems:
