@@ -144,7 +144,7 @@ def distributions(*folders: str) -> set[str]:
 def test_dependencies_without_extras_have_no_torch_and_no_server() -> None:
     plain = {Requirement(line).name for line in PROJECT["dependencies"]}
 
-    assert not plain & {"torch", "onnx", "safetensors", "fastapi", "streamlit", "uvicorn"}
+    assert not plain & {"torch", "onnx", "fastapi", "streamlit", "uvicorn"}
     assert not plain & {"scipy", "scikit-image"}, "0.2 GB that segmenting does without"
 
 

@@ -13,7 +13,7 @@ from brainmets.domain import Geometry, Mask, Volume
 from brainmets.training import making
 from brainmets.training.card import _describe  # pyright: ignore[reportPrivateUsage]
 from brainmets.training.config import Recipe
-from brainmets.training.division import split_of
+from brainmets.training.train import split_of
 from brainmets.training.validation import read_held_out
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "first-training.toml"

@@ -21,10 +21,11 @@ from tensorboardX.proto.event_pb2 import Event  # noqa: E402
 from brainmets.models import Architecture  # noqa: E402
 from brainmets.models.registry import build  # noqa: E402
 from brainmets.training.batches import Batches, open_pools  # noqa: E402
+from brainmets.training.checkpoint import find_checkpoint  # noqa: E402
 from brainmets.training.config import Recipe  # noqa: E402
 from brainmets.training.device import computes_bf16  # noqa: E402
 from brainmets.training.journal import format_duration  # noqa: E402
-from brainmets.training.loop import CHECKPOINT, _step, _update_average, train  # noqa: E402
+from brainmets.training.loop import _step, _update_average, train  # noqa: E402
 from brainmets.training.normalisation import measure_norm  # noqa: E402
 from brainmets.training.prepared import PreparedStore  # noqa: E402
 from tests.unit.training_phantoms import losses, write_recipe, write_slices  # noqa: E402
@@ -263,9 +264,8 @@ def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(data: Path, tmp_p
         arguments = [*command, "--out", str(tmp_path / out), *more]
         return subprocess.Popen(arguments, env=environment, stderr=subprocess.DEVNULL)
 
-    state = tmp_path / "killed" / CHECKPOINT
     first = start("killed")
-    while not state.is_file() and first.poll() is None:
+    while find_checkpoint(tmp_path / "killed") is None and first.poll() is None:
         time.sleep(0.02)
     time.sleep(0.3)
     first.send_signal(signal.SIGKILL)

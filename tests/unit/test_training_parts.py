@@ -14,7 +14,12 @@ from brainmets.models import Architecture  # noqa: E402
 from brainmets.models.registry import build  # noqa: E402
 from brainmets.training.augmentation import augment, draw_parameters  # noqa: E402
 from brainmets.training.batches import Pool, crop  # noqa: E402
-from brainmets.training.checkpoint import History, load_checkpoint, save_checkpoint  # noqa: E402
+from brainmets.training.checkpoint import (  # noqa: E402
+    History,
+    find_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from brainmets.training.config import (  # noqa: E402
     AugmentationSettings,
     LossSettings,
@@ -183,19 +188,20 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
     network, optimiser = run()
     for seed in range(3):
         step(network, optimiser, seed)
-    path = tmp_path / "checkpoint.safetensors"
     average = {"a": torch.ones(2)}
     save_checkpoint(
-        path, network=network, average=average, best={}, optimiser=optimiser,
+        tmp_path, network=network, average=average, best={}, optimiser=optimiser,
         history=History(step=3, best=0.5), recipe_sha256="abc",
     )  # fmt: skip
     uninterrupted = [step(network, optimiser, seed) for seed in range(3, 6)]
 
     again, its_optimiser = run()
     restored: dict[str, torch.Tensor] = {}
+    path = find_checkpoint(tmp_path)
+    assert path is not None
     history = load_checkpoint(
         path, network=again, average=restored, best={}, optimiser=its_optimiser,
-        accepted_sha256={"abc", "older"},
+        recipe_sha256="abc",
     )  # fmt: skip
     assert (history.step, history.best) == (3, 0.5)
     assert torch.equal(restored["a"], average["a"])
@@ -206,7 +212,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path: Path) -> None:
         with pytest.raises(CheckpointMismatch, match="E_CHECKPOINT"):
             load_checkpoint(
                 path, network=again, average={}, best={}, optimiser=its_optimiser,
-                accepted_sha256={sha},
+                recipe_sha256=sha,
             )  # fmt: skip
 
 

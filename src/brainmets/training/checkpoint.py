@@ -1,24 +1,24 @@
-"""A training run's whole state in one safetensors file: no pickle, replaced atomically."""
+"""A training run's whole state in PyTorch's own file format, from which no code is run."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from brainmets.domain.errors import CheckpointMismatch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from pathlib import Path
 
     from torch import Tensor, nn
 
-__all__ = ["History", "load_checkpoint", "save_checkpoint"]
+__all__ = ["History", "find_checkpoint", "load_checkpoint", "save_checkpoint"]
+
+CHECKPOINT, EARLIER = "checkpoint.pt", "checkpoint.safetensors"
+"""The state of a run, and that of runs of earlier versions, which are not read."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,8 +35,13 @@ class History:
     validations: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
 
 
+def find_checkpoint(out: Path) -> Path | None:
+    """Return the checkpoint of the run in a folder; None where no run has begun."""
+    return next((out / name for name in (CHECKPOINT, EARLIER) if (out / name).is_file()), None)
+
+
 def save_checkpoint(
-    path: Path,
+    out: Path,
     *,
     network: nn.Module,
     average: dict[str, Tensor],
@@ -46,18 +51,17 @@ def save_checkpoint(
     recipe_sha256: str,
 ) -> None:
     """Write everything that the next step depends on, then rename it into place."""
-    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in average.items()}
-    tensors |= {f"best.{name}": value for name, value in best.items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{key}": torch.as_tensor(v) for key, v in state.items()}
-    metadata = {
+    state = {
         "recipe_sha256": recipe_sha256,
-        "history": json.dumps({name: getattr(history, name) for name in History.__slots__}),
+        "history": json.dumps(asdict(history)),
+        "network": network.state_dict(),
+        "average": average,
+        "best": best,
+        "optimiser": optimiser.state_dict(),
     }
-    staged = path.with_suffix(".part")
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, staged, metadata)
-    staged.replace(path)
+    staged = (out / CHECKPOINT).with_suffix(".part")
+    torch.save(state, staged)
+    staged.replace(out / CHECKPOINT)
 
 
 def load_checkpoint(
@@ -67,7 +71,7 @@ def load_checkpoint(
     average: dict[str, Tensor],
     best: dict[str, Tensor],
     optimiser: torch.optim.Optimizer,
-    accepted_sha256: Collection[str],
+    recipe_sha256: str,
 ) -> History:
     """Put a run's state back where `save_checkpoint` took it from.
 
@@ -77,39 +81,30 @@ def load_checkpoint(
         average: gets the averaged weights.
         best: gets the best averaged weights.
         optimiser: gets its moments and counters back.
-        accepted_sha256: digests of the recipe, any of which the checkpoint may name.
+        recipe_sha256: digest of the recipe, which the checkpoint must name.
 
     Raises:
-        CheckpointMismatch: the file is not a checkpoint, or one of another recipe.
+        CheckpointMismatch: the file is not a checkpoint, or one of another recipe or version.
     """
+    if path.name == EARLIER:
+        raise _mismatch(path, "a checkpoint of an earlier version")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever damaged bytes lead PyTorch's reader to
         raise _mismatch(path, "a file that is not a checkpoint") from error
-    if metadata.get("recipe_sha256") not in accepted_sha256:
+    if state.get("recipe_sha256") != recipe_sha256:
         raise _mismatch(path, "a checkpoint of another recipe")
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-
-    network.load_state_dict(part("network."))
-    average.update(part("average."))
-    best.update(part("best."))
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in part("optimiser.").items():
-        index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = value
-    optimiser.load_state_dict(
-        {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
-    )
-    return History(**json.loads(metadata["history"]))
+    network.load_state_dict(state["network"])
+    average.update(state["average"])
+    best.update(state["best"])
+    optimiser.load_state_dict(state["optimiser"])
+    return History(**json.loads(state["history"]))
 
 
 def _mismatch(path: Path, found: str) -> CheckpointMismatch:
     return CheckpointMismatch(
         f"{found} at {path.name}",
         expected="a checkpoint of this recipe",
-        remedy="choose another output folder, or give the recipe it was started with",
+        remedy="choose another output folder, or give the recipe and the version of brainmets that "
+        "it was started with",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tomllib
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -35,8 +37,9 @@ __all__ = [
     "SyntheticSource",
     "ValidationSettings",
     "VolumeSource",
+    "recipe_sha256",
+    "save_recipe",
 ]
-
 
 LIMITS = (
     "The figures above hold for data like that above. Other scanners, sequences, ages and tumours "
@@ -288,3 +291,28 @@ def _change(document: dict[str, Any], change: str) -> None:
             expected="FIELD=VALUE, such as optimiser.steps=100 or sources.0.root=mets",
             remedy="see docs/reference/recipes.md for the fields",
         )
+
+
+KEPT_RECIPE = "recipe.json"
+"""File in a run's folder: the recipe as it was when the run began, with every default."""
+
+
+WORDS: dict[str, Any] = {"limits": True, "sources": {"__all__": {"about"}}}
+"""Fields that only the model card speaks of."""
+
+
+def recipe_sha256(recipe: Recipe) -> str:
+    """Digest of what a recipe says beyond the defaults.
+
+    A field that a later version adds with a default leaves it unchanged, and so does writing a
+    default out; so do the words meant for the model card. Any other change makes another run.
+    """
+    said = recipe.model_dump(mode="json", exclude_defaults=True, exclude=WORDS)
+    kinds = [source.kind for source in recipe.sources]
+    text = json.dumps({"recipe": said, "kinds": kinds}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def save_recipe(recipe: Recipe, out: Path) -> None:
+    """Write the recipe, defaults filled in, next to the run that it begins."""
+    (out / KEPT_RECIPE).write_text(recipe.model_dump_json(indent=2) + "\n", encoding="utf-8")

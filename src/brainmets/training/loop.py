@@ -11,14 +11,19 @@ import torch
 from tensorboardX import SummaryWriter
 
 from brainmets.domain.progress import Progress, silent
-from brainmets.training.checkpoint import History, load_checkpoint, save_checkpoint
+from brainmets.training.checkpoint import (
+    History,
+    find_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from brainmets.training.config import recipe_sha256
 from brainmets.training.device import choose_device, computes_bf16, describe_machine
 from brainmets.training.export import network_to_train
-from brainmets.training.identity import accepted_sha256, recipe_sha256
 from brainmets.training.journal import progress_line, write_curves
 from brainmets.training.losses import supervised_loss
 from brainmets.training.normalisation import freeze_norm, measure_norm, share_norm
-from brainmets.training.ranks import average_gradients, rank, shared
+from brainmets.training.ranks import parallel, rank, shared
 from brainmets.training.stopping import held_back
 
 if TYPE_CHECKING:
@@ -31,9 +36,7 @@ if TYPE_CHECKING:
     from brainmets.training.config import OptimiserSettings, Recipe
     from brainmets.training.device import DeviceName
 
-__all__ = ["CHECKPOINT", "freeze_norm", "learning_rate", "train"]
-
-CHECKPOINT = "checkpoint.safetensors"
+__all__ = ["freeze_norm", "learning_rate", "train"]
 
 
 def train(
@@ -91,6 +94,8 @@ class _Run:
 
     recipe: Recipe
     network: nn.Module
+    learner: nn.Module
+    """The network, or what averages its gradients over the processes."""
     optimiser: torch.optim.Optimizer
     average: dict[str, Tensor]
     best: dict[str, Tensor]
@@ -119,20 +124,21 @@ def _begin(
     )
     average = _floats(network)
     best = {name: value.clone() for name, value in average.items()}
-    history, state = History(), out / CHECKPOINT
-    if resume and state.is_file():
+    history, found = History(), find_checkpoint(out)
+    if resume and found is not None:
         history = load_checkpoint(
-            state,
+            found,
             network=network,
             average=average,
             best=best,
             optimiser=optimiser,
-            accepted_sha256=accepted_sha256(recipe, out),
+            recipe_sha256=recipe_sha256(recipe),
         )
     history.machine = describe_machine(device)
     return _Run(
         recipe=recipe,
         network=network,
+        learner=parallel(network),
         optimiser=optimiser,
         average={name: value.to(device) for name, value in average.items()},
         best={name: value.to(device) for name, value in best.items()},
@@ -151,7 +157,7 @@ def _advance(run: _Run, batches: Batches) -> None:
         freeze_norm(run.network, run.average)
     data = data.to(run.device).to(memory_format=run.layout)
     target = target.to(run.device)
-    loss = _step(run.network, run.optimiser, data, target, recipe=run.recipe, step=step)
+    loss = _step(run.learner, run.optimiser, data, target, recipe=run.recipe, step=step)
     _update_average(run.average, run.network, step, settings.ema)
     history.step = step + 1
     history.losses.append(loss)
@@ -201,7 +207,7 @@ def _validate(
 
 def _save_state(run: _Run, out: Path) -> None:
     save_checkpoint(
-        out / CHECKPOINT,
+        out,
         network=run.network,
         average=run.average,
         best=run.best,
@@ -236,7 +242,6 @@ def _step(
     loss = supervised_loss(outputs, target, recipe.loss)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    average_gradients(network)
     torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optimiser.clip_norm)
     optimiser.step()
     return float(loss.detach())

@@ -12,17 +12,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import distributed
+from torch import distributed, nn
+from torch.distributed.nn.functional import all_reduce
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
 __all__ = [
-    "average_gradients",
     "gathered",
     "joined",
+    "parallel",
     "process_count",
     "rank",
     "shared",
@@ -61,25 +62,9 @@ def rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
-class _Sum(torch.autograd.Function):
-    """Sum over the processes; so is its gradient, for every process reads the sum."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:  # noqa: ARG004 - torch's own shape
-        total = values.clone()
-        distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Tensor:  # noqa: ARG004
-        total = gradients[0].clone()
-        distributed.all_reduce(total)
-        return total
-
-
 def summed(values: Tensor) -> Tensor:
     """Return the sum of every process's values, differentiable in all of them."""
-    return values if process_count() == 1 else torch.as_tensor(_Sum.apply(values))
+    return values if process_count() == 1 else all_reduce(values)
 
 
 def gathered(values: Tensor) -> Tensor:
@@ -91,16 +76,12 @@ def gathered(values: Tensor) -> Tensor:
     return summed(places * values.reshape(1, -1)).reshape(-1, *values.shape)
 
 
-def average_gradients(network: nn.Module) -> None:
-    """Give every process the mean of all gradients."""
+def parallel(network: nn.Module) -> nn.Module:
+    """Return the network, its gradients averaged over the processes where there are several."""
     if process_count() == 1:
-        return
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    flat = torch.cat([g.reshape(-1) for g in gradients])
-    distributed.all_reduce(flat)
-    flat /= process_count()
-    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(part.reshape(gradient.shape))
+        return network
+    # its buffers are those of normalisation, which `share_norm` keeps equal
+    return nn.parallel.DistributedDataParallel(network, broadcast_buffers=False)
 
 
 def shared(value: Any) -> Any:

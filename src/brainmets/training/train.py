@@ -1,4 +1,4 @@
-"""One recipe in, one bundle out."""
+"""One recipe in, one bundle out, which remembers who was trained on, who chose, who tested."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from brainmets.domain.progress import Progress, silent
 from brainmets.inference import Bundle, OperatingPoint
 from brainmets.training.batches import Batches, open_pools
 from brainmets.training.card import write_card
-from brainmets.training.config import Recipe
+from brainmets.training.checkpoint import find_checkpoint
+from brainmets.training.config import Recipe, recipe_sha256, save_recipe
+from brainmets.training.datasets import open_part
 from brainmets.training.device import choose_device
-from brainmets.training.division import split_of
 from brainmets.training.export import export_bundle, finished_state
-from brainmets.training.identity import recipe_sha256, save_recipe
-from brainmets.training.loop import CHECKPOINT, train
+from brainmets.training.loop import train
 from brainmets.training.memory import check_memory
 from brainmets.training.prepared import PreparedStore
 from brainmets.training.ranks import rank, wait_for_all
+from brainmets.training.samples import Part, slice_groups, slice_names, volume_folders
+from brainmets.training.sources import DatasetSource, SliceSource, SyntheticSource
 from brainmets.training.validation import CaseScore, mean_dice, read_held_out, score, validate
 
 if TYPE_CHECKING:
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
     from torch import Tensor
 
+    from brainmets.preprocessing import Plan
     from brainmets.training.checkpoint import History
     from brainmets.training.device import DeviceName
+    from brainmets.training.sources import Source, VolumeSource
 
 __all__ = [
     "Run",
@@ -42,6 +46,7 @@ __all__ = [
     "read_scores",
     "run_recipe",
     "score_interval",
+    "split_of",
     "train_network",
 ]
 
@@ -126,7 +131,7 @@ def train_network(
         OutOfMemory: it will not fit into the memory that is free.
     """
     out, root = run.out, run.data
-    begun = (out / CHECKPOINT).is_file()
+    begun = find_checkpoint(out) is not None
     if begun and not run.resume:
         raise OutputExists(
             f"a training run in {out.name}",
@@ -266,3 +271,40 @@ def score_interval(scores: list[CaseScore], seed: int) -> tuple[float, float]:
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.percentile(means, (2.5, 97.5))
     return float(low), float(high)
+
+
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+
+def split_of(source: Source, plan: Plan, data_root: Path) -> dict[str, JsonValue]:
+    """List what a source gives to each part: cases, blocks of slices, or label maps."""
+    if isinstance(source, SyntheticSource):
+        heads: dict[str, JsonValue] = {
+            part: [f"{part}-{index}" for index in range(count)]
+            for part, count in (
+                ("validation", source.validation_heads),
+                ("test", source.test_heads),
+            )
+            if count
+        }
+        return {"root": source.root, "train": list(source.maps), **heads}
+    parts: dict[str, JsonValue] = {"root": source.root}
+    for part in PARTS:
+        parts[part] = [*_names(source, plan, data_root, part)]
+    return parts
+
+
+def _names(
+    source: SliceSource | VolumeSource | DatasetSource, plan: Plan, data_root: Path, part: Part
+) -> list[str]:
+    root = data_root / source.root
+    if isinstance(source, DatasetSource):
+        return [case.case_id for case in open_part(source, plan, data_root, part).cases]
+    if isinstance(source, SliceSource):
+        groups = slice_groups(root, source)
+        return sorted({groups[n] for n in slice_names(root, source, part)}, key=_by_number)
+    return [folder.name for folder in volume_folders(root, source, part)]
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    return (int(name) if name.isdigit() else 0, name)

@@ -12,8 +12,7 @@ from brainmets.domain import silent
 from brainmets.domain.errors import BrainmetsError, OptionError
 from brainmets.evaluation.statistics import Interval, ratio_interval
 from brainmets.inference import Bundle
-from brainmets.training.config import Recipe
-from brainmets.training.identity import recipe_sha256
+from brainmets.training.config import Recipe, recipe_sha256
 from brainmets.training.ranks import joined, rank, wait_for_all
 from brainmets.training.train import Run, data_root, read_scores, train_network
 from brainmets.workflows.division import divide_for_folds, fold_folder, settle
