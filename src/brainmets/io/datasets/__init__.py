@@ -5,20 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from brainmets.domain.errors import FileMissing, OptionError
-from brainmets.io.datasets import (
-    bids,
-    brainmetshare,
-    by_folder,
-    cheng,
-    csv_manifest,
-    generic_glob,
-    lgg,
-    masks_only,
-    motum,
-    nnunet,
-    nyumets,
-    openbtai,
-)
+from brainmets.io.datasets import bids, by_folder, by_rule, csv_manifest, generic_glob, nnunet
 from brainmets.io.datasets.identity import patient_of
 from brainmets.io.datasets.layout import Adapter, Dataset, DatasetCase, SplitName, layout_error
 from brainmets.io.datasets.loading import LoadedCase, load_case
@@ -50,17 +37,17 @@ ADAPTERS: Mapping[str, Adapter] = {
     "pretreat": by_folder.PRETREAT_METS,
     "brats-mets-2025": by_folder.BRATS_METS_2025,
     "ucsf-bmsr": by_folder.UCSF_BMSR,
-    "brainmetshare": brainmetshare,
+    "brainmetshare": by_rule.BRAINMETSHARE,
     "brain-mets-lung": by_folder.BRAIN_METS_LUNG,
-    "nyumets": nyumets,
-    "motum": motum,
+    "nyumets": by_rule.NYUMETS,
+    "motum": by_rule.MOTUM,
     "bids": bids,
-    "lgg": lgg,
-    "cheng": cheng,
+    "lgg": by_rule.LGG,
+    "cheng": by_rule.CHENG,
     "brats-glioma": by_folder.BRATS_GLIOMA,
-    "openbtai": openbtai,
+    "openbtai": by_rule.OPENBTAI,
     "folders": generic_glob,
-    "masks": masks_only,
+    "masks": by_rule.MASKS,
 }
 """By name, the most telling layout first: the first that recognises a folder reads it."""
 

@@ -10,12 +10,11 @@ from brainmets.io.datasets.identity import patient_of
 from brainmets.io.datasets.layout import (
     BRATS_2023_LABELS,
     BRATS_LABELS,
-    Dataset,
     DatasetCase,
+    Layout,
     find_images,
     first_file,
     folders,
-    require_cases,
 )
 
 if TYPE_CHECKING:
@@ -37,55 +36,33 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FolderLayout:
+class FolderLayout(Layout):
     """An adapter for a data set in which each case is a folder.
 
     Attributes:
-        NAME: What a user types.
         looks_so: Says of all folders whether they are laid out so.
         images: File names by sequence, in order of preference.
         masks: File names of the mask; `{case}` is the folder's name.
-        wanted: What the error about a folder without cases expects.
         case: The form of a case folder's name, if it has one.
         t1c_needed: A folder without T1c is no case; otherwise one file is enough.
         patient: Tells the patient from the folder's name.
         split: Tells the published part from the name of the folder above, if it says one.
-        labels, core, expected, notes, may_differ: as `Dataset` has them.
     """
 
-    NAME: str
     looks_so: Callable[[Iterable[Path]], bool]
     images: Mapping[Sequence, tuple[str, ...]]
     masks: tuple[str, ...]
-    wanted: str
-    labels: Mapping[int, str]
-    core: tuple[int, ...]
     case: re.Pattern[str] = re.compile(".*")
     t1c_needed: bool = False
     patient: Callable[[str], str] = patient_of
     split: Callable[[str], SplitName] = lambda _above: ""
-    expected: tuple[Sequence, ...] = ("t1c",)
-    notes: tuple[str, ...] = ()
-    may_differ: bool = False
 
     def recognise(self, root: Path) -> bool:
         """Say whether the folder looks like this layout, from names alone."""
         return self.looks_so(folders(root))
 
-    def read(self, root: Path) -> Dataset:
-        """List the cases; no image is opened."""
-        return Dataset(
-            layout=self.NAME,
-            root=root,
-            cases=require_cases(self._cases(root), root, self.wanted),
-            labels=self.labels,
-            core=self.core,
-            expected=self.expected,
-            notes=self.notes,
-            may_differ=self.may_differ,
-        )
-
-    def _cases(self, root: Path) -> Iterator[DatasetCase]:
+    def list_cases(self, root: Path) -> Iterator[DatasetCase]:
+        """Take every folder that has what a case has."""
         for folder in folders(root):
             if not self.case.fullmatch(folder.name):
                 continue

@@ -20,6 +20,7 @@ __all__ = [
     "Adapter",
     "Dataset",
     "DatasetCase",
+    "Layout",
     "SplitName",
     "find_images",
     "first_file",
@@ -105,7 +106,7 @@ class Dataset:
 
 
 class Adapter(Protocol):
-    """Reads one layout: a module of this package with these three names, or a `FolderLayout`."""
+    """Reads one layout: a module of this package with these three names, or a `Layout`."""
 
     @property
     def NAME(self) -> str:  # noqa: N802 - it is a module's constant
@@ -119,6 +120,42 @@ class Adapter(Protocol):
     def read(self, root: Path) -> Dataset:
         """List the cases; no image is opened."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """An adapter that is a table: how to know a data set, find its cases, and what they mean.
+
+    Attributes:
+        NAME: What a user types.
+        wanted: What the error about a folder without cases expects.
+        labels, core, expected, notes, may_differ: as `Dataset` has them.
+    """
+
+    NAME: str
+    wanted: str
+    labels: Mapping[int, str]
+    core: tuple[int, ...]
+    expected: tuple[Sequence, ...] = ("t1c",)
+    notes: tuple[str, ...] = ()
+    may_differ: bool = False
+
+    def read(self, root: Path) -> Dataset:
+        """List the cases; no image is opened."""
+        return Dataset(
+            layout=self.NAME,
+            root=root,
+            cases=require_cases(self.list_cases(root), root, self.wanted),
+            labels=self.labels,
+            core=self.core,
+            expected=self.expected,
+            notes=self.notes,
+            may_differ=self.may_differ,
+        )
+
+    def list_cases(self, root: Path) -> Iterable[DatasetCase]:
+        """Find the cases, in any order."""
+        raise NotImplementedError
 
 
 def layout_error(found: str, *, expected: str, remedy: str) -> DatasetLayout:
