@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from brainmets.api.intake import Intake
     from brainmets.api.staging import Staging
     from brainmets.api.store import StoredJob
-    from brainmets.domain import Progress, Provenance
+    from brainmets.domain import Progress
     from brainmets.reporting.followup_timeline import AlignedScan, Timeline
 
 __all__ = ["follow_again", "queue_followup", "run_followup"]
@@ -214,7 +214,9 @@ def _result(timeline: Timeline, jobs: list[str], metas: list[ViewMeta]) -> JobRe
         kind="volume",
         lesions=(),
         warnings=timeline.warnings,
-        provenance=_provenance(timeline.scans[0].provenance),
+        provenance=ProvenanceView.model_validate(
+            timeline.scans[0].provenance, from_attributes=True
+        ),
         view=metas[0],
         followup=FollowupView(
             scans=scans,
@@ -225,15 +227,4 @@ def _result(timeline: Timeline, jobs: list[str], metas: list[ViewMeta]) -> JobRe
             chart=chart_svg(followup),
         ),
         notice=timeline.notice,
-    )
-
-
-def _provenance(made: Provenance) -> ProvenanceView:
-    return ProvenanceView(
-        model=made.model,
-        model_sha256=made.model_sha256,
-        code_version=made.code_version,
-        engine=made.engine,
-        input_sha256=made.input_sha256,
-        settings=dict(made.settings),
     )

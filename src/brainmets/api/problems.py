@@ -57,11 +57,8 @@ def problem_of(error: BrainmetsError, *, status: int | None = None) -> Problem:
         type=f"urn:brainmets:{error.code}",
         title=title,
         status=status or status_of(error),
-        code=error.code,
         detail=sentence,
-        found=error.found,
-        expected=error.expected,
-        remedy=error.remedy,
+        **error.parts(),
     )
 
 

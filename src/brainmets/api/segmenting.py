@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
@@ -92,13 +93,8 @@ def run_job(
         format=report.case.source.format,
         lesions=report.prediction.lesions,
         warnings=report.warnings,
-        provenance=ProvenanceView(
-            model=provenance.model,
-            model_sha256=provenance.model_sha256,
-            code_version=provenance.code_version,
-            engine=provenance.engine,
-            input_sha256=provenance.input_sha256,
-            settings=settings,
+        provenance=ProvenanceView.model_validate(
+            replace(provenance, settings=settings), from_attributes=True
         ),
         view=meta,
         cost=cost,

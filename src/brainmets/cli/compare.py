@@ -204,7 +204,7 @@ def _show_comparison(comparison: Comparison) -> None:
         for row in pair.rows:
             change = row.test.difference
             typer.echo(
-                f"  {row.figure:22} {_interval(change.value, change.low, change.high):28} "
+                f"  {row.figure:22} {change!s:28} "
                 f"{_number(row.p_holm):>8} {_number(row.test.cohen_dz):>8} {change.n:5}"
             )
         for row in pair.by_size:
@@ -223,9 +223,3 @@ def _show_comparison(comparison: Comparison) -> None:
 
 def _number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.3g}"
-
-
-def _interval(value: float, low: float, high: float) -> str:
-    if math.isnan(value):
-        return "–"
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import TYPE_CHECKING, Annotated
 
@@ -193,16 +192,12 @@ def _show(run: ScoreRun) -> None:
         for name in HEADLINES[run.scorer]:
             if name in one.means:
                 mean = one.means[name]
-                typer.echo(f"  {name:22} {_interval(mean.value, mean.low, mean.high)}")
+                typer.echo(f"  {name:22} {mean}")
         if one.by_diameter:
             typer.echo(f"  {'longest diameter':18} lesions  sensitivity           precision")
         for stratum in one.by_diameter:
             found, real = stratum.sensitivity, stratum.precision
-            typer.echo(
-                f"  {stratum.name:18} {stratum.tp + stratum.fn:7}  "
-                f"{_interval(found.value, found.low, found.high):21} "
-                f"{_interval(real.value, real.low, real.high)}"
-            )
+            typer.echo(f"  {stratum.name:18} {stratum.tp + stratum.fn:7}  {found!s:21} {real}")
     for line in run_remarks(run):
         typer.echo(line, err=True)
     typer.echo(RESEARCH_USE_ONLY)
@@ -210,9 +205,3 @@ def _show(run: ScoreRun) -> None:
 
 def _counted(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
-
-
-def _interval(value: float, low: float, high: float) -> str:
-    if math.isnan(value):
-        return "–"
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"

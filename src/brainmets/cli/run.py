@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from brainmets.domain.errors import BrainmetsError, OutOfMemory, Unforeseen
+from brainmets.domain.errors import BrainmetsError, Unforeseen, explained
 from brainmets.domain.extras import missing_package
 
 if TYPE_CHECKING:
@@ -118,34 +118,14 @@ def _invoke(arguments: Sequence[str]) -> int:
 
 
 def _explained(error: Exception) -> BrainmetsError:
-    """Return a `BrainmetsError`; of any other only its type, its text may hold names."""
-    if isinstance(error, BrainmetsError):
-        return error
-    if isinstance(error, MemoryError):
-        return OutOfMemory(
-            "no memory left while working",
-            expected="enough free memory",
-            remedy="close other programs or set --memory",
-        )
     if isinstance(error, ModuleNotFoundError) and (told := missing_package(error)):
         return told
-    return Unforeseen(
-        f"an unexpected {type(error).__name__}",
-        expected="this not to happen",
-        remedy=f"please report it with the traceback that {DEBUG_VARIABLE}=1 shows",
-    )
+    return explained(error, if_memory="close other programs or set --memory")
 
 
 def _report_error(error: BrainmetsError, *, as_json: bool) -> int:
     if as_json:
-        document = {
-            "error": {
-                "code": error.code,
-                "found": error.found,
-                "expected": error.expected,
-                "remedy": error.remedy,
-            }
-        }
+        document = {"error": error.parts()}
         sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
     else:
         sys.stderr.write(f"{error}\n")

@@ -154,6 +154,7 @@ __all__ = [
     "WorkersStalled",
     "WrongModelKind",
     "all_errors",
+    "explained",
 ]
 
 
@@ -164,6 +165,10 @@ class BrainmetsError(Exception):
     """
 
     code: ClassVar[str] = "E_BRAINMETS"
+
+    def __init_subclass__(cls, *, code: str | None = None) -> None:
+        """Take the code from the class statement; without one a kind has its parent's."""
+        cls.code = code or cls.code
 
     def __init__(self, found: str, *, expected: str, remedy: str) -> None:
         """Keep the three parts, each a clause without a full stop."""
@@ -176,6 +181,10 @@ class BrainmetsError(Exception):
         """Survive pickling between a job's child process and its server."""
         return (_rebuild, (type(self), self.found, self.expected, self.remedy))
 
+    def parts(self) -> dict[str, str]:
+        """Code, found, expected and remedy, as JSON documents hold them."""
+        return {name: getattr(self, name) for name in ("code", "found", "expected", "remedy")}
+
     def __str__(self) -> str:
         """`E_CODE: what was found; what was expected; what to do`, on one line."""
         text = f"{self.code}: {self.found}; expected {self.expected}; {self.remedy}"
@@ -186,436 +195,312 @@ def _rebuild(kind: type[BrainmetsError], found: str, expected: str, remedy: str)
     return kind(found, expected=expected, remedy=remedy)
 
 
-class InputError(BrainmetsError):
+class InputError(BrainmetsError, code="E_INPUT"):
     """The file or folder given by the user cannot be used."""
 
-    code = "E_INPUT"
 
-
-class FileMissing(InputError):
+class FileMissing(InputError, code="E_FILE_MISSING"):
     """The file or folder does not exist."""
 
-    code = "E_FILE_MISSING"
 
-
-class UnknownFormat(InputError):
+class UnknownFormat(InputError, code="E_FORMAT"):
     """The content is none of NIfTI, DICOM, zip, PNG, JPEG, TIFF."""
 
-    code = "E_FORMAT"
 
-
-class NotNifti(InputError):
+class NotNifti(InputError, code="E_NOT_NIFTI"):
     """The file is named NIfTI but its header is not."""
 
-    code = "E_NOT_NIFTI"
 
-
-class Truncated(InputError):
+class Truncated(InputError, code="E_TRUNCATED"):
     """The file ends before its content does."""
 
-    code = "E_TRUNCATED"
 
-
-class ChecksumMismatch(InputError):
+class ChecksumMismatch(InputError, code="E_CHECKSUM"):
     """The compressed content does not match its CRC."""
 
-    code = "E_CHECKSUM"
 
-
-class TooLarge(InputError):
+class TooLarge(InputError, code="E_TOO_LARGE"):
     """The header declares, or the file holds, more than the limit."""
 
-    code = "E_TOO_LARGE"
 
-
-class Bomb(InputError):
+class Bomb(InputError, code="E_BOMB"):
     """The content expands far beyond what an image does."""
 
-    code = "E_BOMB"
 
-
-class Dimensions(InputError):
+class Dimensions(InputError, code="E_DIMENSIONS"):
     """The image is not three-dimensional."""
 
-    code = "E_DIMENSIONS"
 
-
-class TooFewSlices(InputError):
+class TooFewSlices(InputError, code="E_ONE_SLICE"):
     """A volume of one or two slices: not a head."""
 
-    code = "E_ONE_SLICE"
 
-
-class NonFinite(InputError):
+class NonFinite(InputError, code="E_NONFINITE"):
     """Some voxels are NaN or infinite."""
 
-    code = "E_NONFINITE"
 
-
-class ConstantImage(InputError):
+class ConstantImage(InputError, code="E_CONSTANT"):
     """Every voxel has the same value."""
 
-    code = "E_CONSTANT"
 
-
-class SingularAffine(InputError):
+class SingularAffine(InputError, code="E_AFFINE"):
     """The voxel-to-millimetre matrix has no inverse or is not finite."""
 
-    code = "E_AFFINE"
 
-
-class NoOrientation(InputError):
+class NoOrientation(InputError, code="E_NO_ORIENTATION"):
     """The header has no orientation."""
 
-    code = "E_NO_ORIENTATION"
 
-
-class Spacing(InputError):
+class Spacing(InputError, code="E_SPACING"):
     """The voxel spacing is not that of a head."""
 
-    code = "E_SPACING"
 
-
-class VoxelType(InputError):
+class VoxelType(InputError, code="E_VOXEL_TYPE"):
     """Complex, RGB or otherwise unusable voxels."""
 
-    code = "E_VOXEL_TYPE"
 
-
-class ArchiveBroken(InputError):
+class ArchiveBroken(InputError, code="E_ARCHIVE"):
     """The archive cannot be read."""
 
-    code = "E_ARCHIVE"
 
-
-class ArchiveEmpty(InputError):
+class ArchiveEmpty(InputError, code="E_ARCHIVE_EMPTY"):
     """The archive holds no file."""
 
-    code = "E_ARCHIVE_EMPTY"
 
-
-class ArchiveUnsafe(InputError):
+class ArchiveUnsafe(InputError, code="E_ARCHIVE_UNSAFE"):
     """The archive has unsafe entries: links, overlaps, encrypted or absolute names."""
 
-    code = "E_ARCHIVE_UNSAFE"
 
-
-class NoDicom(InputError):
+class NoDicom(InputError, code="E_DICOM_NONE"):
     """No readable DICOM image was found."""
 
-    code = "E_DICOM_NONE"
 
-
-class DicomHeader(InputError):
+class DicomHeader(InputError, code="E_DICOM_HEADER"):
     """A DICOM file lacks an attribute that placing it in space needs."""
 
-    code = "E_DICOM_HEADER"
 
-
-class DicomPixels(InputError):
+class DicomPixels(InputError, code="E_DICOM_PIXELS"):
     """A DICOM file's pixels cannot be decoded."""
 
-    code = "E_DICOM_PIXELS"
 
-
-class SeveralSeries(InputError):
+class SeveralSeries(InputError, code="E_SERIES_CHOICE"):
     """More than one image series was found: the user must choose one."""
 
-    code = "E_SERIES_CHOICE"
 
-
-class UnknownSeries(InputError):
+class UnknownSeries(InputError, code="E_SERIES_UNKNOWN"):
     """The chosen series is not among those found."""
 
-    code = "E_SERIES_UNKNOWN"
 
-
-class MixedSlices(InputError):
+class MixedSlices(InputError, code="E_SLICES_MIXED"):
     """Slices of one series differ in size, orientation or spacing."""
 
-    code = "E_SLICES_MIXED"
 
-
-class MissingSlices(InputError):
+class MissingSlices(InputError, code="E_SLICES_MISSING"):
     """There is a gap between slices."""
 
-    code = "E_SLICES_MISSING"
 
-
-class DuplicateSlices(InputError):
+class DuplicateSlices(InputError, code="E_SLICES_DUPLICATE"):
     """Two slices are in the same place."""
 
-    code = "E_SLICES_DUPLICATE"
 
-
-class GantryTilt(InputError):
+class GantryTilt(InputError, code="E_GANTRY_TILT"):
     """The slices are sheared against their normal."""
 
-    code = "E_GANTRY_TILT"
 
-
-class BrokenImage(InputError):
+class BrokenImage(InputError, code="E_IMAGE"):
     """A PNG, JPEG or TIFF cannot be decoded."""
 
-    code = "E_IMAGE"
 
-
-class MissingSequence(InputError):
+class MissingSequence(InputError, code="E_SEQUENCE"):
     """The model needs an MR sequence that the case does not have."""
 
-    code = "E_SEQUENCE"
 
-
-class GridMismatch(InputError):
+class GridMismatch(InputError, code="E_GRID"):
     """Two images that must share a grid do not."""
 
-    code = "E_GRID"
 
-
-class NotAligned(InputError):
+class NotAligned(InputError, code="E_REGISTRATION"):
     """Two scans cannot be registered to each other: not the same head, or too little of it."""
 
-    code = "E_REGISTRATION"
 
-
-class Mirrored(InputError):
+class Mirrored(InputError, code="E_MIRRORED"):
     """A scan fits another of the same head only as its mirror image: left is stored as right."""
 
-    code = "E_MIRRORED"
 
-
-class NotBrainMr(InputError):
+class NotBrainMr(InputError, code="E_NOT_BRAIN_MR"):
     """The picture is not an MR scan of a human brain, as far as its content shows."""
 
-    code = "E_NOT_BRAIN_MR"
 
-
-class DifferentPatient(InputError):
+class DifferentPatient(InputError, code="E_PATIENT"):
     """The headers of scans that are to be compared name different patients."""
 
-    code = "E_PATIENT"
 
-
-class DatasetLayout(InputError):
+class DatasetLayout(InputError, code="E_DATASET"):
     """A data set's folder does not have the named layout."""
 
-    code = "E_DATASET"
 
-
-class LabelsUnknown(InputError):
+class LabelsUnknown(InputError, code="E_LABELS"):
     """A mask's labels are not those of the regions that are to be scored."""
 
-    code = "E_LABELS"
 
-
-class NotAResult(InputError):
+class NotAResult(InputError, code="E_RESULT"):
     """The folder is not what `brainmets segment` writes, or not all of it."""
 
-    code = "E_RESULT"
 
-
-class SourceDiffers(InputError):
+class SourceDiffers(InputError, code="E_SOURCE"):
     """The images given along with a result are not those it was made from."""
 
-    code = "E_SOURCE"
 
-
-class NothingToExport(InputError):
+class NothingToExport(InputError, code="E_NO_LESION"):
     """No lesion is left, and the format cannot hold an empty result."""
 
-    code = "E_NO_LESION"
 
-
-class OptionError(BrainmetsError):
+class OptionError(BrainmetsError, code="E_OPTION"):
     """An option or setting cannot be used."""
 
-    code = "E_OPTION"
 
-
-class RecipeError(OptionError):
+class RecipeError(OptionError, code="E_RECIPE"):
     """A training recipe cannot be used."""
 
-    code = "E_RECIPE"
 
-
-class ModelError(BrainmetsError):
+class ModelError(BrainmetsError, code="E_MODEL"):
     """A bundle or engine cannot be used."""
 
-    code = "E_MODEL"
 
-
-class UnknownModel(ModelError):
+class UnknownModel(ModelError, code="E_MODEL_UNKNOWN"):
     """No bundle has this name."""
 
-    code = "E_MODEL_UNKNOWN"
 
-
-class BundleIncomplete(ModelError):
+class BundleIncomplete(ModelError, code="E_BUNDLE_INCOMPLETE"):
     """A bundle lacks a file or a field."""
 
-    code = "E_BUNDLE_INCOMPLETE"
 
-
-class BundleTampered(ModelError):
+class BundleTampered(ModelError, code="E_BUNDLE_TAMPERED"):
     """A bundle's file differs from its sha256."""
 
-    code = "E_BUNDLE_TAMPERED"
 
-
-class WrongModelKind(ModelError):
+class WrongModelKind(ModelError, code="E_MODEL_KIND"):
     """A 2-D model was given a volume it cannot serve, or a 3-D model a slice."""
 
-    code = "E_MODEL_KIND"
 
-
-class EngineMissing(ModelError):
+class EngineMissing(ModelError, code="E_ENGINE_MISSING"):
     """The chosen inference engine is not installed."""
 
-    code = "E_ENGINE_MISSING"
 
-
-class CheckpointMismatch(ModelError):
+class CheckpointMismatch(ModelError, code="E_CHECKPOINT"):
     """A training checkpoint belongs to another recipe."""
 
-    code = "E_CHECKPOINT"
 
-
-class ResourceError(BrainmetsError):
+class ResourceError(BrainmetsError, code="E_RESOURCE"):
     """The computer lacks memory, disk space or a package."""
 
-    code = "E_RESOURCE"
 
-
-class OutOfMemory(ResourceError):
+class OutOfMemory(ResourceError, code="E_MEMORY"):
     """The estimated memory exceeds what is free."""
 
-    code = "E_MEMORY"
 
-
-class DiskFull(ResourceError):
+class DiskFull(ResourceError, code="E_DISK"):
     """The disk is full."""
 
-    code = "E_DISK"
 
-
-class OutputExists(ResourceError):
+class OutputExists(ResourceError, code="E_OUTPUT_EXISTS"):
     """The output cannot be written where it was asked for."""
 
-    code = "E_OUTPUT_EXISTS"
 
-
-class OutputDiffers(ResourceError):
+class OutputDiffers(ResourceError, code="E_OUTPUT_DIFFERS"):
     """What was written does not read back as what was meant."""
 
-    code = "E_OUTPUT_DIFFERS"
 
-
-class JobError(BrainmetsError):
+class JobError(BrainmetsError, code="E_JOB"):
     """A request to the service was refused or failed."""
 
-    code = "E_JOB"
 
-
-class UnknownJob(JobError):
+class UnknownJob(JobError, code="E_JOB_UNKNOWN"):
     """No job of this caller has this id."""
 
-    code = "E_JOB_UNKNOWN"
 
-
-class JobNotFinished(JobError):
+class JobNotFinished(JobError, code="E_JOB_NOT_FINISHED"):
     """The job has no results yet."""
 
-    code = "E_JOB_NOT_FINISHED"
 
-
-class JobCancelled(JobError):
+class JobCancelled(JobError, code="E_JOB_CANCELLED"):
     """The job was cancelled."""
 
-    code = "E_JOB_CANCELLED"
 
-
-class QueueFull(JobError):
+class QueueFull(JobError, code="E_QUEUE_FULL"):
     """The service has as many jobs waiting as it takes."""
 
-    code = "E_QUEUE_FULL"
 
-
-class PoisonJob(JobError):
+class PoisonJob(JobError, code="E_POISON"):
     """The job killed its worker each time it was tried."""
 
-    code = "E_POISON"
 
-
-class UploadTooLarge(JobError):
+class UploadTooLarge(JobError, code="E_UPLOAD_TOO_LARGE"):
     """The request is larger than the service takes."""
 
-    code = "E_UPLOAD_TOO_LARGE"
 
-
-class Unauthorised(JobError):
+class Unauthorised(JobError, code="E_UNAUTHORISED"):
     """The API key is missing or wrong."""
 
-    code = "E_UNAUTHORISED"
 
-
-class BadRequest(JobError):
+class BadRequest(JobError, code="E_REQUEST"):
     """The request is not of the documented form."""
 
-    code = "E_REQUEST"
 
-
-class ServiceUnreachable(JobError):
+class ServiceUnreachable(JobError, code="E_SERVICE"):
     """The page cannot reach the service."""
 
-    code = "E_SERVICE"
 
-
-class ServiceStopping(JobError):
+class ServiceStopping(JobError, code="E_STOPPING"):
     """The service is shutting down and takes nothing more in."""
 
-    code = "E_STOPPING"
 
-
-class TooManyTries(JobError):
+class TooManyTries(JobError, code="E_TRIES"):
     """Too many requests with wrong API keys came from one address."""
 
-    code = "E_TRIES"
 
-
-class WorkersStalled(JobError):
+class WorkersStalled(JobError, code="E_WORKERS"):
     """The service takes jobs in, but its threads that compute them make no progress."""
 
-    code = "E_WORKERS"
 
-
-class StoreUnavailable(JobError):
+class StoreUnavailable(JobError, code="E_STORE"):
     """The service's job list cannot be reached for now."""
 
-    code = "E_STORE"
 
-
-class StorageUnavailable(ResourceError):
+class StorageUnavailable(ResourceError, code="E_STORAGE"):
     """The service's data folder cannot be used for now, or a job's files in it are gone."""
 
-    code = "E_STORAGE"
 
-
-class RecordDamaged(JobError):
+class RecordDamaged(JobError, code="E_RECORD"):
     """The job's entry in the job list, or a file of its result, cannot be read."""
 
-    code = "E_RECORD"
 
-
-class UploadStalled(JobError):
+class UploadStalled(JobError, code="E_STALLED"):
     """The request's body stopped coming."""
 
-    code = "E_STALLED"
 
-
-class Unforeseen(BrainmetsError):
+class Unforeseen(BrainmetsError, code="E_INTERNAL"):
     """A fault of brainmets that no one foresaw."""
 
-    code = "E_INTERNAL"
+
+def explained(error: Exception, *, if_memory: str) -> BrainmetsError:
+    """Return a `BrainmetsError`; of any other only its type, its text may hold names.
+
+    Args:
+        error: what was raised.
+        if_memory: what to do where memory was lacking.
+    """
+    if isinstance(error, BrainmetsError):
+        return error
+    if isinstance(error, MemoryError):
+        return OutOfMemory(
+            "no memory left while working", expected="enough free memory", remedy=if_memory
+        )
+    return Unforeseen(
+        f"an unexpected {type(error).__name__}",
+        expected="this not to happen",
+        remedy="please report it with the traceback that BRAINMETS_DEBUG=1 shows",
+    )
 
 
 def all_errors() -> dict[str, type[BrainmetsError]]:

@@ -47,6 +47,12 @@ class Interval:
     high: float
     n: int
 
+    def __str__(self) -> str:
+        """Three decimals each, or a dash where there is no value."""
+        if np.isnan(self.value):
+            return "–"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedTest:

@@ -24,10 +24,10 @@ from brainmets.domain.errors import (
     DatasetLayout,
     InputError,
     OptionError,
-    OutOfMemory,
     PoisonJob,
     Unforeseen,
     all_errors,
+    explained,
 )
 from brainmets.workflows.pool import map_cases, map_on_cluster
 
@@ -241,7 +241,8 @@ def _do(job: _Job) -> CaseStatus:
     except Exception as error:  # a case that fails never stops the others
         if os.environ.get("BRAINMETS_DEBUG"):
             raise
-        return _ended(job, _explained(error), seconds=time.perf_counter() - started)
+        told = explained(error, if_memory="use fewer workers or set --memory")
+        return _ended(job, told, seconds=time.perf_counter() - started)
     except BaseException:
         with suppress(OSError):
             job.path.unlink(missing_ok=True)  # stopped on purpose: this was no attempt
@@ -253,34 +254,15 @@ def _do(job: _Job) -> CaseStatus:
 
 
 def _ended(job: _Job, error: BrainmetsError, *, seconds: float = 0.0) -> CaseStatus:
-    told = {
-        "code": error.code,
-        "found": error.found,
-        "expected": error.expected,
-        "remedy": error.remedy,
-    }
     status = replace(
-        job.status, state="failed", error=told, seconds=round(seconds, 3), worker=_worker_name()
+        job.status,
+        state="failed",
+        error=error.parts(),
+        seconds=round(seconds, 3),
+        worker=_worker_name(),
     )
     _write_status(job.path, status)
     return status
-
-
-def _explained(error: Exception) -> BrainmetsError:
-    """Return a `BrainmetsError`; of any other only its type, its text may hold names."""
-    if isinstance(error, BrainmetsError):
-        return error
-    if isinstance(error, MemoryError):
-        return OutOfMemory(
-            "no memory left while working",
-            expected="enough free memory",
-            remedy="use fewer workers or set --memory",
-        )
-    return Unforeseen(
-        f"an unexpected {type(error).__name__}",
-        expected="this not to happen",
-        remedy="please report it with the traceback that BRAINMETS_DEBUG=1 shows",
-    )
 
 
 def _error_of(told: Mapping[str, str]) -> BrainmetsError:
