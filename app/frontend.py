@@ -7,8 +7,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "src"))  # a checkout runs
 
 import streamlit as st
 
-from brainmets.ui.offline import stay_offline
-from brainmets.ui.server import PAGE
+from brainmets.ui.server import PAGE, stay_offline
 
 stay_offline()
 app = st.App(PAGE)

@@ -10,7 +10,7 @@ import pytest
 
 from brainmets.inference import make_engine
 from brainmets.inference.engines import openvino as engine
-from brainmets.inference.engines.float32_encoder import with_float32_encoder
+from brainmets.inference.engines.openvino import with_float32_encoder
 from tests.bundles import random_bundle
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from brainmets.api import half_open
-from brainmets.api.key_guard import EVERY_S, FREE_TRIES, KeyGuard
+from brainmets.api.limits import EVERY_S, FREE_TRIES, KeyGuard
 from brainmets.api.quiet import strip_texts
 from brainmets.api.segmenting import _warm_segmenter
 from brainmets.api.sessions import COOKIE, Sessions

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from brainmets.api.problems import MEDIA_TYPE
-from brainmets.api.sweeping import UPLOAD_LIFE_S, sweep
+from brainmets.api.supervisor import UPLOAD_LIFE_S, sweep
 from tests.patience import comes_true
 from tests.unit.test_api_bodies import END, Wire, part
 from tests.unit.test_api_jobs import nifti, open_service, service, submit, wait

@@ -13,7 +13,7 @@ import pytest
 
 from brainmets.api.settings import Settings
 from brainmets.api.staging import stage
-from brainmets.api.sweeping import LOST_RESULT_LIFE_S, sweep
+from brainmets.api.supervisor import LOST_RESULT_LIFE_S, sweep
 from brainmets.domain.errors import UnknownJob
 
 if TYPE_CHECKING:

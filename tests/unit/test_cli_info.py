@@ -57,7 +57,7 @@ def test_every_figure_is_in_the_model_s_card_and_says_its_tumour(told: dict[str,
 
 
 def test_info_reads_well(capsys: pytest.CaptureFixture[str]) -> None:
-    from brainmets.cli.info import info
+    from brainmets.cli.doctor import info
 
     info(as_json=False)
     text = capsys.readouterr().out

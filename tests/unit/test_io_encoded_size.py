@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pydicom.encaps import get_frame
 
-from brainmets.io.encoded_size import encoded_size, is_complete
+from brainmets.io.dicom_decoders import encoded_size, is_complete
 from tests.unit.io_files import JPEG_2000, JPEG_LS, RLE, head, write_dicom
 
 if TYPE_CHECKING:

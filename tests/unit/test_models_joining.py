@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 from brainmets.models import Architecture, ArchitectureName
-from brainmets.models.joining import convolve_joined
+from brainmets.models.joining import convolve_joined, convolve_up
 from brainmets.models.registry import build
-from brainmets.models.upsampling import convolve_up
 from brainmets.training.device import computes_bf16
 
 

@@ -18,9 +18,9 @@ from brainmets.domain.errors import (
 from brainmets.network import child as child_module
 from brainmets.network.child import Child
 from brainmets.network.inbox import CHOSEN, Inbox, open_state
-from brainmets.network.lesion_names import first_names, followed_names, tracking_uid
 from brainmets.network.node import DATABASE, Node
 from brainmets.network.options import NodeOptions, SeriesRules, read_rules, target_of
+from brainmets.network.pipeline import first_names, followed_names, tracking_uid
 from brainmets.network.study_list import Study, StudyList
 from brainmets.network.tasks import choose
 from brainmets.tracking import Sighting, TrackedLesion

@@ -14,7 +14,7 @@ from brainmets.api.schemas import JobView
 from brainmets.api.settings import Settings
 from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.domain.errors import OptionError
-from brainmets.ui import connection, result
+from brainmets.ui import connection, work
 from brainmets.ui.progress import overall
 from brainmets.ui.server import page_config, serve
 from brainmets.ui.start import DEMO_VARIABLE
@@ -158,10 +158,10 @@ def test_a_result_comes_back_with_its_address(open_page: Any) -> None:
 
 
 def test_the_workbench_is_told_numbers_and_addresses_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(result, "browser_access", lambda: {"base": "/api", "token": ""})
+    monkeypatch.setattr(work, "browser_access", lambda: {"base": "/api", "token": ""})
     job = JobView.model_validate(JOB | {"result": RESULT, "files": FILES})
     assert job.result is not None
-    told = result.workbench_data(job, job.result)
+    told = work.workbench_data(job, job.result)
     assert told["files"] == ["mask.nii.gz", "lesions.csv"]
     assert told["lesions"][0]["volume_mm3"] == 10.0
     assert "SMITH" not in json.dumps(told)

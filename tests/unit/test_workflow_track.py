@@ -27,7 +27,7 @@ from brainmets.domain.errors import (
 )
 from brainmets.inference import OperatingPoint
 from brainmets.registration import Alignment
-from brainmets.reporting.followup_documents import RESPONSE_COLUMNS, TRACKED_COLUMNS
+from brainmets.reporting.followup_results import RESPONSE_COLUMNS, TRACKED_COLUMNS
 from brainmets.workflows.followup_days import order_of
 from brainmets.workflows.track import TrackOptions, track
 from tests.bundles import random_bundle

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,12 +17,11 @@ from starlette.exceptions import HTTPException
 
 import brainmets
 from brainmets.api.bodies import BodyKeeper, noting_stop
-from brainmets.api.deleted import deleted_meanwhile
 from brainmets.api.engines import open_supervisor
 from brainmets.api.exports import Exports
 from brainmets.api.half_open import close_half_open
 from brainmets.api.journal import speak
-from brainmets.api.limits import Authentication, ByteCap
+from brainmets.api.limits import LOCAL_OWNER, Authentication, ByteCap
 from brainmets.api.metrics import Metrics, RequestMeter
 from brainmets.api.problems import MEDIA_TYPE, RETRIED, problem_of
 from brainmets.api.routes import documentation, followup, jobs, results, service, session, uploads
@@ -33,10 +32,18 @@ from brainmets.api.store import RETRY_AFTER_S, open_store
 from brainmets.api.uploads import Uploads
 from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.domain.allocation import return_freed_memory
-from brainmets.domain.errors import BadRequest, BrainmetsError, StorageUnavailable, Unforeseen
+from brainmets.domain.errors import (
+    BadRequest,
+    BrainmetsError,
+    StorageUnavailable,
+    Unforeseen,
+    UnknownJob,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+    from brainmets.api.store import JobStore
 
 __all__ = ["create_app"]
 
@@ -189,3 +196,24 @@ async def _explain_unforeseen(_request: Request, error: Exception) -> JSONRespon
             remedy="please report it with the lines of the service's log",
         )
     )
+
+
+async def deleted_meanwhile(request: Request) -> UnknownJob | None:
+    """Return the refusal of what a request is about, where that is no longer there.
+
+    A file that is missing then is nobody's fault.
+    """
+    owner = str(request.scope.get("brainmets.owner", LOCAL_OWNER))
+    job_id, upload_id = (request.path_params.get(name) for name in ("job_id", "upload_id"))
+    try:
+        if job_id is not None:
+            store = cast("JobStore", request.app.state.store)
+            await run_in_threadpool(store.get, job_id, owner=owner)
+        if upload_id is not None:
+            uploads = cast("Uploads", request.app.state.uploads)
+            await run_in_threadpool(uploads.staging, upload_id, owner)
+    except UnknownJob as gone:
+        return gone
+    except BrainmetsError:  # the job list is away too
+        return None
+    return None

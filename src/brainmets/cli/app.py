@@ -8,13 +8,12 @@ import typer
 
 from brainmets import __version__
 from brainmets.cli import (
-    benchmark,
     brain,
     compare,
     doctor,
     evaluate,
     export,
-    info,
+    measure,
     measure_mask,
     models,
     pacs,
@@ -22,7 +21,6 @@ from brainmets.cli import (
     service,
     track,
     training,
-    tune,
 )
 from brainmets.cli.helptext import help_of
 
@@ -78,13 +76,13 @@ _COMMANDS = (
     pacs.listen,
     pacs.fetch,
     doctor.doctor,
-    info.info,
+    doctor.info,
     training.train,
     training.synthesize,
     evaluate.evaluate,
     compare.compare,
-    benchmark.benchmark,
-    tune.tune,
+    measure.benchmark,
+    measure.tune,
     evaluate.split,
 )
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from brainmets.domain.errors import DicomPixels, NonFinite, VoxelType
-from brainmets.io.dicom_decoders import decoder_of
-from brainmets.io.encoded_size import encoded_size, is_complete
+from brainmets.io.dicom_decoders import decoder_of, encoded_size, is_complete
 from brainmets.io.guard import guarded
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from brainmets.models.joining import convolve_joined
-from brainmets.models.upsampling import convolve_up
+from brainmets.models.joining import convolve_joined, convolve_up
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,9 +11,10 @@ from brainmets.api.sessions import COOKIE
 from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.domain.errors import BrainmetsError, ServiceUnreachable, Unauthorised, UnknownJob
 from brainmets.ui.addresses import FOLLOWUP, PAST
-from brainmets.ui.connection import make_client
+from brainmets.ui.connection import browser_access, make_client
 from brainmets.ui.followup_page import show_followups
-from brainmets.ui.history import show_history
+from brainmets.ui.frame import headline
+from brainmets.ui.results_list import results_list
 from brainmets.ui.signin import offer_sign_out, sign_in
 from brainmets.ui.start import show_start
 from brainmets.ui.texts import explain
@@ -21,6 +22,8 @@ from brainmets.ui.work import show_job
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
+
+    from brainmets.api.client import Client
 
 __all__ = ["main"]
 
@@ -116,3 +119,12 @@ def _refused(error: BrainmetsError) -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def show_history(client: Client, examine: StreamlitPage) -> None:
+    """List the caller's jobs, newest first; opening one leads to the page `examine`."""
+    client.jobs(limit=1)  # no service, or no key for it: said before the list is drawn
+    st.html(headline("Past results", "Kept on this machine only."))
+    opened = results_list(browser_access(), key="results_list").opened
+    if opened is not None:
+        st.switch_page(examine, query_params={"job": opened} if opened else {})

@@ -1,23 +1,29 @@
-"""Page and service in one process, on one port: what `brainmets serve` runs."""
+"""Page and service in one process, on one port: what `brainmets serve` runs.
+
+The server makes the first visit itself, so that no reader waits for what loads only once.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 import threading
 import time
 import tomllib
 import webbrowser
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+import httpx
 
 from brainmets.api.client import Client
 from brainmets.api.settings import Settings
 from brainmets.domain.errors import BrainmetsError, OptionError
 from brainmets.ui.addresses import API_PATH, not_found, service_routes
-from brainmets.ui.warming import visit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -111,7 +117,6 @@ def _page_and_service(settings: Settings) -> Any:
 
     from brainmets.api.app import create_app
     from brainmets.api.journal import RequestLog
-    from brainmets.ui.offline import stay_offline
 
     stay_offline()
     service = create_app(settings)
@@ -178,3 +183,56 @@ def _has_desktop() -> bool:
     """Say whether a browser would be seen; on a bare server one may open in the terminal."""
     windows = ("DISPLAY", "WAYLAND_DISPLAY")
     return sys.platform in {"darwin", "win32"} or any(os.environ.get(name) for name in windows)
+
+
+LOOPBACK = "127.0.0.1"
+
+
+def stay_offline() -> None:
+    """Send no usage statistics and look up no address of this computer, whatever its settings.
+
+    Streamlit asks checkip.amazonaws.com for the address under which others see this computer, to
+    print it at the start and whenever a page elsewhere tries to connect. Pages of the same host
+    are let in before that; other pages are refused all the same.
+    """
+    from streamlit import config, net_util
+
+    for cached in ("_internal_ip", "_external_ip"):
+        setattr(net_util, cached, LOOPBACK)
+    config.set_option("browser.gatherUsageStats", False)  # noqa: FBT003 - takes it by position
+
+
+ANSWERS_WITHIN_S = 60.0
+_ASSETS = re.compile(r'(?:src|href)="(\./static/[^"]+)"')
+
+
+def visit(address: str) -> None:
+    """Load the page at `address` once as a browser does: its files, then one run of its script.
+
+    A server that does not answer as expected is left to its first reader.
+    """
+    with suppress(Exception):
+        with httpx.Client(timeout=ANSWERS_WITHIN_S, trust_env=False) as client:
+            client.get(f"{address}/readyz")  # reads every model once
+            page = client.get(f"{address}/", headers={"Accept": "text/html"}).text
+            for asset in _ASSETS.findall(page):
+                client.get(urljoin(f"{address}/", asset))
+        _run_script(address)
+
+
+def _run_script(address: str) -> None:
+    """Open a session, ask for one run of the script, and wait for its end."""
+    from streamlit.proto.BackMsg_pb2 import BackMsg
+    from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+    from websockets.sync.client import connect
+
+    wanted = BackMsg()
+    wanted.rerun_script.query_string = ""
+    stream = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
+    with connect(stream, open_timeout=ANSWERS_WITHIN_S, max_size=None) as socket:
+        socket.send(wanted.SerializeToString())
+        while data := socket.recv(timeout=ANSWERS_WITHIN_S):
+            told = ForwardMsg()
+            told.ParseFromString(data if isinstance(data, bytes) else data.encode())
+            if told.WhichOneof("type") == "script_finished":
+                return

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from brainmets.domain.errors import BrainmetsError, UnknownJob
+from brainmets.ui.connection import browser_access
 from brainmets.ui.followup_page import show_followup
-from brainmets.ui.frame import headline
-from brainmets.ui.progress import show_progress
-from brainmets.ui.result import show_result
-from brainmets.ui.texts import explain_problem, plain
+from brainmets.ui.frame import headline, offer_deletion, show_warnings
+from brainmets.ui.progress import show_other_progress, show_progress
+from brainmets.ui.texts import explain, explain_problem, plain, when
+from brainmets.ui.viewer import workbench
 
 if TYPE_CHECKING:
     from brainmets.api.client import Client
-    from brainmets.api.schemas import JobView, SeriesView
+    from brainmets.api.schemas import JobResult, JobView, SeriesView
 
 __all__ = ["show_job"]
 
@@ -80,3 +83,101 @@ def _other_image() -> None:
     if st.button("Segment another scan", key="another"):
         st.query_params.clear()
         st.rerun()
+
+
+def show_result(client: Client, job: JobView, result: JobResult) -> None:
+    """Show what was found."""
+    seconds = result.timings.get("total", 0.0)
+    took = f" · {seconds:.0f} s" if seconds >= 1 else ""
+    other = _other_job(client)
+    with st.container(
+        horizontal=True, vertical_alignment="center", gap="xsmall", key="result-head"
+    ):
+        st.html(headline(job.label, f"{result.provenance.model} · {when(job.created)}{took}"))
+        # another key once it has been used: a popover that is open stays open
+        with st.popover("Compare models", key=f"compare-with-{st.query_params.get('with', '')}"):
+            _choose_other(client, job, result, other)
+        if st.button("Segment another scan", key="another"):
+            st.query_params.clear()
+            st.rerun()
+        with st.popover("Delete"):
+            question = "Delete the images and results of this job from this computer?"
+            offer_deletion(client, job.id, question)
+    show_warnings(result.warnings)
+    if other is not None and other.state != "done":
+        show_other_progress(other)
+    workbench(workbench_data(job, result, other), key=f"bench-{job.id}")
+    _provenance(job, result)
+
+
+def _other_job(client: Client) -> JobView | None:
+    """Return the job that the address asks to compare with, if it still exists."""
+    other_id = st.query_params.get("with")
+    if not other_id:
+        return None
+    try:
+        return client.job(other_id)
+    except UnknownJob:
+        del st.query_params["with"]
+        return None
+
+
+def _choose_other(client: Client, job: JobView, result: JobResult, other: JobView | None) -> None:
+    if other is not None and st.button("Stop comparing", key="stop-comparing"):
+        del st.query_params["with"]
+        st.rerun()
+    dims = (2,) if result.kind == "slices" else (2, 3)
+    try:
+        models = client.models()
+    except BrainmetsError as error:  # the result stands, whatever has become of the models
+        explain(error)
+        return
+    mine = result.provenance.model
+    own_dims = next((m.dims for m in models if m.name == mine), max(dims))
+    others = [m for m in models if m.dims in dims and m.name != mine]
+    names = [m.name for m in sorted(others, key=lambda m: m.dims != own_dims)]  # its like first
+    if not names:
+        st.markdown("No other model for this kind of image is installed.")
+        return
+    name = st.selectbox("The same images with", names, key="other-model")
+    if st.button("Compare", type="primary", key="compare"):
+        st.query_params["with"] = client.submit_again(job.id, model=name).id
+        st.rerun()
+
+
+def workbench_data(job: JobView, result: JobResult, other: JobView | None = None) -> dict[str, Any]:
+    """Return what the viewer needs: addresses and small numbers, no voxels."""
+    beside = None
+    if other is not None and other.result is not None and other.result.view == result.view:
+        beside = {
+            "job": other.id,
+            "model": other.result.provenance.model,
+            "lesions": [asdict(lesion) for lesion in other.result.lesions],
+        }
+    return browser_access() | {
+        "model": result.provenance.model,
+        "other": beside,
+        "job": job.id,
+        "view": result.view.model_dump(mode="json"),
+        "lesions": [asdict(lesion) for lesion in result.lesions],
+        "review": None if job.review is None else job.review.model_dump(mode="json"),
+        "point": result.operating_point,
+        "midline_x_mm": float(result.provenance.settings.get("midline_x_mm", 0.0)),
+        "files": [file.name for file in job.files],
+        "exports": [export.model_dump(mode="json") for export in job.exports],
+    }
+
+
+def _provenance(job: JobView, result: JobResult) -> None:
+    with st.expander("Provenance"):
+        provenance = result.provenance
+        rows = {
+            "Model": f"{provenance.model} (sha256 {provenance.model_sha256[:16]}…)",
+            "Program": f"brainmets {provenance.code_version}, {provenance.engine}",
+            "Input": f"sha256 {provenance.input_sha256[:16]}…",
+            "Settings": ", ".join(f"{k} = {v}" for k, v in provenance.settings.items()),
+            "Seconds": ", ".join(f"{k} {v:.1f}" for k, v in result.timings.items()),
+            "Job": job.id,
+        }
+        st.markdown("\n".join(f"- **{name}**: {plain(value)}" for name, value in rows.items()))
+        st.caption(result.notice)
