@@ -89,7 +89,7 @@ def pairs() -> list[tuple[str, str]]:
 
 def score_ours(todo: Path, out: Path) -> None:
     from brainmets.evaluation.brats_2026 import score_brats_2026
-    from brainmets.evaluation.regions import BRATS_REGIONS
+    from brainmets.evaluation.label_schemes import BRATS_REGIONS
     from brainmets.io import read_mask
 
     warm = np.full((4, 4, 4), 3, np.uint8)

@@ -13,7 +13,7 @@ import pytest
 
 from brainmets.evaluation import PACKAGE_SPLIT
 from brainmets.evaluation.brats_2026 import score_brats_2026
-from brainmets.evaluation.regions import BRATS_REGIONS
+from brainmets.evaluation.label_schemes import BRATS_REGIONS
 from brainmets.io import read_mask
 
 if TYPE_CHECKING:

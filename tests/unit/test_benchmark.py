@@ -14,7 +14,7 @@ import pytest
 from brainmets.domain import Mask
 from brainmets.domain.errors import FileMissing
 from brainmets.evaluation import CaseScore, LesionScore, RegionScore
-from brainmets.evaluation.sweep import at_confidence, by_size, confidence_at_rate
+from brainmets.evaluation.froc import at_confidence, by_size, confidence_at_rate
 from brainmets.io import write_mask
 from brainmets.synthesis import (
     BENCHMARK_HEADS,

@@ -9,7 +9,7 @@ from torch import nn
 from brainmets.models import Architecture, ArchitectureName
 from brainmets.models.joining import convolve_joined, convolve_up
 from brainmets.models.registry import build
-from brainmets.training.device import computes_bf16
+from brainmets.training.ranks import computes_bf16
 
 
 def _case(dims: int, dtype: torch.dtype) -> tuple[nn.Module, list[torch.Tensor]]:

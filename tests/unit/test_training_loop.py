@@ -21,13 +21,12 @@ from tensorboardX.proto.event_pb2 import Event  # noqa: E402
 from brainmets.models import Architecture  # noqa: E402
 from brainmets.models.registry import build  # noqa: E402
 from brainmets.training.batches import Batches, open_pools  # noqa: E402
-from brainmets.training.checkpoint import find_checkpoint  # noqa: E402
+from brainmets.training.checkpoint import find_checkpoint, format_duration  # noqa: E402
 from brainmets.training.config import Recipe  # noqa: E402
-from brainmets.training.device import computes_bf16  # noqa: E402
-from brainmets.training.journal import format_duration  # noqa: E402
 from brainmets.training.loop import _step, _update_average, train  # noqa: E402
 from brainmets.training.normalisation import measure_norm  # noqa: E402
 from brainmets.training.prepared import PreparedStore  # noqa: E402
+from brainmets.training.ranks import computes_bf16  # noqa: E402
 from tests.unit.training_phantoms import losses, write_recipe, write_slices  # noqa: E402
 
 if TYPE_CHECKING:

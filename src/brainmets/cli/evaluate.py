@@ -11,8 +11,10 @@ import typer
 from brainmets.cli.options import Cluster, Part, Resume  # noqa: TC001 - typer reads annotations
 from brainmets.cli.progress import shown
 from brainmets.domain import RESEARCH_USE_ONLY
-from brainmets.evaluation.label_schemes import LabelScheme  # noqa: TC001
-from brainmets.evaluation.regions import RegionScheme  # noqa: TC001
+from brainmets.evaluation.label_schemes import (
+    LabelScheme,  # noqa: TC001
+    RegionScheme,  # noqa: TC001
+)
 from brainmets.evaluation.scores import EmptyPolicy, ScorerName  # noqa: TC001
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from brainmets.evaluation.brats_2026 import OFFICIAL_SPLIT, PACKAGE_SPLIT, SizeSplit
 from brainmets.evaluation.cohort import RegionSummary, patient_means, summarise
 from brainmets.evaluation.froc import FROC_RATES, Froc, froc_curve
+from brainmets.evaluation.label_schemes import REGION_SCHEMES, RegionScheme
 from brainmets.evaluation.matching import Matching, MatchingRule, label_components, match_lesions
 from brainmets.evaluation.measure import Extent, measure_extent, sphericity
 from brainmets.evaluation.overlap import dice
-from brainmets.evaluation.regions import REGION_SCHEMES, RegionScheme
 from brainmets.evaluation.scorers import SCORERS, score_case
 from brainmets.evaluation.scores import (
     CaseScore,

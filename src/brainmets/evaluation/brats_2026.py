@@ -28,8 +28,8 @@ import numpy as np
 
 from brainmets.evaluation.borders import border_distances
 from brainmets.evaluation.boxes import component_boxes, joint_box, labelled_box
+from brainmets.evaluation.label_schemes import region_mask
 from brainmets.evaluation.matching import Matching, match_lesions
-from brainmets.evaluation.regions import region_mask
 from brainmets.evaluation.scores import EmptyPolicy, LesionScore, RegionScore, empty_scores
 
 if TYPE_CHECKING:

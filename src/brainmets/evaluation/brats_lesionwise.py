@@ -29,9 +29,9 @@ import numpy as np
 
 from brainmets.evaluation.borders import border_distances
 from brainmets.evaluation.boxes import component_boxes, joint_box, labelled_box
+from brainmets.evaluation.label_schemes import region_mask
 from brainmets.evaluation.matching import label_components
 from brainmets.evaluation.overlap import dice
-from brainmets.evaluation.regions import region_mask
 from brainmets.evaluation.scores import EmptyPolicy, LesionScore, RegionScore, empty_scores
 from brainmets.evaluation.surfaces import surface_distances
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 
 from brainmets.evaluation.boxes import component_boxes, joint_box, labelled_box
+from brainmets.evaluation.label_schemes import region_mask
 from brainmets.evaluation.matching import Matching, match_lesions
 from brainmets.evaluation.measure import (
     Extent,
@@ -29,7 +30,6 @@ from brainmets.evaluation.measure import (
     sphericity,
 )
 from brainmets.evaluation.overlap import dice
-from brainmets.evaluation.regions import region_mask
 from brainmets.evaluation.scores import EmptyPolicy, LesionScore, RegionScore, empty_scores
 from brainmets.evaluation.surfaces import SurfaceDistances, surface_distances
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 from brainmets.domain.regrid import turned_onto, volume_turned_onto
 from brainmets.evaluation.brats_2026 import OFFICIAL_SPLIT, SpacingOrder, score_brats_2026
 from brainmets.evaluation.brats_lesionwise import score_brats_2023, score_brats_2024
+from brainmets.evaluation.label_schemes import REGION_SCHEMES, RegionScheme
 from brainmets.evaluation.own import score_brainmets
-from brainmets.evaluation.regions import REGION_SCHEMES, RegionScheme
 from brainmets.evaluation.scores import CaseScore, EmptyPolicy, RegionScore, ScorerName
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from brainmets.domain.errors import (
 from brainmets.domain.geometry import AXIS_CODES
 from brainmets.io import DEFAULT_LIMITS
 from brainmets.io.nifti_header import check_size, check_spacing, padded_shape, parse_header
-from brainmets.python.grids import affine_of_spacing, to_ras
+from brainmets.python.exchange import affine_of_spacing, to_ras
 
 if TYPE_CHECKING:
     from collections.abc import Sequence as Several

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainmets.domain.prediction import RESEARCH_USE_ONLY
-from brainmets.training.journal import format_duration
+from brainmets.training.checkpoint import format_duration
 from brainmets.training.sources import DatasetSource, SliceSource, SyntheticSource, VolumeSource
 
 if TYPE_CHECKING:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tensorboardX import SummaryWriter
@@ -15,26 +18,33 @@ from brainmets.training.checkpoint import (
     History,
     find_checkpoint,
     load_checkpoint,
+    progress_line,
     save_checkpoint,
+    write_curves,
 )
 from brainmets.training.config import recipe_sha256
-from brainmets.training.device import choose_device, computes_bf16, describe_machine
 from brainmets.training.export import network_to_train
-from brainmets.training.journal import progress_line, write_curves
 from brainmets.training.losses import supervised_loss
 from brainmets.training.normalisation import freeze_norm, measure_norm, share_norm
-from brainmets.training.ranks import parallel, rank, shared
-from brainmets.training.stopping import held_back
+from brainmets.training.ranks import (
+    choose_device,
+    computes_bf16,
+    describe_machine,
+    parallel,
+    process_count,
+    rank,
+    shared,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     from torch import Tensor, nn
 
     from brainmets.training.batches import Batches
     from brainmets.training.config import OptimiserSettings, Recipe
-    from brainmets.training.device import DeviceName
+    from brainmets.training.ranks import DeviceName
 
 __all__ = ["freeze_norm", "learning_rate", "train"]
 
@@ -273,3 +283,56 @@ def _update_average(
         for name, value in network.state_dict().items():
             if name in average:
                 average[name].lerp_(value, 1 - decay)
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """The signal that is held back, if one has come."""
+
+    def __init__(self) -> None:
+        self._came: int | None = None
+        self._handlers: dict[int, Any] = {}
+
+    def __bool__(self) -> bool:
+        """Whether one has come."""
+        return self._came is not None
+
+    def hold(self) -> None:
+        """Hold signals back from here on; a second one goes through at once."""
+        self._handlers = {number: signal.signal(number, self._note) for number in SIGNALS}
+
+    def release(self) -> None:
+        """Let signals through again."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def obey(self) -> None:
+        """Let the one that came do what it would have done."""
+        self.release()
+        if self._came is not None:
+            signal.raise_signal(self._came)
+
+    def _note(self, number: int, _frame: object) -> None:
+        if self:
+            self.obey()
+        self._came = number
+
+
+@contextmanager
+def held_back() -> Generator[StopRequest, None, None]:
+    """Hold Ctrl-C and the scheduler's SIGTERM back until the state is one to go on from.
+
+    Of several processes none waits: they would wait for each other.
+    """
+    request = StopRequest()
+    if process_count() > 1 or threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    request.hold()
+    try:
+        yield request
+    finally:
+        request.release()

@@ -11,9 +11,8 @@ import torch
 from brainmets.domain.errors import OutOfMemory
 from brainmets.inference.machine import free_memory
 from brainmets.training.datasets import open_part
-from brainmets.training.device import computes_bf16
 from brainmets.training.export import network_to_train
-from brainmets.training.ranks import process_count
+from brainmets.training.ranks import computes_bf16, process_count
 from brainmets.training.samples import read_volume_case, slice_names, volume_folders
 from brainmets.training.sources import DatasetSource, SliceSource, SyntheticSource
 

@@ -18,12 +18,11 @@ from brainmets.training.card import write_card
 from brainmets.training.checkpoint import find_checkpoint
 from brainmets.training.config import Recipe, recipe_sha256, save_recipe
 from brainmets.training.datasets import open_part
-from brainmets.training.device import choose_device
 from brainmets.training.export import export_bundle, finished_state
 from brainmets.training.loop import train
 from brainmets.training.memory import check_memory
 from brainmets.training.prepared import PreparedStore
-from brainmets.training.ranks import rank, wait_for_all
+from brainmets.training.ranks import choose_device, rank, wait_for_all
 from brainmets.training.samples import Part, slice_groups, slice_names, volume_folders
 from brainmets.training.sources import DatasetSource, SliceSource, SyntheticSource
 from brainmets.training.validation import CaseScore, mean_dice, read_held_out, score, validate
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
     from brainmets.preprocessing import Plan
     from brainmets.training.checkpoint import History
-    from brainmets.training.device import DeviceName
+    from brainmets.training.ranks import DeviceName
     from brainmets.training.sources import Source, VolumeSource
 
 __all__ = [

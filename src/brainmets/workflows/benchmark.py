@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from brainmets.domain import RESEARCH_USE_ONLY, silent
 from brainmets.domain.errors import FileMissing, OutputExists
-from brainmets.evaluation.froc import froc_curve
+from brainmets.evaluation.froc import by_size, confidence_at_rate, froc_curve
 from brainmets.evaluation.records import LESION_COLUMNS, lesion_rows
 from brainmets.evaluation.strata import VOLUME_BINS
-from brainmets.evaluation.sweep import by_size, confidence_at_rate
 from brainmets.reporting.benchmark_report import benchmark_markdown, froc_pictures
 from brainmets.workflows.benchmark_heads import benchmark_heads, heads_sha256
 from brainmets.workflows.bundle_scores import distinct, score_bundle

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainmets.domain import Mask, silent
+from brainmets.evaluation.label_schemes import REGION_SCHEMES
 from brainmets.evaluation.own import score_brainmets
 from brainmets.evaluation.records import ScoreRun
-from brainmets.evaluation.regions import REGION_SCHEMES
 from brainmets.evaluation.scores import CaseScore
 from brainmets.inference import Predictor, find_lesions
 

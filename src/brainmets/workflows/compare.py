@@ -12,7 +12,7 @@ import numpy as np
 from brainmets.domain import silent
 from brainmets.domain.errors import BrainmetsError, OptionError, OutputExists
 from brainmets.evaluation.comparison import Comparison, compare_runs
-from brainmets.evaluation.regions import REGION_SCHEMES, region_mask
+from brainmets.evaluation.label_schemes import REGION_SCHEMES, region_mask
 from brainmets.io import read_mask, read_volume
 from brainmets.io.datasets.finding import find_scans
 from brainmets.io.datasets.pairing import pair_masks

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from brainmets.domain import Progress
     from brainmets.evaluation.brats_2026 import SpacingOrder
-    from brainmets.evaluation.regions import RegionScheme
+    from brainmets.evaluation.label_schemes import RegionScheme
     from brainmets.evaluation.scores import CaseScore, EmptyPolicy, ScorerName
 
 __all__ = ["EvaluateOptions", "MissingPolicy", "evaluate", "read_scores", "write_scores"]

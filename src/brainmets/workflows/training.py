@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from brainmets.domain import Progress
-    from brainmets.training.device import DeviceName
+    from brainmets.training.ranks import DeviceName
     from brainmets.training.train import TrainingResult
     from brainmets.training.validation import CaseScore
 

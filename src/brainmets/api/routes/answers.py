@@ -1,9 +1,15 @@
-"""How the OpenAPI schema documents answers: each with an example, each refusal with its code."""
+"""How the OpenAPI schema documents answers: each with an example, each refusal with its code.
+
+And files as answers: ranges that cannot be had, and files deleted meanwhile, are explained.
+"""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+
+from fastapi.responses import FileResponse
+from starlette.exceptions import HTTPException
 
 from brainmets.api.problems import MEDIA_TYPE, RETRIED, problem_of
 from brainmets.api.schemas import Problem
@@ -11,10 +17,11 @@ from brainmets.domain import errors
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from starlette.types import Message, Receive, Scope, Send
 
     from brainmets.domain.errors import BrainmetsError
 
-__all__ = ["OF_BODIES", "bytes_answer", "events_answer", "json_answer", "refusals"]
+__all__ = ["OF_BODIES", "File", "bytes_answer", "events_answer", "json_answer", "refusals"]
 
 Answers = dict[int | str, dict[str, Any]]
 
@@ -208,3 +215,41 @@ def events_answer(example: BaseModel) -> Answers:
     event = {"event": "progress", "data": example.model_dump_json()}
     content = {"text/event-stream": {"itemSchema": schema, "example": event}}
     return {200: {"description": "One event per change, to the end", "content": content}}
+
+
+_BAD_RANGE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE})
+
+
+class File(FileResponse):
+    """A file, or the range of it that was asked for.
+
+    Raises, before anything is sent:
+        HTTPException: 416, the range is malformed or beyond the file.
+        FileNotFoundError: the file has been deleted since it was found.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, from the moment that its first bytes are read: it may be deleted until then."""
+        begun: list[Message] = []
+
+        async def checked_send(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in _BAD_RANGE:
+                headers = {
+                    name.decode(): value.decode()
+                    for name, value in message["headers"]
+                    if name == b"content-range"
+                }
+                raise HTTPException(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=headers)
+            if message["type"] == "http.response.start":
+                begun.append(message)
+                return
+            while begun:
+                await send(begun.pop())
+            await send(message)
+
+        try:
+            await super().__call__(scope, receive, checked_send)
+        except ValueError as error:  # more digits than a number may have
+            raise HTTPException(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE) from error
+        except RuntimeError as error:  # how the framework says that there is no file
+            raise FileNotFoundError(str(self.path)) from error

@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import FileResponse
 
-from brainmets.api.files import File
 from brainmets.api.followup import queue_followup
 from brainmets.api.followup_schemas import MOST_SCANS, FollowupRequest
-from brainmets.api.routes.answers import OF_BODIES, bytes_answer, json_answer, refusals
+from brainmets.api.routes.answers import OF_BODIES, File, bytes_answer, json_answer, refusals
 from brainmets.api.routes.dependencies import OwnJob, ServiceSettings, TakeIn, locate
 from brainmets.api.routes.examples import QUEUED
 from brainmets.api.routes.results import with_files

@@ -12,10 +12,9 @@ from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from brainmets.api.edits import DRAWN
 from brainmets.api.exports import Exports, offered
-from brainmets.api.files import File
 from brainmets.api.limits import LOCAL_OWNER
 from brainmets.api.reviews import REVIEW, is_review_damaged, latest_review
-from brainmets.api.routes.answers import OF_BODIES, bytes_answer, json_answer, refusals
+from brainmets.api.routes.answers import OF_BODIES, File, bytes_answer, json_answer, refusals
 from brainmets.api.routes.dependencies import (  # noqa: TC001 - FastAPI reads it
     Caller,
     OwnJob,

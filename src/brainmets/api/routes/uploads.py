@@ -9,10 +9,9 @@ from fastapi.concurrency import contextmanager_in_threadpool
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
-from brainmets.api.files import File
 from brainmets.api.forms import FILES_FORM, receive_form
 from brainmets.api.intake import check_model
-from brainmets.api.routes.answers import OF_BODIES, bytes_answer, json_answer, refusals
+from brainmets.api.routes.answers import OF_BODIES, File, bytes_answer, json_answer, refusals
 from brainmets.api.routes.dependencies import Caller, ServiceSettings, TakeIn, locate
 from brainmets.api.routes.examples import LOOKED_INTO, QUEUED, UPLOADED
 from brainmets.api.routes.results import with_files
