@@ -21,7 +21,7 @@ from brainmets.api.exporting import export_job
 from brainmets.api.reviews import latest_review
 from brainmets.api.routes.results import _packed
 from brainmets.api.schemas import JobOptions
-from brainmets.reporting.case_text import text_of
+from brainmets.reporting.case_pdf import text_of
 from brainmets.reporting.stored import read_result
 from tests.unit.test_api_drawing import sent
 from tests.unit.test_api_exports import attempt_of, dicom, service, state

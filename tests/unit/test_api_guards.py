@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from brainmets.api import half_open
+from brainmets.api import bodies
 from brainmets.api.limits import EVERY_S, FREE_TRIES, KeyGuard
 from brainmets.api.quiet import strip_texts
 from brainmets.api.segmenting import _warm_segmenter
@@ -113,7 +113,7 @@ def test_a_right_key_is_known_from_an_address_that_guesses(
 def test_half_open_requests_end(
     open_service: Callable[..., httpx.Client], monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(half_open, "REQUEST_WITHIN_S", 1.0)
+    monkeypatch.setattr(bodies, "REQUEST_WITHIN_S", 1.0)
     client = open_service()
     with Wire(str(client.base_url)) as wire, Wire(str(client.base_url)) as later:
         wire.socket.sendall(sent)
@@ -127,8 +127,8 @@ def test_half_open_requests_end(
 
 
 def test_an_answer_that_nobody_reads_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(half_open, "READ_WITHIN_S", 1.0)
-    half_open.close_half_open()
+    monkeypatch.setattr(bodies, "READ_WITHIN_S", 1.0)
+    bodies.close_half_open()
     ended: list[int] = []
 
     async def endless(_scope: object, receive: Receive, send: Send) -> None:

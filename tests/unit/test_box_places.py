@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from brainmets.domain import Geometry
-from brainmets.inference.box_places import BoxPlaces, region_of
+from brainmets.inference.places import BoxPlaces, region_of
 from tests.heads_with_anatomy import made_anatomy
 
 PLACES = {

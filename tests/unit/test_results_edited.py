@@ -18,7 +18,7 @@ from brainmets.cli.app import app
 from brainmets.domain import Geometry, Mask, Volume
 from brainmets.domain.errors import GridMismatch
 from brainmets.io import write_mask, write_volume
-from brainmets.reporting.case_text import facts_of
+from brainmets.reporting.case_pdf import facts_of
 from brainmets.reporting.stored import read_result
 from brainmets.workflows.export import ExportOptions, export
 from brainmets.workflows.followed_scan import scan_of_result

@@ -11,8 +11,8 @@ pytest.importorskip("torch")
 
 from brainmets.domain import Geometry, Mask, Volume
 from brainmets.training import making
-from brainmets.training.card import _describe  # pyright: ignore[reportPrivateUsage]
 from brainmets.training.config import Recipe
+from brainmets.training.export import _describe  # pyright: ignore[reportPrivateUsage]
 from brainmets.training.train import split_of
 from brainmets.training.validation import read_held_out
 

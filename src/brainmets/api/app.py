@@ -16,10 +16,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 import brainmets
-from brainmets.api.bodies import BodyKeeper, noting_stop
+from brainmets.api.bodies import BodyKeeper, close_half_open, noting_stop
 from brainmets.api.engines import open_supervisor
 from brainmets.api.exports import Exports
-from brainmets.api.half_open import close_half_open
 from brainmets.api.journal import speak
 from brainmets.api.limits import LOCAL_OWNER, Authentication, ByteCap
 from brainmets.api.metrics import Metrics, RequestMeter

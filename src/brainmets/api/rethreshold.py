@@ -12,10 +12,9 @@ from pydantic import ValidationError
 from brainmets.api.display import DisplayGrid, load_probability, load_structures, pack_labels
 from brainmets.api.schemas import LesionsView
 from brainmets.domain.errors import OptionError
-from brainmets.inference.box_places import fill_places
 from brainmets.inference.lesions import find_lesions
 from brainmets.inference.operating_point import OperatingPoint
-from brainmets.inference.places import name_lesions
+from brainmets.inference.places import fill_places, name_lesions
 
 if TYPE_CHECKING:
     from pathlib import Path

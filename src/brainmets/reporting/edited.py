@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from brainmets.domain import Lesion, Mask, Volume
-from brainmets.inference.box_places import fill_places
 from brainmets.inference.lesions import find_components, measure_lesions
+from brainmets.inference.places import fill_places
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

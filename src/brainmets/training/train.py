@@ -14,11 +14,10 @@ from brainmets.domain.errors import OutputExists, RecipeError
 from brainmets.domain.progress import Progress, silent
 from brainmets.inference import Bundle, OperatingPoint
 from brainmets.training.batches import Batches, open_pools
-from brainmets.training.card import write_card
 from brainmets.training.checkpoint import find_checkpoint
 from brainmets.training.config import Recipe, recipe_sha256, save_recipe
 from brainmets.training.datasets import open_part
-from brainmets.training.export import export_bundle, finished_state
+from brainmets.training.export import export_bundle, finished_state, write_card
 from brainmets.training.loop import train
 from brainmets.training.memory import check_memory
 from brainmets.training.prepared import PreparedStore

@@ -17,8 +17,7 @@ from brainmets.io import read_mask, read_volume
 from brainmets.io.datasets.finding import find_scans
 from brainmets.io.datasets.pairing import pair_masks
 from brainmets.reporting.comparison import comparison_html
-from brainmets.reporting.comparison_pdf import comparison_pdf
-from brainmets.reporting.comparison_plots import CaseView, draw_cases, draw_plots
+from brainmets.reporting.comparison_pdf import CaseView, comparison_pdf, draw_cases, draw_plots
 from brainmets.workflows.documents import plain, write_files
 from brainmets.workflows.evaluate import EvaluateOptions, evaluate, read_scores
 

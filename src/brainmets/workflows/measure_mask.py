@@ -10,8 +10,8 @@ import numpy as np
 from brainmets import __version__
 from brainmets.domain import Mask, Prediction, Provenance, Report, Volume
 from brainmets.domain.regrid import turned_onto
-from brainmets.inference.box_places import HEAD_SETTING, fill_places, head_box
 from brainmets.inference.lesions import measure_lesions
+from brainmets.inference.places import HEAD_SETTING, fill_places, head_box
 from brainmets.io import read_case, read_mask
 from brainmets.preprocessing.intensity import find_foreground
 from brainmets.reporting import write_results

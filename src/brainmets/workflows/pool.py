@@ -163,6 +163,7 @@ def _client(where: str) -> Generator[Any, None, None]:
                 kept: dict[str, Any] = {
                     f"distributed.worker.memory.{w}": False for w in ("target", "spill", "pause")
                 }
+                kept["distributed.worker.profile.enabled"] = False  # a hundred looks a second
                 kept["distributed.scheduler.no-workers-timeout"] = f"{WITHOUT_WORKERS_S} s"
                 stack.enter_context(config.set(kept))
                 cores = _cores()

@@ -15,16 +15,16 @@ from brainmets.bundles import SHIPPED_ANATOMY
 from brainmets.domain import Prediction, Progress, Provenance, Report, silent
 from brainmets.domain.errors import UnknownModel
 from brainmets.inference import Bundle, Predictor, find_lesions, list_bundles
-from brainmets.inference.box_places import (
+from brainmets.inference.engines import PACKAGES
+from brainmets.inference.machine import peak_memory
+from brainmets.inference.places import (
     BOX_SETTING,
     HEAD_SETTING,
     BoxPlaces,
     fill_places,
     head_box,
+    name_lesions,
 )
-from brainmets.inference.engines import PACKAGES
-from brainmets.inference.machine import peak_memory
-from brainmets.inference.places import name_lesions
 from brainmets.io import read_case
 from brainmets.reporting import check_results_folder, write_results
 from brainmets.workflows.anatomy import (
