@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import nibabel
 import numpy as np
@@ -19,6 +19,8 @@ from PIL import Image
 
 from brainmets.api.app import create_app
 from brainmets.api.client import Client
+from brainmets.api.exporting import OF_DICOM
+from brainmets.api.schemas import ExportName
 from brainmets.api.settings import Settings
 from brainmets.domain import Geometry, HeadPhantom
 from brainmets.domain.errors import OptionError
@@ -170,7 +172,7 @@ def test_everything_holds_what_stands_after_a_review(service: httpx.Client, dico
 
 
 def test_what_needs_dicom_images_says_what_to_do(service: httpx.Client, nifti: str) -> None:
-    for name in ("seg.dcm", "rtstruct.dcm"):
+    for name in sorted(OF_DICOM):
         refused = service.get(f"/v1/jobs/{nifti}/exports/{name}")
         assert refused.headers["content-type"] == "application/problem+json"
         assert (refused.status_code, refused.json()["code"]) == (422, "E_OPTION")
@@ -186,11 +188,11 @@ def test_what_needs_dicom_images_says_what_to_do(service: httpx.Client, nifti: s
 def test_what_is_offered_is_what_can_be_had(
     service: httpx.Client, dicom: str, nifti: str, slice_: str
 ) -> None:
-    missing = {dicom: set(), nifti: {"seg.dcm", "rtstruct.dcm"}}
-    missing[slice_] = {"mask.nii.gz", *missing[nifti]}
+    missing = {dicom: set(), nifti: set(OF_DICOM)}
+    missing[slice_] = {"mask.nii.gz", "fhir.json", *OF_DICOM}
     for job, expected in missing.items():
         exports = service.get(f"/v1/jobs/{job}").json()["exports"]
-        assert len(exports) == 6
+        assert {one["name"] for one in exports} == set(get_args(ExportName))
         problems = {one["name"]: one["problem"] for one in exports if one["problem"]}
         assert set(problems) == expected
         for name, problem in problems.items():
@@ -201,9 +203,35 @@ def test_what_is_offered_is_what_can_be_had(
 def test_slices_leave_as_table_document_and_report(service: httpx.Client, slice_: str) -> None:
     for name in ("lesions.csv", "report.json", "report.pdf"):
         export(service, slice_, name)
-    for name in ("mask.nii.gz", "seg.dcm", "rtstruct.dcm"):
+    for name in ("mask.nii.gz", "fhir.json", *sorted(OF_DICOM)):
         refused = service.get(f"/v1/jobs/{slice_}/exports/{name}")
         assert (refused.status_code, refused.json()["code"]) == (422, "E_OPTION"), refused.text
+
+
+def test_report_and_pictures_leave_as_zips_and_fhir_as_json(
+    service: httpx.Client, dicom: str, nifti: str
+) -> None:
+    def packed(name: str) -> dict[str, bytes]:
+        archive = zipfile.ZipFile(io.BytesIO(export(service, dicom, name)))
+        return {one: archive.read(one) for one in archive.namelist()}
+
+    objects = packed("measurements.zip")
+    assert set(objects) == {"measurements.dcm", "segmentation.dcm"}
+    report = pydicom.dcmread(io.BytesIO(objects["measurements.dcm"]))
+    segments = pydicom.dcmread(io.BytesIO(objects["segmentation.dcm"]))
+    assert segments.SOPInstanceUID in str(report)
+    pictures = packed("captures.zip")
+    assert "001.dcm" in pictures
+    assert all(pydicom.dcmread(io.BytesIO(one)).Modality == "OT" for one in pictures.values())
+    for job, subjects in ((dicom, 1), (nifti, 0)):
+        document = json.loads(export(service, job, "fhir.json"))
+        (told,) = [
+            one["resource"]
+            for one in document["entry"]
+            if one["resource"]["resourceType"] == "DiagnosticReport"
+        ]
+        assert len(told["result"]) == 1 + len(lesions_of(service, job))
+        assert ("imagingStudy" in told) == bool(subjects)
 
 
 def test_no_other_name_is_a_format(service: httpx.Client, nifti: str) -> None:

@@ -18,6 +18,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
 from brainmets.network import receiver
+from brainmets.network.commitment import Commitment
 from brainmets.network.inbox import Inbox, open_state
 from brainmets.network.options import NodeOptions, target_of
 from brainmets.network.receiver import Receiver
@@ -61,7 +62,8 @@ class Door:
             max_associations=MOST,
             max_object_bytes=LARGEST_OBJECT,
         )
-        self.receiver = Receiver(options, self.inbox)
+        commitment = Commitment(options, self.study_list, self.inbox)
+        self.receiver = Receiver(options, self.inbox, commitment)
         self.receiver.start()
         self.image = dcmread(write_dicom(folder / "images", head((40, 40, 3)))[0])
 

@@ -19,8 +19,16 @@ from brainmets.network import child as child_module
 from brainmets.network.child import Child
 from brainmets.network.inbox import CHOSEN, Inbox, open_state
 from brainmets.network.node import DATABASE, Node
-from brainmets.network.options import NodeOptions, SeriesRules, read_rules, target_of
+from brainmets.network.options import (
+    NodeOptions,
+    ObjectRules,
+    SeriesRules,
+    caller_of,
+    read_rules,
+    target_of,
+)
 from brainmets.network.pipeline import first_names, followed_names, tracking_uid
+from brainmets.network.quota import Quota
 from brainmets.network.study_list import Study, StudyList
 from brainmets.network.tasks import choose
 from brainmets.tracking import Sighting, TrackedLesion
@@ -217,11 +225,73 @@ def test_unusable_target_is_refused_without_repeating_it(text: str) -> None:
     assert "word" not in str(refusal.value)
 
 
+def test_sender_is_read_with_its_address_or_without() -> None:
+    assert caller_of("MR 1") == ("MR 1", None)
+    aet, address = caller_of("MR 1@mr.example:104")
+    assert address is not None
+    assert (aet, address.text) == ("MR 1", "MR 1@mr.example:104")
+    for wrong in ("", "A" * 17, "MR@host", "MR@host:0", "https://pacs.example"):
+        with pytest.raises(OptionError):
+            caller_of(wrong)
+
+
+def test_study_of_the_expected_count_is_complete_at_once_but_only_the_first_time(
+    inbox: Inbox, study_list: StudyList, images: list[Path]
+) -> None:
+    for path in images[:2]:
+        inbox.store(path.read_bytes())
+    (one,) = study_list.studies()
+    assert not inbox.complete(one, quiet_s=3600, images=3)
+    inbox.store(images[2].read_bytes())
+    assert inbox.complete(one, quiet_s=3600, images=3)
+    inbox.store(images[3].read_bytes())
+    (late,) = study_list.studies()
+    assert late.round == 2
+    assert not inbox.complete(late, quiet_s=3600, images=3)
+
+
+def test_caller_that_is_too_fast_waits_and_one_that_sends_too_much_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("brainmets.network.quota.time.monotonic", lambda: now)
+    quota = Quota(images_per_minute=60, bytes_per_hour=3600)
+    waits = [quota.charge("A", 10) for _ in range(13)]
+    assert waits == [0.0] * 10 + [1.0, 2.0, 3.0]
+    assert quota.charge("B", 10) == 0.0  # each caller has its own
+    assert quota.charge("B", 3591) is None
+    assert quota.charge("B", 3590) == 0.0
+    now += 10.0  # ten bytes and ten images later
+    assert quota.charge("B", 11) is None
+    assert quota.charge("B", 10) == 0.0
+    assert quota.charge("A", 10) == 0.0
+    for number in range(3000):
+        quota.charge(f"caller {number}", 1)
+    assert len(quota._accounts) <= 1000
+
+
 def test_rules_are_read_and_wrong_ones_refused(tmp_path: Path) -> None:
     path = tmp_path / "rules.toml"
     path.write_text("[series]\nmin_slices = 50\n[node]\nquiet_s = 5.0\n")
-    assert read_rules(path) == {"quiet_s": 5.0, "rules": SeriesRules(min_slices=50)}
-    for wrong in ("[series]\nslices = 1", "[other]", "nonsense", '[series]\nwithout = "("'):
+    assert read_rules(path) == {
+        "quiet_s": 5.0,
+        "rules": SeriesRules(min_slices=50),
+        "objects": ObjectRules(),
+    }
+    path.write_text('[objects]\nalso = ["captures"]\nseries_number = 700\n[node]\nimages = 3\n')
+    told = read_rules(path)
+    assert (told["objects"].also, told["objects"].series_number) == (("captures",), 700)
+    assert told["images"] == 3
+    for wrong in (
+        '[objects]\nseries_description = "a\\\\b"',
+        "[objects]\nseries_number = 0",
+        '[objects]\nalso = ["pdf"]',
+        "[node]\nmax_images_per_minute = 0",
+        "[series]\nslices = 1",
+        "[other]",
+        "nonsense",
+        '[series]\nwithout = "("',
+    ):
         path.write_text(wrong)
         with pytest.raises(OptionError):
             read_rules(path)

@@ -14,6 +14,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
 from brainmets.domain.errors import OptionError
+from brainmets.network.commitment import Commitment
 from brainmets.network.inbox import Inbox, open_state
 from brainmets.network.options import NodeOptions, target_of
 from brainmets.network.receiver import Receiver
@@ -50,7 +51,8 @@ def receiver(folder: Path, **tls: Path) -> tuple[Receiver, StudyList]:
     options = NodeOptions(
         port=0, targets=(target_of("PACS@127.0.0.1:104"),), state=folder / "node", **tls
     )
-    return Receiver(options, inbox), study_list
+    commitment = Commitment(options, study_list, inbox)
+    return Receiver(options, inbox, commitment), study_list
 
 
 @pytest.fixture(scope="module")

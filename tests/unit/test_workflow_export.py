@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -78,7 +78,11 @@ def test_every_format_holds_the_same_lesions(done: tuple[Path, Path], tmp_path: 
         for item in seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence
     }
     assert referred <= {image.SOPInstanceUID for image in made}
-    for dataset in (seg, regions):
+    pictures = [pydicom.dcmread(path) for path in written.files["captures"].iterdir()]
+    assert 1 <= len(pictures) <= written.lesions
+    document = json.loads(written.files["fhir"].read_text())
+    assert len(document["entry"]) == 3 + written.lesions
+    for dataset in (seg, regions, *pictures):
         assert "research" in str(dataset).lower()
 
 
@@ -94,6 +98,21 @@ def test_an_export_is_replaced_but_never_another_folder(
     with pytest.raises(OutputExists):
         export(result, tmp_path / "mine", options)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"series_number": 0},
+        {"series_number": 10**6},
+        {"series_description": "a\\b"},
+        {"series_description": "a\nb"},
+        {"series_description": "x" * 45},
+    ],
+)
+def test_series_that_dicom_cannot_hold_is_refused(named: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match="DICOM"):
+        ExportOptions(formats=("csv",), **named)
 
 
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
@@ -121,7 +140,7 @@ def test_no_lesion_is_a_segmentation_that_says_so(empty: tuple[Path, Path], tmp_
     written = export(result, tmp_path / "out", ExportOptions(formats=FORMATS, source=scan))
 
     assert written.lesions == 0
-    assert set(written.files) == {"dicom-seg", "sr", "nifti", "csv", "json", "images"}
+    assert set(written.files) == set(FORMATS) - {"rtstruct"} | {"images"}
     assert isinstance(written.refused.pop("rtstruct"), NothingToExport)
     assert not written.refused
     object_ = pydicom.dcmread(written.files["dicom-seg"])

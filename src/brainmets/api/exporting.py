@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
@@ -33,12 +34,18 @@ FORMATS: dict[ExportName, ExportFormat] = {
     "mask.nii.gz": "nifti",
     "seg.dcm": "dicom-seg",
     "rtstruct.dcm": "rtstruct",
+    "measurements.zip": "sr",
+    "captures.zip": "captures",
+    "fhir.json": "fhir",
     "lesions.csv": "csv",
     "report.json": "json",
 }
-"""The workflow's name for each; report.pdf is a workflow of its own."""
+"""The workflow's name for each; report.pdf is a workflow of its own. A zip holds every file that
+it makes: a measurement report comes with the segmentation that it refers to."""
 
-OF_DICOM: frozenset[ExportName] = frozenset({"seg.dcm", "rtstruct.dcm"})
+OF_DICOM: frozenset[ExportName] = frozenset(
+    {"seg.dcm", "rtstruct.dcm", "measurements.zip", "captures.zip"}
+)
 """Formats that refer to the DICOM images they are about."""
 
 
@@ -89,7 +96,15 @@ def _write(job_dir: Path, name: ExportName, draft: Path, options: JobOptions) ->
     if name in OF_DICOM:
         _need_dicom(source)
     chosen = ExportOptions(formats=(kind,), source=source, series=series, review=reviewed)
-    return export(out, draft / "made", chosen).files[kind]
+    written = export(out, draft / "made", chosen)
+    for refusal in written.refused.values():
+        raise refusal
+    if not name.endswith(".zip"):
+        return written.files[kind]
+    with zipfile.ZipFile(draft / name, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(one for one in (draft / "made").rglob("*") if one.is_file()):
+            packed.write(path, path.name)
+    return draft / name
 
 
 def _series(source: Path, options: JobOptions) -> str | None:

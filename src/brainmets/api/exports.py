@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Exports", "offered"]
 
+OF_SCANS: frozenset[ExportName] = frozenset({"mask.nii.gz", "fhir.json"})
 EXPORT_WITHIN_S = 180.0
 AT_ONCE = 2
 """Exports made at one time: each holds a volume in memory."""
@@ -88,7 +89,7 @@ def _offer(name: ExportName, hindrance: BrainmetsError | None) -> ExportView:
 
 
 def _hindrance(name: ExportName, result: JobResult, *, reviewed: bool) -> BrainmetsError | None:
-    if result.kind == "slices" and (name in OF_DICOM or name == "mask.nii.gz"):
+    if result.kind == "slices" and (name in OF_DICOM or name in OF_SCANS):
         return OptionError(
             "slice images, which do not say where they are in the patient",
             expected="a scan that does",

@@ -260,7 +260,15 @@ class ReviewView(_Schema):
 
 
 ExportName = Literal[
-    "mask.nii.gz", "seg.dcm", "rtstruct.dcm", "lesions.csv", "report.json", "report.pdf"
+    "mask.nii.gz",
+    "seg.dcm",
+    "rtstruct.dcm",
+    "measurements.zip",
+    "captures.zip",
+    "fhir.json",
+    "lesions.csv",
+    "report.json",
+    "report.pdf",
 ]
 """What a result can be taken away as."""
 

@@ -42,7 +42,7 @@ def export(
             "--format",
             "-f",
             metavar="FORMAT",
-            help="dicom-seg, sr, rtstruct, nifti, csv or json. Repeatable.",
+            help="dicom-seg, sr, rtstruct, captures, fhir, nifti, csv or json. Repeatable.",
             show_default=False,
         ),
     ],
@@ -59,17 +59,27 @@ def export(
         Path | None,
         typer.Option("--out", "-o", help="Folder to write into; RESULT/export by default."),
     ] = None,
+    series_number: Annotated[
+        int,
+        typer.Option(help="For DICOM: number of the segmentation's series; others follow it."),
+    ] = 9101,
+    series_description: Annotated[
+        str,
+        typer.Option(help="For DICOM: description of the series; by default the network's name."),
+    ] = "",
     original: Original = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print what was written as JSON for machines.")
     ] = False,
 ) -> None:
-    r"""Write a result as DICOM Segmentation, report or RT Structure Set, NIfTI, CSV or JSON.
+    r"""Write a result as DICOM objects, FHIR, NIfTI, CSV or JSON.
 
     \b
     dicom-seg   segmentation.dcm, a segment a lesion: for PACS and viewers (OHIF, 3D Slicer)
     sr          measurements.dcm, sizes of each lesion (TID 1500), with segmentation.dcm
     rtstruct    structures.dcm, a region a lesion: for planning systems
+    captures    captures/, pictures with outlines: for viewers that show no segmentation
+    fhir        report.fhir.json, DiagnosticReport and Observations (HL7 FHIR R4)
     nifti       lesions.nii.gz, 1 the largest lesion: for research tools
     csv, json   lesions.csv, report.json: for tables and programs
 
@@ -103,7 +113,12 @@ def export(
 
     out = out or result / "export"
     options = ExportOptions(
-        formats=_formats(formats), source=source, series=series, original=original
+        formats=_formats(formats),
+        source=source,
+        series=series,
+        original=original,
+        series_number=series_number,
+        series_description=series_description,
     )
     written = write(result, out, options)
     if as_json:

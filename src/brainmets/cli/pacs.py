@@ -45,7 +45,8 @@ def listen(
         typer.Option(
             "--from",
             metavar="AET",
-            help="AE title that may send; without one, any may. Repeatable.",
+            help="AE title that may send; without one, any may. AET@host:port is told there which"
+            " images are safe, when it asks (storage commitment). Repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -62,7 +63,9 @@ def listen(
     rules: Annotated[
         Path | None,
         typer.Option(
-            metavar="TOML", help="Which series to segment, and limits.", show_default=False
+            metavar="TOML",
+            help="Which series to segment, which objects to send, and limits.",
+            show_default=False,
         ),
     ] = None,
     service: Annotated[
@@ -119,7 +122,7 @@ def listen(
     folder = _state(state)
     with needing("pacs"):
         from brainmets.network.node import listen_until_stopped, retry_all, unanswered
-        from brainmets.network.options import NodeOptions, read_rules, target_of
+        from brainmets.network.options import NodeOptions, caller_of, read_rules, target_of
 
         if show:
             _print(*unanswered(folder))
@@ -130,6 +133,7 @@ def listen(
         told: dict[str, Any] = {} if rules is None else read_rules(rules)
         if quiet_s is not None:
             told["quiet_s"] = quiet_s
+        senders = [caller_of(text) for text in callers or ()]
         options = _checked(
             NodeOptions,
             told
@@ -138,7 +142,8 @@ def listen(
                 "port": port,
                 "host": host,
                 "targets": tuple(target_of(text) for text in send_to or ()),
-                "callers": tuple(callers or ()),
+                "callers": tuple(aet for aet, _ in senders),
+                "addresses": tuple(address for _, address in senders if address is not None),
                 "service": service
                 or os.environ.get("BRAINMETS_API_URL", "http://127.0.0.1:8501/api"),
                 "state": folder,

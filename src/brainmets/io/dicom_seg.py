@@ -46,7 +46,6 @@ __all__ = ["WITHIN_MM", "read_segments", "segmentation"]
 WITHIN_MM = 0.01
 """How far a pixel of the object may lie from the mask's voxel."""
 
-SERIES_NUMBER = 9_101
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 STAND_IN = "2.25"
 """Root of the stand-ins' identifiers, which no object keeps."""
@@ -110,7 +109,7 @@ def _object(finding: Finding, source: DicomSeriesSource) -> Dataset:
             segmentation_type="BINARY",
             segment_descriptions=_segments(finding),
             series_instance_uid=str(generate_uid()),
-            series_number=SERIES_NUMBER,
+            series_number=finding.series_number,
             sop_instance_uid=str(generate_uid()),
             instance_number=1,
             manufacturer=MANUFACTURER,

@@ -34,9 +34,23 @@ if TYPE_CHECKING:
     from brainmets.io.dicom_source import DicomSeriesSource
     from brainmets.io.dicom_stamp import Finding, Tracking
 
-__all__ = ["measurement_report", "read_measurements"]
+__all__ = [
+    "CHANGE",
+    "COUNT",
+    "OWN",
+    "VOLUME",
+    "measurement_report",
+    "read_measurements",
+    "site_of",
+    "values_of",
+]
 
-SERIES_NUMBER = 9_103
+Code = tuple[str, str, str]
+"""Value, scheme and meaning."""
+
+SERIES = 2
+"""Counted from the segmentation's series number."""
+
 OWN = "99BRAINMETS"
 """Designator of codes that no standard has."""
 
@@ -117,7 +131,8 @@ def _groups(data: Dataset) -> Iterator[Dataset]:
                 yield from _groups(item)
 
 
-def _values(lesion: Lesion) -> list[tuple[tuple[str, str, str], float, tuple[str, str, str]]]:
+def values_of(lesion: Lesion) -> list[tuple[Code, float, Code]]:
+    """Return what a lesion measures, where it is known: name, value, unit."""
     told = [
         (VOLUME, lesion.volume_mm3, MM3),
         (LONG_AXIS, lesion.diameter_in_plane_mm, MM),
@@ -132,7 +147,7 @@ def _values(lesion: Lesion) -> list[tuple[tuple[str, str, str], float, tuple[str
 
 def _meant(finding: Finding) -> dict[str, dict[str, float]]:
     meant = {
-        tracking_of(finding, lesion).uid: {name[0]: value for name, value, _ in _values(lesion)}
+        tracking_of(finding, lesion).uid: {name[0]: value for name, value, _ in values_of(lesion)}
         for lesion in finding.lesions
     }
     meant |= {one.uid: {VOLUME[0]: 0.0} for one in finding.gone}
@@ -186,7 +201,7 @@ def _report(
         evidence=evidence,
         content=content[0],
         series_instance_uid=series,
-        series_number=SERIES_NUMBER,
+        series_number=finding.series_number + SERIES,
         sop_instance_uid=uid,
         instance_number=1,
         manufacturer=MANUFACTURER,
@@ -215,7 +230,7 @@ def _measured(
         finding_sites=[_site(lesion)],
         measurements=[
             sr.Measurement(name=_code(*name), value=value, unit=_code(*unit))
-            for name, value, unit in _values(lesion)
+            for name, value, unit in values_of(lesion)
         ],
         qualitative_evaluations=_change(tracked),
     )
@@ -246,14 +261,19 @@ def _change(tracked: Tracking) -> Any:
     return [sr.QualitativeEvaluation(name=_code(*CHANGE), value=value)]
 
 
-def _site(lesion: Lesion) -> Any:
-    from highdicom import sr
-
+def site_of(lesion: Lesion) -> tuple[Code, Code | None]:
+    """Return the codes of a lesion's structure and side."""
     known = (site for word, site in SITES.items() if word in lesion.place)
     value, meaning = next(known, ("12738006", "Brain"))
     side = SIDES.get(lesion.side)
-    laterality = None if side is None else _code(side[0], "SCT", side[1])
-    return sr.FindingSite(_code(value, "SCT", meaning), laterality=laterality)
+    return (value, "SCT", meaning), None if side is None else (side[0], "SCT", side[1])
+
+
+def _site(lesion: Lesion) -> Any:
+    from highdicom import sr
+
+    site, side = site_of(lesion)
+    return sr.FindingSite(_code(*site), laterality=None if side is None else _code(*side))
 
 
 def _comment(text: str) -> Any:

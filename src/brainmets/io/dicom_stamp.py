@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = [
     "FRAME_OF_REFERENCE_MADE",
     "MANUFACTURER",
+    "MOST_SERIES_NUMBER",
+    "SERIES_DESCRIPTION",
+    "SERIES_NUMBER",
     "Finding",
     "Tracking",
     "begun",
@@ -52,6 +55,14 @@ MANUFACTURER = "brainmets"
 UTF_8 = "ISO_IR 192"
 LONG_STRING, SHORT_TEXT = 64, 1024
 """Characters that the types LO and ST hold."""
+
+SERIES_NUMBER = 9_101
+"""Of the segmentation; other objects have the numbers after it."""
+
+MOST_SERIES_NUMBER = 999_999
+RESEARCH = " - RESEARCH USE ONLY"
+SERIES_DESCRIPTION = rf"^[^\\\x00-\x1f\x7f]{{0,{LONG_STRING - len(RESEARCH)}}}$"
+"""What may stand before it in a series description."""
 
 REQUIRED = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
@@ -100,7 +111,8 @@ class Finding:
     `mask` is on the grid of the images it will refer to. `reviewed` says that a person
     has decided which lesions stand. `tracking` names lesions, by id, as earlier studies do;
     `gone` are lesions of earlier studies that this one no longer shows. `readings` are a reader's
-    label and comment by lesion.
+    label and comment by lesion. `series_number` is the segmentation's, other objects' are
+    counted from it; `series_description` is every object's, the network's name by default.
 
     Raises:
         GridMismatch: a lesion has no voxel, or a voxel no lesion.
@@ -113,6 +125,8 @@ class Finding:
     tracking: Mapping[int, Tracking] = field(default_factory=dict[int, Tracking])
     gone: tuple[Tracking, ...] = ()
     readings: Mapping[int, tuple[str, str]] = field(default_factory=dict[int, tuple[str, str]])
+    series_number: int = SERIES_NUMBER
+    series_description: str = ""
 
     def said(self, lesion: Lesion) -> str:
         """Return what a reader called a lesion and wrote of it; empty where nothing."""
@@ -175,14 +189,17 @@ def new_object(
     sop_class_uid: str,
     *,
     modality: str,
-    series_number: int,
+    series: int,
 ) -> FileDataset:
-    """Begin an object in the patient and study of `source`, a new series of one."""
+    """Begin an object in the patient and study of `source`, a new series of one.
+
+    `series` counts from the segmentation's series number.
+    """
     from pydicom.uid import generate_uid
 
     data = begun(source, sop_class_uid, str(generate_uid()))
     data.Modality = modality
-    data.SeriesInstanceUID, data.SeriesNumber = generate_uid(), series_number
+    data.SeriesInstanceUID, data.SeriesNumber = generate_uid(), finding.series_number + series
     data.InstanceNumber = 1
     stamp(data, finding, source)
     now = datetime.now().astimezone()
@@ -198,7 +215,8 @@ def stamp(data: Dataset, finding: Finding, source: DicomSeriesSource) -> None:
     for keyword in OPTIONAL:
         if keyword in source.identity:
             setattr(data, keyword, source.identity[keyword])
-    data.SeriesDescription = f"{MANUFACTURER} {made.model[:30]} - RESEARCH USE ONLY"[:LONG_STRING]
+    described = finding.series_description or f"{MANUFACTURER} {made.model[:30]}"
+    data.SeriesDescription = f"{described}{RESEARCH}"[:LONG_STRING]
     data.ManufacturerModelName = made.model[:LONG_STRING]
     data.SoftwareVersions = f"{MANUFACTURER} {made.code_version}"[:LONG_STRING]
     data.DeviceSerialNumber = made.model_sha256[:LONG_STRING] or "unknown"

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["no_region", "read_regions", "structure_set"]
 
-SERIES_NUMBER = 9_102
+SERIES = 1
+"""Counted from the segmentation's series number."""
+
 STUDY_MANAGEMENT = "1.2.840.10008.3.1.2.3.1"
 """Detached Study Management, retired, yet what PS3.3 C.8.8.5 asks a study to be named as."""
 
@@ -110,9 +112,7 @@ def read_regions(content: bytes, grid: Geometry) -> dict[int, NDArray[np.bool_]]
 def _object(finding: Finding, source: DicomSeriesSource) -> Dataset:
     from pydicom.uid import RTStructureSetStorage
 
-    data = new_object(
-        finding, source, RTStructureSetStorage, modality="RTSTRUCT", series_number=SERIES_NUMBER
-    )
+    data = new_object(finding, source, RTStructureSetStorage, modality="RTSTRUCT", series=SERIES)
     data.OperatorsName = ""
     data.StructureSetLabel = "brainmets"
     data.StructureSetName = data.SeriesDescription

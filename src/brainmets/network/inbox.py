@@ -26,7 +26,7 @@ from brainmets.domain.errors import DicomHeader, DiskFull
 from brainmets.io.guard import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
     from pathlib import Path
 
     from brainmets.network.study_list import Study, StudyList
@@ -105,13 +105,27 @@ class Inbox:
                 self._write(path, content, before=lambda: self._study_list.receive(key, whose))
         return key
 
-    def complete(self, study: Study, *, quiet_s: float) -> bool:
-        """Take a study to `complete` where no image came for so long and none is coming."""
+    def complete(self, study: Study, *, quiet_s: float, images: int = 0) -> bool:
+        """Take a study to `complete` where no image came for so long and none is coming.
+
+        One that has `images` images is complete at once, unless it was before: then late images
+        are awaited together.
+        """
         with self._lock:
             waited = time.monotonic() - self._latest.setdefault(study.key, time.monotonic())
-            if min(waited, self._still_s(study.key)) < quiet_s or self._open.get(study.key):
+            if self._open.get(study.key):
+                return False
+            if min(waited, self._still_s(study.key)) < quiet_s and not (
+                images and study.round == 1 and self._count(study.key) >= images
+            ):
                 return False
             return self._study_list.move(study, "complete")
+
+    def kept(self, instance_uids: Iterable[str]) -> set[str]:
+        """Return those of the images that are on the disk."""
+        names = {uid: f"{self._keys.of('image', uid)}.dcm" for uid in instance_uids}
+        here = {path.name for path in self._studies.glob("*/images/*.dcm")}
+        return {uid for uid, name in names.items() if name in here}
 
     def hold(self, key: str) -> None:
         """Begin a study's quiet interval again, as when its sender leaves."""
@@ -127,6 +141,14 @@ class Inbox:
     def folder(self, key: str) -> Path:
         """Return a study's folder."""
         return self._studies / key
+
+    def _count(self, key: str) -> int:
+        """Return how many whole images a study has."""
+        try:
+            names = os.listdir(self._studies / key / "images")  # noqa: PTH208 - names are enough
+        except OSError:
+            return 0
+        return sum(not name.startswith(".") for name in names)
 
     def _still_s(self, key: str) -> float:
         """Return for how long no process has put an image into a study's folder."""

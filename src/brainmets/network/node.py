@@ -13,6 +13,7 @@ from brainmets.api.client import Client
 from brainmets.api.journal import speak
 from brainmets.domain.errors import OptionError
 from brainmets.network.child import Child
+from brainmets.network.commitment import Commitment
 from brainmets.network.dicomweb import fetch
 from brainmets.network.inbox import Inbox, open_state
 from brainmets.network.options import is_loopback
@@ -58,7 +59,8 @@ class Node:
         self._client = Client(options.service, api_key=api_key)
         self._child = Child()
         inbox = Inbox(options.state, keys, self._study_list, min_free_bytes=options.min_free_bytes)
-        self._receiver = Receiver(options, inbox)
+        commitment = Commitment(options, self._study_list, inbox)
+        self._receiver = Receiver(options, inbox, commitment)
         pipeline = Pipeline(
             options,
             study_list=self._study_list,
@@ -71,6 +73,7 @@ class Node:
         self._threads = [
             self._thread(lambda: pipeline.run(self._stop), "brainmets-pipeline"),
             self._thread(lambda: sender.run(self._stop), "brainmets-sender"),
+            self._thread(lambda: commitment.run(self._stop), "brainmets-commitment"),
         ]
 
     @property

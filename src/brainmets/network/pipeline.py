@@ -124,7 +124,8 @@ class Pipeline:
 
     def _step(self, study: Study) -> None:
         if study.state == "receiving":
-            if self._inbox.complete(study, quiet_s=self._options.quiet_s):
+            options = self._options
+            if self._inbox.complete(study, quiet_s=options.quiet_s, images=options.images):
                 _log.info("study %s: complete", study.key[:8])
         elif study.state == "complete":
             self._submit(study)
@@ -229,6 +230,7 @@ class Pipeline:
                 for lesion, number in names.numbers.items()
             },
             gone=[called(number, change) for number, change in sorted(names.gone.items())],
+            objects=self._options.objects.model_dump(mode="json"),
         )
         targets = [target.text for target in self._options.targets]
         self._study_list.dispatch(

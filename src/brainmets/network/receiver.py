@@ -2,7 +2,7 @@
 
 An object is on the disk and in the list of studies before its C-STORE is answered. A sender's
 error ends at most its own association: the size of a PDU and of an object, the time for a PDU,
-and the number of associations are limited.
+and the number of associations are limited, as is what one caller sends in a minute and an hour.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from brainmets.domain.errors import BrainmetsError, DiskFull, OptionError
+from brainmets.network.commitment import COMMITMENT
+from brainmets.network.quota import Quota
 
 if TYPE_CHECKING:
+    from brainmets.network.commitment import Commitment
     from brainmets.network.inbox import Inbox
     from brainmets.network.options import NodeOptions
 
@@ -53,10 +56,15 @@ _log = logging.getLogger("brainmets.network")
 class Receiver:
     """Listens until it is stopped."""
 
-    def __init__(self, options: NodeOptions, inbox: Inbox) -> None:
+    def __init__(self, options: NodeOptions, inbox: Inbox, commitment: Commitment) -> None:
         """Prepare; `start` listens."""
         self._options = options
         self._inbox = inbox
+        self._commitment = commitment
+        self._quota = Quota(
+            images_per_minute=options.max_images_per_minute,
+            bytes_per_hour=options.max_bytes_per_hour,
+        )
         self._server: Any = None
         self._ae: Any = None
 
@@ -89,11 +97,13 @@ class Receiver:
         ae.network_timeout, ae.dimse_timeout = IDLE_S, IDLE_S
         ae.acse_timeout = FIRST_REQUEST_WITHIN_S
         ae.add_supported_context(Verification)
+        ae.add_supported_context(COMMITMENT)
         for image in IMAGES:
             ae.add_supported_context(image, list(SYNTAXES))
         handlers = [
             (evt.EVT_CONN_OPEN, _bound_reading, [options.max_object_bytes]),
             (evt.EVT_C_STORE, self._store),
+            (evt.EVT_N_ACTION, self._commit),
             (evt.EVT_ABORTED, self._broken_off),
             (evt.EVT_CONN_CLOSE, self._left),
         ]
@@ -123,6 +133,11 @@ class Receiver:
             guard.begin_anew()
         try:
             content = event.encoded_dataset()
+            wait_s = self._quota.charge(event.assoc.requestor.ae_title, len(content))
+            if wait_s is None:
+                _log.warning("an object was refused: its caller has sent too much in an hour")
+                return OUT_OF_RESOURCES
+            time.sleep(wait_s)
             key = self._inbox.store(content)
         except DiskFull as error:
             _log.error("an object was refused: %s", error.code)
@@ -138,6 +153,10 @@ class Receiver:
         keys: set[str] = event.assoc.__dict__.setdefault("brainmets_keys", set())
         keys.add(key)
         return SUCCESS
+
+    def _commit(self, event: Any) -> tuple[int, None]:
+        """Answer a request for storage commitment."""
+        return self._commitment.request(event)
 
     def _broken_off(self, event: Any) -> None:
         """Let a study wait its whole quiet interval after its sender has left."""

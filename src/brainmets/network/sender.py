@@ -34,6 +34,15 @@ KEEP_TRYING_S = 72 * 3600.0
 MOST_REFUSALS = 5
 CONNECT_WITHIN_S, ANSWER_WITHIN_S = 10.0, 60.0
 
+EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
+KINDS = {
+    "1.2.840.10008.5.1.4.1.1.66.4": EXPLICIT,  # Segmentation
+    "1.2.840.10008.5.1.4.1.1.88.34": EXPLICIT,  # Comprehensive 3D SR
+    "1.2.840.10008.5.1.4.1.1.481.3": IMPLICIT,  # RT Structure Set
+    "1.2.840.10008.5.1.4.1.1.7": EXPLICIT,  # Secondary Capture
+}
+"""What is sent, and the transfer syntax in which it is written."""
+
 _log = logging.getLogger("brainmets.network")
 
 
@@ -117,20 +126,16 @@ class Sender:
 
 
 class _Dimse:
-    """An association to a target, for SEG and SR objects."""
+    """An association to a target, for objects of `KINDS`."""
 
     def __init__(self, aet: str, target: Target) -> None:
         from pynetdicom import AE
-        from pynetdicom.sop_class import (
-            Comprehensive3DSRStorage,  # pyright: ignore[reportAttributeAccessIssue]
-            SegmentationStorage,  # pyright: ignore[reportAttributeAccessIssue]
-        )
 
         ae = AE(ae_title=aet)
         ae.connection_timeout = ae.acse_timeout = CONNECT_WITHIN_S
         ae.dimse_timeout = ae.network_timeout = ANSWER_WITHIN_S
-        for kind in (SegmentationStorage, Comprehensive3DSRStorage):
-            ae.add_requested_context(kind, ["1.2.840.10008.1.2.1"])
+        for kind, syntax in KINDS.items():
+            ae.add_requested_context(kind, [syntax])
         self._association: Any = ae.associate(target.host, target.port, ae_title=target.aet)
         if not self._association.is_established:
             raise Unsent("the target does not answer, or refuses the association")

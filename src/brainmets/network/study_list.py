@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
     from pathlib import Path
 
-__all__ = ["ENDED", "Parcel", "Study", "StudyList", "StudyState"]
+__all__ = ["ENDED", "Parcel", "Request", "Study", "StudyList", "StudyState"]
 
 StudyState = Literal[
     "receiving", "complete", "queued", "following", "sending", "answered", "failed"
@@ -46,6 +46,11 @@ CREATE TABLE IF NOT EXISTS parcels (
   target TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'waiting', tries INTEGER NOT NULL DEFAULT 0,
   next_try REAL NOT NULL DEFAULT 0, problem TEXT NOT NULL DEFAULT '', made REAL NOT NULL,
   UNIQUE (study, round, file, target)
+);
+CREATE TABLE IF NOT EXISTS requests (
+  id INTEGER PRIMARY KEY, "transaction" TEXT NOT NULL, caller TEXT NOT NULL, images TEXT NOT NULL,
+  tries INTEGER NOT NULL DEFAULT 0, next_try REAL NOT NULL DEFAULT 0, made REAL NOT NULL,
+  UNIQUE ("transaction", caller)
 );
 """
 
@@ -86,6 +91,22 @@ class Parcel:
     tries: int
     next_try: float
     problem: str
+    made: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One storage commitment to report: SOP class and instance UID of each image asked for.
+
+    It is removed once reported.
+    """
+
+    id: int
+    transaction: str
+    caller: str
+    images: tuple[tuple[str, str], ...]
+    tries: int
+    next_try: float
     made: float
 
 
@@ -242,6 +263,41 @@ class StudyList:
                 (time.time(),),
             ).rowcount
             return studies + parcels
+
+    def ask(self, transaction: str, caller: str, images: Iterable[tuple[str, str]]) -> None:
+        """Note a storage commitment that a caller asks for; the same one is noted once."""
+        with self._change() as db:
+            db.execute(
+                'INSERT OR IGNORE INTO requests ("transaction", caller, images, made)'
+                " VALUES (?, ?, ?, ?)",
+                (transaction, caller, json.dumps(list(images)), time.time()),
+            )
+
+    def asked(self, *, due: float) -> list[Request]:
+        """Return the storage commitments to report by then."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT * FROM requests WHERE next_try <= ? ORDER BY id", (due,)
+            ).fetchall()
+        requests: list[Request] = []
+        for row in rows:
+            fields = dict(row)
+            images = tuple((kind, uid) for kind, uid in json.loads(fields.pop("images")))
+            requests.append(Request(**fields, images=images))
+        return requests
+
+    def told(self, request: Request) -> None:
+        """Forget a storage commitment that was reported, or cannot be."""
+        with self._change() as db:
+            db.execute("DELETE FROM requests WHERE id = ?", (request.id,))
+
+    def not_told(self, request: Request, *, after_s: float) -> None:
+        """Postpone a report."""
+        with self._change() as db:
+            db.execute(
+                "UPDATE requests SET tries = tries + 1, next_try = ? WHERE id = ?",
+                (time.time() + after_s, request.id),
+            )
 
     def _rows(self, rest: str, values: Iterable[Any]) -> list[sqlite3.Row]:
         with self._lock:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from brainmets.api.child import explained
 from brainmets.api.problems import problem_of
 from brainmets.api.quiet import keep_quiet
-from brainmets.domain.errors import BadRequest, UnknownSeries
+from brainmets.domain.errors import BadRequest, NothingToExport, UnknownSeries
 from brainmets.network.inbox import CHOSEN, OBJECTS
 
 if TYPE_CHECKING:
@@ -89,31 +89,37 @@ def _fits(one: DicomSeries, rules: SeriesRules) -> bool:
     )
 
 
-def write_objects(
-    result: Path, chosen: Path, out: Path, names: dict[str, Any], gone: list[Any]
-) -> dict[str, Any]:
-    """Write the segmentation, where there is a lesion, and the report; return their file names.
+def write_objects(round_folder: Path, task: dict[str, Any]) -> dict[str, Any]:
+    """Write the segmentation, where there is a lesion, the report, and what `objects` wants.
+
+    Returns the file names. `task` has `names` and `gone`, as in `ExportOptions`, and `objects`.
 
     Raises:
         BrainmetsError: as `brainmets.workflows.export.export`.
     """
     from brainmets.api.staging import remove, sync
     from brainmets.io.dicom_stamp import Tracking
+    from brainmets.network.options import ObjectRules
     from brainmets.workflows.export import ExportOptions, export
 
+    objects, out = ObjectRules.model_validate(task["objects"]), round_folder / OBJECTS
     options = ExportOptions(
-        formats=("sr",),
-        source=chosen,
-        tracking={int(lesion): Tracking(**one) for lesion, one in names.items()},
-        gone=tuple(Tracking(**one) for one in gone),
+        formats=("sr", *objects.also),
+        source=round_folder / CHOSEN,
+        tracking={int(lesion): Tracking(**one) for lesion, one in task["names"].items()},
+        gone=tuple(Tracking(**one) for one in task["gone"]),
+        series_number=objects.series_number,
+        series_description=objects.series_description,
     )
     remove(out)
-    written = export(result, out, options)
+    written = export(round_folder / "result", out, options)
     for refusal in written.refused.values():
-        raise refusal
+        if not isinstance(refusal, NothingToExport):  # such as regions where there is no lesion
+            raise refusal
     for path in (*out.rglob("*"), out, out.parent):
         sync(path)
-    return {"files": [path.name for path in written.files.values()]}
+    paths = [one for path in written.files.values() for one in (sorted(path.glob("*")) or [path])]
+    return {"files": [str(path.relative_to(out)) for path in paths]}
 
 
 def _answer(task: dict[str, Any]) -> dict[str, Any]:
@@ -124,8 +130,7 @@ def _answer(task: dict[str, Any]) -> dict[str, Any]:
         rules = SeriesRules.model_validate(task["rules"])
         return choose(Path(task["images"]), folder, rules)
     if task["task"] == "write":
-        out = folder / OBJECTS
-        return write_objects(folder / "result", folder / CHOSEN, out, task["names"], task["gone"])
+        return write_objects(folder, task)
     raise BadRequest("an unknown task", expected="choose or write", remedy="report it")
 
 

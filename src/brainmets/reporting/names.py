@@ -51,6 +51,8 @@ EXPORT_NAMES = frozenset(
         "segmentation.dcm",
         "structures.dcm",
         "measurements.dcm",
+        "captures",
+        "report.fhir.json",
         "lesions.nii.gz",
         "lesions.csv",
         REPORT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, replace
 from shutil import rmtree
 from typing import TYPE_CHECKING, Literal, get_args
@@ -11,11 +12,20 @@ from brainmets.domain.errors import InputError, OptionError, OutputDiffers, Sour
 from brainmets.domain.regrid import turned_onto
 from brainmets.io import write_mask
 from brainmets.io.dicom_images import derived_series, images_of
+from brainmets.io.dicom_sc import captures
 from brainmets.io.dicom_seg import segmentation
 from brainmets.io.dicom_source import find_source, holds_dicom
 from brainmets.io.dicom_sr import measurement_report
-from brainmets.io.dicom_stamp import FRAME_OF_REFERENCE_MADE, Finding, Tracking
+from brainmets.io.dicom_stamp import (
+    FRAME_OF_REFERENCE_MADE,
+    MOST_SERIES_NUMBER,
+    SERIES_DESCRIPTION,
+    SERIES_NUMBER,
+    Finding,
+    Tracking,
+)
 from brainmets.io.rtstruct import no_region, structure_set
+from brainmets.reporting.captures import drawn_captures
 from brainmets.reporting.documents import (
     lesions_document,
     lesions_table,
@@ -23,6 +33,7 @@ from brainmets.reporting.documents import (
     report_json,
 )
 from brainmets.reporting.edited import EDITED
+from brainmets.reporting.fhir import fhir_document
 from brainmets.reporting.names import REPORT, is_export
 from brainmets.reporting.staging import check_output, staged
 from brainmets.reporting.stored import read_result
@@ -33,27 +44,30 @@ if TYPE_CHECKING:
     from collections.abc import Sequence as Ordered
     from pathlib import Path
 
+    from brainmets.domain import Mask
     from brainmets.domain.errors import BrainmetsError
     from brainmets.io.dicom_source import DicomSeriesSource
     from brainmets.reporting.stored import StoredResult
 
 __all__ = ["FORMATS", "ExportFormat", "ExportOptions", "ExportResult", "export"]
 
-ExportFormat = Literal["dicom-seg", "sr", "rtstruct", "nifti", "csv", "json"]
+ExportFormat = Literal["dicom-seg", "sr", "rtstruct", "captures", "fhir", "nifti", "csv", "json"]
 
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
-DICOM: frozenset[ExportFormat] = frozenset({"dicom-seg", "sr", "rtstruct"})
+DICOM: frozenset[ExportFormat] = frozenset({"dicom-seg", "sr", "rtstruct", "captures"})
 
 NAMES: dict[ExportFormat, str] = {
     "dicom-seg": "segmentation.dcm",
     "sr": "measurements.dcm",
     "rtstruct": "structures.dcm",
+    "captures": "captures",
+    "fhir": "report.fhir.json",
     "nifti": "lesions.nii.gz",
     "csv": "lesions.csv",
     "json": "report.json",
 }
-"""What each format's file is called."""
+"""What each format's file is called; captures are a folder of files."""
 
 IMAGES = "images"
 """Folder of the DICOM images made of a NIfTI scan."""
@@ -67,6 +81,10 @@ class ExportOptions:
     refer to its images. `series` chooses among several. `original` leaves a reader's corrections
     aside. `review` is the folder of a saved review, by default the result's own. `tracking` names
     lesions, by id, as earlier studies do; `gone` are those of earlier studies that are gone.
+    `series_number` and `series_description` are as in `Finding`.
+
+    Raises:
+        OptionError: a number or a description that DICOM does not hold.
     """
 
     formats: tuple[ExportFormat, ...]
@@ -76,6 +94,19 @@ class ExportOptions:
     review: Path | None = None
     tracking: Mapping[int, Tracking] = field(default_factory=dict[int, Tracking])
     gone: tuple[Tracking, ...] = ()
+    series_number: int = SERIES_NUMBER
+    series_description: str = ""
+
+    def __post_init__(self) -> None:
+        """Check what the series are called."""
+        fits = re.fullmatch(SERIES_DESCRIPTION, self.series_description)
+        if not fits or not 1 <= self.series_number <= MOST_SERIES_NUMBER:
+            raise OptionError(
+                "a series number or description that DICOM does not hold",
+                expected=f"a number of 1 to {MOST_SERIES_NUMBER}, at most 44 characters without"
+                " line breaks and backslashes",
+                remedy="choose others",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +172,7 @@ def _refused_at_once(
     """Refuse what no work can bring about."""
     refused: dict[ExportFormat, BrainmetsError] = {}
     for kind in options.formats:
-        if result.kind == "slices" and (kind in DICOM or kind == "nifti"):
+        if result.kind == "slices" and (kind in DICOM or kind in {"nifti", "fhir"}):
             refused[kind] = OptionError(
                 f"slice images for {kind}",
                 expected="a scan with position and orientation",
@@ -174,6 +205,8 @@ def _write(
     formats: list[ExportFormat] = [kind for kind in options.formats if kind not in refused]
     objects: list[ExportFormat] = [kind for kind in FORMATS if kind in DICOM and kind in formats]
     notes += _write_objects(result, draft, options, objects, refused)
+    if "fhir" in formats:
+        notes += [one for one in _write_fhir(result, draft, options, refused) if one not in notes]
     if "nifti" in formats:
         comment = mask_comment(result.provenance, notice=result.notice, reviewed=result.reviewed)
         write_mask(result.mask, draft / NAMES["nifti"], comment=comment)
@@ -211,21 +244,58 @@ def _write_objects(
     for kind in objects:  # a segmentation goes before the report that refers to it
         try:
             if kind == "dicom-seg":
-                content = segments = segmentation(finding, images)
+                segments = segmentation(finding, images)
+                (draft / NAMES[kind]).write_bytes(segments)
             elif kind == "sr" and "dicom-seg" in refused:
                 refused[kind] = refused["dicom-seg"]
-                continue
             elif kind == "sr":
                 content = measurement_report(finding, images, segments if finding.lesions else None)
+                (draft / NAMES[kind]).write_bytes(content)
+            elif kind == "captures":
+                _write_captures(result, draft, options, finding, images)
             else:
-                content = structure_set(finding, images)
+                (draft / NAMES[kind]).write_bytes(structure_set(finding, images))
         except (InputError, OutputDiffers) as error:
             refused[kind] = error
-        else:
-            (draft / NAMES[kind]).write_bytes(content)
     if all(kind in refused for kind in objects):
         rmtree(draft / IMAGES, ignore_errors=True)  # nothing refers to them
         return []
+    return notes
+
+
+def _write_captures(
+    result: StoredResult,
+    draft: Path,
+    options: ExportOptions,
+    finding: Finding,
+    images: DicomSeriesSource,
+) -> None:
+    if options.source is None:
+        return
+    image = read_segmented(result, options.source, series=options.series)
+    pictures = drawn_captures(image, result.mask, result.lesions, result.notice)
+    (draft / NAMES["captures"]).mkdir()
+    for number, content in enumerate(captures(pictures, finding, images), start=1):
+        (draft / NAMES["captures"] / f"{number:03}.dcm").write_bytes(content)
+
+
+def _write_fhir(
+    result: StoredResult,
+    draft: Path,
+    options: ExportOptions,
+    refused: dict[ExportFormat, BrainmetsError],
+) -> list[str]:
+    """Write the FHIR document, with patient and study where the DICOM images are at hand."""
+    images, notes = None, list[str]()
+    finding = _as_finding(result, result.mask, options)
+    if options.source is not None and result.kind != "slices" and holds_dicom(options.source):
+        try:
+            images, finding, notes = _finding(result, options, options.source, draft)
+        except InputError as error:
+            refused["fhir"] = error
+            return []
+    document = fhir_document(finding, result.notice, images)
+    (draft / NAMES["fhir"]).write_text(report_json(document), encoding="utf-8")
     return notes
 
 
@@ -259,7 +329,11 @@ def _finding(
             f"{IMAGES}/ holds the scan as {len(found.slices)} DICOM images of an unknown patient:"
             " the object refers to them, send both."
         )
-    finding = Finding(
+    return found, _as_finding(result, mask, options), notes
+
+
+def _as_finding(result: StoredResult, mask: Mask, options: ExportOptions) -> Finding:
+    return Finding(
         mask=mask,
         lesions=result.lesions,
         provenance=result.provenance,
@@ -267,8 +341,9 @@ def _finding(
         tracking=options.tracking,
         gone=options.gone,
         readings=result.readings,
+        series_number=options.series_number,
+        series_description=options.series_description,
     )
-    return found, finding, notes
 
 
 def _document(result: StoredResult, folder: Path) -> str:

@@ -199,8 +199,10 @@ async def export(
 ) -> Response:
     """Return the result in another format, a saved review respected; made once, then kept.
 
-    `seg.dcm` (DICOM Segmentation) and `rtstruct.dcm` (RT Structure Set) refer to the uploaded
-    DICOM images and name the patient as those do; `report.pdf` is anonymous.
+    `seg.dcm` (DICOM Segmentation), `rtstruct.dcm` (RT Structure Set), `measurements.zip` (report,
+    TID 1500, with its segmentation) and `captures.zip` (pictures with outlines) refer to the
+    uploaded DICOM images and name the patient as those do, as does `fhir.json` (HL7 FHIR R4)
+    where there are some; `report.pdf` is anonymous.
     """
     _lesions_of(job)
     room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)

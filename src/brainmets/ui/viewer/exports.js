@@ -5,6 +5,9 @@ const FORMATS = [
   ["mask.nii.gz", "Mask · NIfTI", "Lesion numbers on the input's own grid"],
   ["seg.dcm", "DICOM-SEG", "Segmentation object for a PACS or a DICOM viewer"],
   ["rtstruct.dcm", "RTSTRUCT", "Contours for radiotherapy planning"],
+  ["measurements.zip", "DICOM-SR · zip", "Measurement report with its segmentation, for a PACS"],
+  ["captures.zip", "DICOM pictures · zip", "Slices with outlines, for viewers that show no segmentation"],
+  ["fhir.json", "FHIR · JSON", "DiagnosticReport and Observations, HL7 FHIR R4"],
   ["lesions.csv", "Table · CSV", "A row for each lesion"],
   ["report.json", "Report · JSON", "Every number with its provenance"],
 ];
