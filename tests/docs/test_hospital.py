@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from brainmets.api.app import create_app
+from brainmets.api.client import Client
 from brainmets.api.settings import Settings
 from tests.docs.blocks import read_blocks
 from tests.docs.test_pages import PAGES, REPOSITORY
+from tests.trials.service import STAND_IN, head, vary
+from tests.unit.api_server import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +86,36 @@ def test_the_proxy_passes_on_what_the_service_looks_at(written: Callable[[str], 
         assert needed in statements
     assert "$request_uri" not in text
     assert "$args" not in text
+
+
+def test_backup_of_a_running_queue_is_restored(
+    written: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY / 'src'}:{REPOSITORY}")
+    state, backup = tmp_path / "state", tmp_path / "backup"
+    monkeypatch.setenv("BRAINMETS_STATE_DIR", str(state))
+    scan = head(spacing_mm=8.0)
+    common: dict[str, Any] = {"runner": STAND_IN, "min_free_bytes": 0}
+    settings = Settings(state_dir=state, **common)
+    with serving(create_app(settings)) as http, Client(str(http.base_url)) as client:
+        done = client.wait(client.submit([("a.nii", scan)]).id, timeout_s=120).id
+        mask = client.file(done, "mask.nii.gz")
+    with (
+        serving(create_app(Settings(state_dir=state, workers=0, **common))) as http,
+        Client(str(http.base_url)) as client,
+    ):
+        queued = client.submit([("b.nii", vary(scan, 1))]).id
+        written("back-up")  # which runs it
+        client.submit([("c.nii", vary(scan, 2))])
+    shutil.rmtree(state)
+    state.mkdir()
+    for name in ("jobs.sqlite", "jobs"):
+        shutil.move(backup / name, state / name)
+    with serving(create_app(settings)) as http, Client(str(http.base_url)) as client:
+        assert client.file(done, "mask.nii.gz") == mask
+        assert client.wait(queued, timeout_s=120).state == "done"
+        assert {job.id for job in client.jobs()} == {done, queued}
 
 
 def test_every_variable_that_a_page_names_is_read() -> None:

@@ -17,6 +17,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
+from brainmets.api.audit import Audit
 from brainmets.network import receiver
 from brainmets.network.commitment import Commitment
 from brainmets.network.inbox import Inbox, open_state
@@ -63,7 +64,7 @@ class Door:
             max_object_bytes=LARGEST_OBJECT,
         )
         commitment = Commitment(options, self.study_list, self.inbox)
-        self.receiver = Receiver(options, self.inbox, commitment)
+        self.receiver = Receiver(options, self.inbox, commitment, Audit(None))
         self.receiver.start()
         self.image = dcmread(write_dicom(folder / "images", head((40, 40, 3)))[0])
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +19,17 @@ from brainmets.api.app import create_app
 from brainmets.api.client import Client
 from brainmets.api.settings import Settings
 from brainmets.domain import Geometry, Mask, RigidMotion, Volume
-from brainmets.network.node import DATABASE, Node, fetch_study, unanswered
+from brainmets.domain.errors import NoDicom, OptionError, ServiceUnreachable
+from brainmets.network.node import DATABASE, Node, fetch_into, fetch_study, unanswered
 from brainmets.network.options import NodeOptions, target_of
+from brainmets.network.sender import objects_among, send_files
 from brainmets.network.study_list import StudyList
 from tests.followed_heads import Ball, brighter, moved
 from tests.patience import comes_true, files_below
 from tests.unit.api_server import serving
 from tests.unit.dicom_readers import dciodvfy_errors, segment_points_lps
 from tests.unit.io_files import write_dicom
-from tests.unit.orthanc import Orthanc
+from tests.unit.orthanc import Orthanc, free_port
 from tests.unit.test_io_dicom_objects import assert_same_points
 from tests.unit.test_workflow_track import textured
 
@@ -62,6 +66,7 @@ class Hospital:
             state=self.folder / name,
             service=self.client.base_url,
             quiet_s=2.0,
+            audit_file=self.folder / f"{name}.jsonl",
             min_free_bytes=0,
         )
 
@@ -113,12 +118,13 @@ def _top(grid: Geometry, slices: int) -> Geometry:
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[Hospital]:
     folder = tmp_path_factory.mktemp("hospital")
-    settings = Settings(
-        state_dir=folder / "service",
-        runner="tests.unit.followup_stand_in:segment",
-        min_free_bytes=0,
-    )
     with pytest.MonkeyPatch.context() as patch, Orthanc(folder) as pacs:
+        settings = Settings(
+            state_dir=folder / "service",
+            runner="tests.unit.followup_stand_in:segment",
+            min_free_bytes=0,
+            pacs_url=pacs.web,
+        )
         patch.setenv("PYTHONPATH", f"{repository / 'src'}:{repository}")
         with serving(create_app(settings)) as http, Client(str(http.base_url)) as client:
             yield Hospital(pacs, client, folder)
@@ -148,10 +154,16 @@ def test_study_comes_in_and_results_go_back(
     finally:
         node.stop()
 
+    assert options.audit_file is not None
+    trail = options.audit_file.read_text()
+    noted = [json.loads(line) for line in trail.splitlines()]
+    assert Counter(one["what"] for one in noted) == {"received": 2, "submitted": 2, "sent": 4}
+    assert {one["who"] for one in noted if one["what"] == "received"} == {"ORTHANC"}
+    assert len({one["study"] for one in noted}) == 2
     written = [path.name for path in files_below(options.state)]
     logged = [one.getMessage() for one in caplog.records if not one.name.startswith("http")]
     assert any("objects to send" in line for line in logged)
-    for text in (*written, *logged, study_list_text(options.state)):
+    for text in (*written, *logged, study_list_text(options.state), trail):
         for secret in (PATIENT_ID, PATIENT_NAME, "MUSTERFRAU", first, second):
             assert secret not in text
 
@@ -234,6 +246,31 @@ def test_study_is_fetched_and_stored_by_dicomweb(hospital: Hospital) -> None:
 
     assert images == image.data.shape[2] + 8
     assert len(hospital.report()) == len(segment_points_lps(segmentation)) == len(FIRST)
+
+
+def test_study_is_opened_by_the_service_itself_and_its_result_stored(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    study = hospital.admit(brighter(textured(4.0), FIRST)[0], "20260701", PatientID="4714")
+    client = hospital.client
+    job = client.wait(client.open_study(study).id, timeout_s=PATIENCE_S)
+    assert job.state == "done", job.problem
+    client.store_result(job.id)
+    segmentation, _ = hospital.answer(study)
+    assert len(hospital.report()) == len(segment_points_lps(segmentation)) == len(FIRST)
+
+    with pytest.raises(NoDicom):
+        client.open_study("1.2.3.4")
+    assert fetch_into(tmp_path / "study", hospital.pacs.web, study) > 8
+    with pytest.raises(OptionError, match="--out"):
+        fetch_into(tmp_path / "study", hospital.pacs.web, study)
+    (tmp_path / "objects").mkdir()
+    (tmp_path / "objects" / "segmentation.dcm").write_bytes(segmentation)
+    found = objects_among([tmp_path / "objects"])
+    for target in (hospital.pacs.web, hospital.pacs.target):
+        send_files(found, target_of(target), aet="BRAINMETS")
+    with pytest.raises(ServiceUnreachable):
+        send_files(found, target_of(f"PACS@127.0.0.1:{free_port()}"), aet="BRAINMETS")
 
 
 @pytest.mark.slow

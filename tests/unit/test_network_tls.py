@@ -13,6 +13,7 @@ import pytest
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
+from brainmets.api.audit import Audit
 from brainmets.domain.errors import OptionError
 from brainmets.network.commitment import Commitment
 from brainmets.network.inbox import Inbox, open_state
@@ -52,7 +53,7 @@ def receiver(folder: Path, **tls: Path) -> tuple[Receiver, StudyList]:
         port=0, targets=(target_of("PACS@127.0.0.1:104"),), state=folder / "node", **tls
     )
     commitment = Commitment(options, study_list, inbox)
-    return Receiver(options, inbox, commitment), study_list
+    return Receiver(options, inbox, commitment, Audit(None)), study_list
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 import brainmets
+from brainmets.api.audit import Audit, AuditTrail
 from brainmets.api.bodies import BodyKeeper, close_half_open, noting_stop
 from brainmets.api.engines import open_supervisor
 from brainmets.api.exports import Exports
@@ -23,7 +24,16 @@ from brainmets.api.journal import speak
 from brainmets.api.limits import LOCAL_OWNER, Authentication, ByteCap
 from brainmets.api.metrics import Metrics, RequestMeter
 from brainmets.api.problems import MEDIA_TYPE, RETRIED, problem_of
-from brainmets.api.routes import documentation, followup, jobs, results, service, session, uploads
+from brainmets.api.routes import (
+    documentation,
+    followup,
+    jobs,
+    pacs,
+    results,
+    service,
+    session,
+    uploads,
+)
 from brainmets.api.sessions import Sessions
 from brainmets.api.settings import Settings
 from brainmets.api.storage import Storage, storage_error
@@ -101,6 +111,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(followup.router)
     app.include_router(results.router)
     app.include_router(uploads.router)
+    app.include_router(pacs.router)
     app.include_router(session.router)
     app.add_exception_handler(BrainmetsError, _explain)
     app.add_exception_handler(RequestValidationError, _explain_validation)
@@ -114,6 +125,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyKeeper)
     app.state.metrics = metrics
     app.add_middleware(RequestMeter, metrics=metrics)
+    if settings.audit_file is not None:
+        app.add_middleware(AuditTrail, audit=Audit(settings.audit_file))
     app.add_middleware(
         CORSMiddleware,
         allow_origin_regex=LOOPBACK_ORIGINS,

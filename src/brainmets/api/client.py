@@ -17,7 +17,7 @@ from brainmets.api.schemas import (
     Problem,
     ServiceView,
 )
-from brainmets.domain.errors import JobNotFinished, ServiceUnreachable
+from brainmets.domain.errors import JobNotFinished, NoDicom, ServiceUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -106,6 +106,29 @@ class Client:
         }
         parts = [("files", (name, content)) for name, content in files]
         return JobView.model_validate(self._json("POST", "/v1/jobs", files=parts, data=data))
+
+    def open_study(self, study_uid: str, *, model: str | None = None) -> JobView:
+        """Queue the likeliest image of a study in the service's PACS.
+
+        Raises:
+            OptionError: the service has no PACS.
+            NoDicom: the PACS has no MR image of that study that can be segmented.
+        """
+        upload = self._json("POST", "/v1/pacs/uploads", json={"study_uid": study_uid})["id"]
+        found = self._json("GET", f"/v1/uploads/{upload}")["inspection"]
+        likely = [one["index"] for one in found["images"] if one["likely"]]
+        if not likely:
+            raise NoDicom(
+                "no image in the study that can be segmented",
+                expected="a T1-weighted MR series with contrast",
+                remedy="open the study on the page, which says why",
+            )
+        body = {"image": likely[0], "model": model}
+        return JobView.model_validate(self._json("POST", f"/v1/uploads/{upload}/job", json=body))
+
+    def store_result(self, job_id: str) -> None:
+        """Store a result's segmentation and report in the service's PACS."""
+        self._send("POST", f"/v1/jobs/{job_id}/pacs")
 
     def submit_sample(self) -> JobView:
         """Queue the built-in synthetic case."""

@@ -27,6 +27,7 @@ __all__ = [
     "Label",
     "LesionsView",
     "ModelView",
+    "PacsStored",
     "Problem",
     "ProvenanceView",
     "Reading",
@@ -278,6 +279,13 @@ class ExportView(_Schema):
 
     name: ExportName
     problem: Problem | None = Field(default=None, description="Why not.")
+
+
+class PacsStored(_Schema):
+    """What was stored in the PACS."""
+
+    stored: tuple[ExportName, ...] = Field(description="A zip stands for the objects in it.")
+    notice: str = RESEARCH_USE_ONLY
 
 
 class FileView(_Schema):

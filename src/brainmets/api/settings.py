@@ -86,6 +86,18 @@ class Settings(BaseSettings):
         description="Comma-separated origins, such as `https://page.example:8501`, of pages that"
         " run next to the service and not on this computer.",
     )
+    audit_file: Path | None = Field(
+        default=None,
+        description="File to which a line is added for every change and every download: who, what,"
+        " which job, when.",
+    )
+    pacs_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^/@\s]+(/[^?#\s]*)?)?$",
+        description="Address of a DICOMweb service, such as `https://pacs.example/dicom-web`: the"
+        " page then opens studies from it. A bearer token is in BRAINMETS_PACS_TOKEN. Every caller"
+        " may open every study.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least weight of the lines on standard error."
     )

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from brainmets.api.attempts import AGAIN_AFTER_S, POLL_S, Attempts
+from brainmets.api.audit import Audit
 from brainmets.api.liveness import Liveness
 from brainmets.api.staging import remove
 from brainmets.domain.errors import UnknownJob
@@ -206,6 +207,7 @@ def sweep(settings: Settings, store: JobStore) -> None:
         for job_id in store.expired(older_than_s=3600.0 * settings.retention_hours):
             store.delete(job_id)
             remove(settings.jobs_dir / job_id)
+            Audit(settings.audit_file).note("service", "retention", job=job_id)
     known = store.tickets()
     for folder in settings.jobs_dir.iterdir():
         if folder.name in known:

@@ -75,6 +75,7 @@ _COMMANDS = (
     service.worker,
     pacs.listen,
     pacs.fetch,
+    pacs.send,
     doctor.doctor,
     doctor.info,
     training.train,

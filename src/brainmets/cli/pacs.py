@@ -1,4 +1,4 @@
-"""`brainmets listen` and `brainmets fetch`."""
+"""`brainmets listen`, `brainmets fetch` and `brainmets send`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from brainmets.network.study_list import Parcel, Study
 
-__all__ = ["fetch", "listen"]
+__all__ = ["fetch", "listen", "send"]
 
 State = Annotated[
     Path | None,
@@ -89,6 +89,12 @@ def listen(
         Path | None,
         typer.Option(metavar="PEM", help="Senders must show a certificate of this authority."),
     ] = None,
+    metrics_port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65535, help="Serve counts for Prometheus at this port of 127.0.0.1; 0: no."
+        ),
+    ] = 0,
     show: Annotated[
         bool, typer.Option("--list", help="List what is not answered or sent yet, and leave.")
     ] = False,
@@ -147,6 +153,8 @@ def listen(
                 "service": service
                 or os.environ.get("BRAINMETS_API_URL", "http://127.0.0.1:8501/api"),
                 "state": folder,
+                "metrics_port": metrics_port,
+                "audit_file": os.environ.get("BRAINMETS_AUDIT_FILE") or None,
                 "tls_certificate": tls_certificate,
                 "tls_key": tls_key,
                 "tls_authority": tls_authority,
@@ -166,25 +174,80 @@ def fetch(
             "--from", metavar="URL", help="Address of the DICOMweb service.", show_default=False
         ),
     ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Write the images here and hand them to no node.",
+            show_default=False,
+        ),
+    ] = None,
     state: State = None,
 ) -> None:
     r"""Fetch a study by DICOMweb and hand it to the node that listens with the same folder.
 
-    The node treats it like a study that was sent. A service that wants a token finds it in
-    BRAINMETS_PACS_TOKEN.
+    The node treats it like a study that was sent. With --out the MR images are only written. A
+    service that wants a token finds it in BRAINMETS_PACS_TOKEN.
 
     \b
-    Example:
+    Examples:
       brainmets fetch 1.2.840.113619.2.5 --from https://pacs.example/dicom-web
+      brainmets fetch 1.2.840.113619.2.5 --from https://pacs.example/dicom-web --out study
 
     Research use only. Not a medical device; not for clinical use.
     """
     from brainmets.domain.extras import needing
 
     with needing("pacs"):
-        from brainmets.network.node import fetch_study
+        from brainmets.network.node import fetch_into, fetch_study
 
-        typer.echo(f"{fetch_study(source.rstrip('/'), study, _state(state))} images")
+        address = source.rstrip("/")
+        if out is not None:
+            typer.echo(f"{fetch_into(out, address, study)} images")
+        else:
+            typer.echo(f"{fetch_study(address, study, _state(state))} images")
+
+
+def send(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE…", help="DICOM objects, or folders.", show_default=False),
+    ],
+    *,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="TARGET",
+            help="AET@host:port, or the address of a DICOMweb service.",
+            show_default=False,
+        ),
+    ],
+    aet: Annotated[str, typer.Option(help="AE title to send as.")] = "BRAINMETS",
+) -> None:
+    r"""Send exported DICOM objects to a PACS, by C-STORE or STOW-RS.
+
+    A DICOMweb service that wants a token finds it in BRAINMETS_PACS_TOKEN.
+
+    \b
+    Example:
+      brainmets fetch 1.2.840.113619.2.5 --from https://pacs.example/dicom-web --out study
+      brainmets segment study --out result
+      brainmets export result --format sr --source study --out objects
+      brainmets send objects --to https://pacs.example/dicom-web
+
+    Research use only. Not a medical device; not for clinical use.
+    """
+    from brainmets.domain.extras import needing
+
+    with needing("pacs"):
+        from brainmets.network.options import target_of
+        from brainmets.network.sender import objects_among, send_files
+
+        found = objects_among(files)
+        send_files(found, target_of(to), aet=aet)
+        typer.echo(f"{len(found)} objects sent")
 
 
 def _checked(kind: Any, values: dict[str, Any]) -> Any:

@@ -80,7 +80,7 @@ def _capture(
             referring_physician_name=known.get("ReferringPhysicianName", ""),
         )
     stamp(data, finding, source)
-    data.BodyPartExamined, data.Laterality = "BRAIN", ""
+    data.BodyPartExamined = "BRAIN"
     data.ConversionType = "WSD"
     data.ImageComments = RESEARCH_USE_ONLY
     data.BurnedInAnnotation = "NO"  # of numbers and sizes, of nobody's identity

@@ -9,13 +9,15 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
+from brainmets.api.audit import Audit
 from brainmets.api.client import Client
+from brainmets.api.dicomweb import fetch
 from brainmets.api.journal import speak
 from brainmets.domain.errors import OptionError
 from brainmets.network.child import Child
 from brainmets.network.commitment import Commitment
-from brainmets.network.dicomweb import fetch
 from brainmets.network.inbox import Inbox, open_state
+from brainmets.network.metrics import NodeMetrics
 from brainmets.network.options import is_loopback
 from brainmets.network.pipeline import Pipeline
 from brainmets.network.receiver import Receiver
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from brainmets.network.options import NodeOptions
     from brainmets.network.study_list import Parcel, Study
 
-__all__ = ["Node", "fetch_study", "listen_until_stopped", "retry_all", "unanswered"]
+__all__ = ["Node", "fetch_into", "fetch_study", "listen_until_stopped", "retry_all", "unanswered"]
 
 DATABASE = "network.sqlite"
 STOPS_WITHIN_S = 20.0
@@ -60,7 +62,8 @@ class Node:
         self._child = Child()
         inbox = Inbox(options.state, keys, self._study_list, min_free_bytes=options.min_free_bytes)
         commitment = Commitment(options, self._study_list, inbox)
-        self._receiver = Receiver(options, inbox, commitment)
+        audit = Audit(options.audit_file)
+        self._receiver = Receiver(options, inbox, commitment, audit)
         pipeline = Pipeline(
             options,
             study_list=self._study_list,
@@ -68,8 +71,10 @@ class Node:
             keys=keys,
             client=self._client,
             child=self._child,
+            audit=audit,
         )
-        sender = Sender(options, self._study_list, inbox)
+        sender = Sender(options, self._study_list, inbox, audit)
+        self._metrics = NodeMetrics(self._study_list, options.metrics_port)
         self._threads = [
             self._thread(lambda: pipeline.run(self._stop), "brainmets-pipeline"),
             self._thread(lambda: sender.run(self._stop), "brainmets-sender"),
@@ -84,6 +89,7 @@ class Node:
     def start(self) -> None:
         """Listen and work."""
         self._receiver.start()
+        self._metrics.start()
         for thread in self._threads:
             thread.start()
         _log.info("listening at port %d", self.port)
@@ -92,6 +98,7 @@ class Node:
         """Stop everything; what is not done is done after the next start."""
         self._stop.set()
         self._receiver.stop()
+        self._metrics.stop()
         self._child.close()
         for thread in self._threads:
             if thread.is_alive():
@@ -149,7 +156,7 @@ def fetch_study(url: str, study_uid: str, state: Path, *, min_free_bytes: int = 
     """Fetch a study by DICOMweb as if it had been received; return how many images it has.
 
     Raises:
-        OptionError, NoDicom, ServiceUnreachable: as `brainmets.network.dicomweb.fetch`.
+        OptionError, NoDicom, ServiceUnreachable: as `brainmets.api.dicomweb.fetch`.
         DiskFull: the disk has no room.
     """
     keys = open_state(state)
@@ -159,6 +166,24 @@ def fetch_study(url: str, study_uid: str, state: Path, *, min_free_bytes: int = 
         return sum(1 for content in fetch(url, study_uid) if inbox.store(content))
     finally:
         study_list.close()
+
+
+def fetch_into(folder: Path, url: str, study_uid: str) -> int:
+    """Write the MR images of a study into a folder; return how many.
+
+    Raises:
+        OptionError: the folder holds something.
+        OptionError, NoDicom, ServiceUnreachable: as `brainmets.api.dicomweb.fetch`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise OptionError(
+            "a folder that is not empty", expected="a new folder", remedy="choose another --out"
+        )
+    number = 0
+    for number, content in enumerate(fetch(url, study_uid), start=1):
+        (folder / f"{number:05}.dcm").write_bytes(content)
+    return number
 
 
 def _opened(state: Path) -> StudyList:

@@ -129,7 +129,8 @@ class NodeOptions(_Limits):
     """How a node listens, waits, asks and sends.
 
     `callers` are the AE titles that may send; `addresses` are those of callers that are told
-    there what was stored, where they ask for it (storage commitment).
+    there what was stored, where they ask for it (storage commitment). Counts for Prometheus are at
+    `metrics_port` of the loopback address, unless that is 0.
     """
 
     aet: str = Field(default="BRAINMETS", pattern=rf"^{AE_TITLE}$")
@@ -139,6 +140,8 @@ class NodeOptions(_Limits):
     addresses: tuple[Target, ...] = ()
     targets: tuple[Target, ...] = Field(min_length=1)
     state: Path
+    audit_file: Path | None = None
+    metrics_port: int = Field(default=0, ge=0, le=65535)
     service: str = "http://127.0.0.1:8501/api"
     rules: SeriesRules = SeriesRules()
     objects: ObjectRules = ObjectRules()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from brainmets.api.audit import Audit
     from brainmets.api.client import Client
     from brainmets.api.followup_schemas import FollowupView
     from brainmets.api.schemas import JobView
@@ -71,6 +72,7 @@ class Pipeline:
         keys: Keys,
         client: Client,
         child: Child,
+        audit: Audit,
     ) -> None:
         """Prepare; `run` works."""
         self._options = options
@@ -79,6 +81,7 @@ class Pipeline:
         self._keys = keys
         self._client = client
         self._child = child
+        self._audit = audit
         self._asked: dict[str, float] = {}
         self._swept = 0.0
 
@@ -153,6 +156,7 @@ class Pipeline:
         archive.unlink()
         self._study_list.move(study, "queued", job=job.id, day=told["day"], problem="")
         _log.info("study %s: job %s", study.key[:8], job.id)
+        self._audit.note("node", "submitted", study=study.key, job=job.id)
 
     def _ask(self, study: Study, job_id: str | None) -> None:
         """Ask how a job stands, not too often."""
@@ -256,6 +260,7 @@ class Pipeline:
             old = time.time() - ended > self._options.keep_hours * 3600
             if old and self._inbox.folder(study.key).is_dir():
                 self._inbox.forget(study.key)
+                self._audit.note("node", "retention", study=study.key)
 
 
 def _comparable(study: Study, others: list[Study]) -> list[Study]:

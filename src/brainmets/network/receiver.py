@@ -17,6 +17,7 @@ from brainmets.network.commitment import COMMITMENT
 from brainmets.network.quota import Quota
 
 if TYPE_CHECKING:
+    from brainmets.api.audit import Audit
     from brainmets.network.commitment import Commitment
     from brainmets.network.inbox import Inbox
     from brainmets.network.options import NodeOptions
@@ -56,11 +57,14 @@ _log = logging.getLogger("brainmets.network")
 class Receiver:
     """Listens until it is stopped."""
 
-    def __init__(self, options: NodeOptions, inbox: Inbox, commitment: Commitment) -> None:
+    def __init__(
+        self, options: NodeOptions, inbox: Inbox, commitment: Commitment, audit: Audit
+    ) -> None:
         """Prepare; `start` listens."""
         self._options = options
         self._inbox = inbox
         self._commitment = commitment
+        self._audit = audit
         self._quota = Quota(
             images_per_minute=options.max_images_per_minute,
             bytes_per_hour=options.max_bytes_per_hour,
@@ -165,6 +169,9 @@ class Receiver:
 
     def _left(self, event: Any) -> None:
         self._broken_off(event)
+        caller = str(event.assoc.requestor.ae_title).strip()
+        for key in event.assoc.__dict__.get("brainmets_keys", ()):
+            self._audit.note(caller, "received", study=key)
         event.assoc.brainmets_guard.close()
 
 

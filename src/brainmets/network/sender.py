@@ -11,19 +11,22 @@ import time
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from brainmets.network.dicomweb import Unsent
-from brainmets.network.dicomweb import store as store_by_web
+from brainmets.api.dicomweb import Unsent
+from brainmets.api.dicomweb import store as store_by_web
+from brainmets.domain.errors import NoDicom, ServiceUnreachable
 from brainmets.network.inbox import OBJECTS
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Iterable
     from pathlib import Path
 
+    from brainmets.api.audit import Audit
     from brainmets.network.inbox import Inbox
     from brainmets.network.options import NodeOptions, Target
     from brainmets.network.study_list import Parcel, StudyList
 
-__all__ = ["Sender"]
+__all__ = ["Sender", "objects_among", "send_files"]
 
 POLL_S = 0.3
 AT_ONCE = 50
@@ -49,12 +52,15 @@ _log = logging.getLogger("brainmets.network")
 class Sender:
     """Sends until it is stopped."""
 
-    def __init__(self, options: NodeOptions, study_list: StudyList, inbox: Inbox) -> None:
+    def __init__(
+        self, options: NodeOptions, study_list: StudyList, inbox: Inbox, audit: Audit
+    ) -> None:
         """Prepare; `run` works."""
         self._options = options
         self._targets = {target.text: target for target in options.targets}
         self._study_list = study_list
         self._inbox = inbox
+        self._audit = audit
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set."""
@@ -111,6 +117,9 @@ class Sender:
         else:
             self._study_list.sent(parcel)
             _log.info("study %s: %s sent", parcel.study[:8], parcel.file)
+            self._audit.note(
+                "node", "sent", study=parcel.study, object=parcel.file, to=parcel.target
+            )
 
     def _failed(self, parcel: Parcel, fault: Unsent) -> None:
         after_s = min(LONGEST_WAIT_S, 2.0 ** min(parcel.tries, 6))
@@ -123,6 +132,53 @@ class Sender:
             "given up" if dead else f"again in {after_s:.0f} s",
         )
         self._study_list.unsent(parcel, after_s=after_s, problem=fault.problem, dead=dead)
+
+
+def objects_among(paths: Iterable[Path]) -> list[Path]:
+    """Return the DICOM files, those of a folder included, segmentations before other objects.
+
+    Raises:
+        NoDicom: there is none.
+    """
+    from brainmets.io.sniff import SNIFF_BYTES, sniff
+
+    def is_dicom(path: Path) -> bool:
+        with path.open("rb") as file:
+            return sniff(file.read(SNIFF_BYTES)) == "dicom"
+
+    files = [one for path in paths for one in (path.rglob("*") if path.is_dir() else [path])]
+    found = [one for one in files if one.is_file() and is_dicom(one)]
+    if not found:
+        raise NoDicom(
+            "no DICOM object", expected="files that `brainmets export` wrote", remedy="name those"
+        )
+    return sorted(found, key=lambda one: (not one.name.startswith("segmentation"), one.name))
+
+
+def send_files(paths: Iterable[Path], target: Target, *, aet: str) -> None:
+    """Send objects to a target at once; those before one that is not taken were.
+
+    Raises:
+        ServiceUnreachable: one was not taken.
+    """
+    connection = None
+    try:
+        if target.kind == "dimse":
+            connection = _Dimse(aet, target)
+        for path in paths:
+            if connection is None:
+                store_by_web(target.url, path)
+            else:
+                connection.store(path)
+    except Unsent as fault:
+        raise ServiceUnreachable(
+            f"an object that was not sent: {fault.problem}",
+            expected="a target that takes it",
+            remedy="check the target, and try again",
+        ) from None
+    finally:
+        if connection is not None:
+            connection.close()
 
 
 class _Dimse:

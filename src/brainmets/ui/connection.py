@@ -14,7 +14,7 @@ from brainmets.api.sessions import COOKIE
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["DEFAULT_URL", "browser_access", "make_client", "service_address"]
+__all__ = ["DEFAULT_URL", "browser_access", "has_pacs", "make_client", "service_address"]
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 URL_VARIABLE = "BRAINMETS_API_URL"
@@ -52,6 +52,11 @@ def browser_access() -> dict[str, str]:
 def service_address() -> str:
     """Return where the browser finds the service."""
     return os.environ.get(BROWSER_VARIABLE) or os.environ.get(URL_VARIABLE, DEFAULT_URL)
+
+
+def has_pacs() -> bool:
+    """Whether the service opens studies from a PACS: page and service have one environment."""
+    return bool(os.environ.get("BRAINMETS_PACS_URL"))
 
 
 def _token() -> str:

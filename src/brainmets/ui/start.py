@@ -9,7 +9,7 @@ import streamlit as st
 
 from brainmets.domain.errors import BrainmetsError
 from brainmets.inference.machine import free_memory
-from brainmets.ui.connection import browser_access
+from brainmets.ui.connection import browser_access, has_pacs
 from brainmets.ui.frame import headline
 from brainmets.ui.intake import intake
 from brainmets.ui.texts import explain, quality
@@ -67,6 +67,7 @@ def intake_data(models: tuple[ModelView, ...], upload: str | None) -> dict[str, 
     return browser_access() | {
         "upload": upload,
         "max_files": int(os.environ.get("BRAINMETS_MAX_FILES", MOST_FILES)),
+        "pacs": has_pacs(),
         "free_bytes": free_memory() or 2**53,
         "models": [
             {

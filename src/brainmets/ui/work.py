@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from brainmets.domain.errors import BrainmetsError, UnknownJob
-from brainmets.ui.connection import browser_access
+from brainmets.ui.connection import browser_access, has_pacs
 from brainmets.ui.followup_page import show_followup
 from brainmets.ui.frame import headline, offer_deletion, show_warnings
 from brainmets.ui.progress import show_other_progress, show_progress
@@ -164,6 +164,7 @@ def workbench_data(job: JobView, result: JobResult, other: JobView | None = None
         "point": result.operating_point,
         "midline_x_mm": float(result.provenance.settings.get("midline_x_mm", 0.0)),
         "files": [file.name for file in job.files],
+        "pacs": has_pacs(),
         "exports": [export.model_dump(mode="json") for export in job.exports],
     }
 

@@ -44,6 +44,16 @@ _OCCASIONS: tuple[BrainmetsError, ...] = (
         expected="the id that a submission returned",
         remedy="submit the images again; deleted jobs do not come back",
     ),
+    errors.NoDicom(
+        "no MR series of that study",
+        expected="a study that the service has",
+        remedy="check the Study Instance UID",
+    ),
+    errors.ServiceUnreachable(
+        "no readable answer from the DICOMweb service",
+        expected="QIDO-RS and WADO-RS at that address",
+        remedy="try again, or ask the administrator of the PACS",
+    ),
     errors.JobNotFinished(
         "a job that is running",
         expected="a job that is done",

@@ -11,6 +11,7 @@ from brainmets.api.schemas import (
     JobView,
     LesionsView,
     ModelView,
+    PacsStored,
     ProvenanceView,
     Reading,
     ReviewView,
@@ -30,6 +31,7 @@ __all__ = [
     "METRICS",
     "MODELS",
     "NOT_READY",
+    "PACS_STORED",
     "QUEUED",
     "READY",
     "REVIEWED",
@@ -108,6 +110,8 @@ DONE = QUEUED.model_copy(
 CANCELLED = QUEUED.model_copy(update={"state": "cancelled", "finished": 1_795_600_004.0})
 
 JOBS = JobList(jobs=(DONE.model_copy(update={"result": None}), QUEUED))
+
+PACS_STORED = PacsStored(stored=("measurements.zip",))
 
 UPLOADED = UploadView(id="8c2f61d09a7be345", label="head_t1c.nii.gz", files=1, size=9_412_233)
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from brainmets.api.settings import Settings
     from brainmets.api.store import StoredJob
 
-__all__ = ["router", "with_files"]
+__all__ = ["Shelf", "lesions_of", "router", "with_files"]
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 
@@ -142,7 +142,7 @@ def get_view(
 
     `drawn.u16` are the lesion ids of the saved review, where the reader changed outlines.
     """
-    _lesions_of(job)
+    lesions_of(job)
     folder, kept = settings.result_dir(job.id, job.ticket), "private, max-age=3600"
     path = folder / "view" / f"{part}.gz"
     if part == "drawn.u16":
@@ -175,7 +175,7 @@ def find_lesions(
     """Threshold the stored probability again; the network does not run."""
     from brainmets.api.rethreshold import operating_point, rethreshold
 
-    result = _lesions_of(job)
+    result = lesions_of(job)
     point = operating_point(result, threshold=threshold, peak=peak, min_volume_mm3=min_volume_mm3)
     return rethreshold(settings.result_dir(job.id, job.ticket) / "view", point, result)
 
@@ -204,7 +204,7 @@ async def export(
     uploaded DICOM images and name the patient as those do, as does `fhir.json` (HL7 FHIR R4)
     where there are some; `report.pdf` is anonymous.
     """
-    _lesions_of(job)
+    lesions_of(job)
     room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)
     path = await exports.file(settings.result_dir(job.id, job.ticket), name, job.options)
     return File(path, media_type=_media_type(name), filename=name)
@@ -222,14 +222,14 @@ def save_review(
     """Save which lesions stand, and how they were drawn; mask and table join the job's files."""
     from brainmets.api.review import save_review as save
 
-    result = _lesions_of(job)
+    result = lesions_of(job)
     room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)
     author = "" if caller == LOCAL_OWNER else caller
     save(settings.result_dir(job.id, job.ticket), result, request, author=author)
     return with_files(job, settings)
 
 
-def _lesions_of(job: StoredJob) -> JobResult:
+def lesions_of(job: StoredJob) -> JobResult:
     """Return what segmenting has found; a follow-up has scans of its own instead."""
     if job.options.followup is not None:
         raise UnknownJob(

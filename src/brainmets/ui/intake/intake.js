@@ -50,6 +50,7 @@ class Intake {
       element("p", "hint", "NIfTI · a DICOM folder or zip · PNG, JPEG or TIFF slices. It stays on this machine."),
       choices, files, folder,
     );
+    if (this.data.pacs) zone.append(this.#pacs());
     zone.addEventListener("click", (event) => event.target === zone && files.click());
     this.root.replaceChildren(...(problem ? [problemBox(problem)] : []), zone);
     this.zone = zone;
@@ -62,6 +63,40 @@ class Intake {
     if (properties.webkitdirectory) input.setAttribute("data-folder", "");
     input.addEventListener("change", () => this.send(shown(input.files)));
     return input;
+  }
+
+  // A study of the PACS by its UID: it becomes an upload like any other.
+  #pacs() {
+    const form = element("form", "pacs");
+    const uid = element("input");
+    Object.assign(uid, { required: true, maxLength: 64, pattern: "[0-9.]+", placeholder: "Study Instance UID" });
+    uid.setAttribute("aria-label", "Study Instance UID");
+    const open = element("button", "", "Open from PACS");
+    open.type = "submit";
+    form.append(uid, open);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.fetchStudy(uid.value.trim());
+    });
+    return form;
+  }
+
+  async fetchStudy(uid) {
+    this.step = "send";
+    this.root.dataset.step = "send";
+    this.stop = new AbortController();
+    const panel = element("div", "panel");
+    panel.append(element("p", "lead", "Fetching the study from the PACS…"), element("progress"),
+      button("Cancel", () => this.stop.abort()));
+    this.root.replaceChildren(panel);
+    try {
+      const upload = await this.service.ask("/v1/pacs/uploads",
+        { method: "POST", json: { study_uid: uid }, signal: this.stop.signal });
+      this.hooks.uploaded(upload.id);
+      await this.look(upload.id);
+    } catch (error) {
+      this.#failed(error);
+    }
   }
 
   #over(event) {

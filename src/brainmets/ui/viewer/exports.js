@@ -42,12 +42,30 @@ class ExportPanel {
       this.#offer("Mask · PNG", "White where a lesion is", "mask.png",
         () => `files/${PICTURES.find((name) => bench.data.files.includes(name))}`);
     }
+    if (bench.data.pacs
+      && !bench.data.exports.find((one) => one.name === "measurements.zip")?.problem) {
+      const send = button("Send to PACS", () => this.#send(send),
+        { title: "Segmentation and measurement report, to where studies are opened from" });
+      this.row.append(send);
+    }
     this.#offer("Everything · zip", "All files of this result", "all.zip", () => "files/all.zip", "primary");
   }
 
   #offer(label, title, name, path, className = "") {
     const one = button(label, () => this.#take(one, path(), name), { title, className });
     this.row.append(one);
+  }
+
+  async #send(chosen) {
+    chosen.disabled = true;
+    try {
+      await this.bench.service.send(`${this.bench.job}/pacs`, { method: "POST" });
+      this.message.replaceChildren(element("p", "hint", "The PACS has the segmentation and the report."));
+    } catch (error) {
+      this.message.replaceChildren(problemBox(error));
+    } finally {
+      chosen.disabled = false;
+    }
   }
 
   async #take(chosen, path, name) {

@@ -66,8 +66,8 @@ def fetch(url: str, study_uid: str) -> Iterator[bytes]:
             yield _encoded(image)
 
 
-def store(url: str, path: Path) -> None:
-    """Store one file.
+def store(url: str, file: Path | BytesIO) -> None:
+    """Store one DICOM file.
 
     Raises:
         Unsent: it was not taken.
@@ -76,7 +76,7 @@ def store(url: str, path: Path) -> None:
     from requests import HTTPError
 
     try:
-        answer = _client(url).store_instances([dcmread(path)])
+        answer = _client(url).store_instances([dcmread(file)])
     except HTTPError as error:
         code = 0 if error.response is None else error.response.status_code
         refused = 400 <= code < 500 and code not in {401, 403, 408, 429}
