@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from brainmets.bundles import SHIPPED_ANATOMY
 from brainmets.domain import Geometry, Volume
 from brainmets.domain.structures import Structure
 from brainmets.evaluation.statistics import mean_interval
-from brainmets.inference.anatomy import AnatomyNetwork, close_brain
+from brainmets.inference.anatomy import WITH_FLUID, AnatomyNetwork, largest_piece
 from brainmets.inference.anatomy_bundle import AnatomyBundle
 from brainmets.inference.places import Places
 from brainmets.io import read_case, read_mask
@@ -78,7 +79,7 @@ def main() -> None:
 
 def score_synthetic(network: AnatomyNetwork, each: int) -> None:
     scores: dict[str, list[float]] = {"brain": [], **{name: [] for name in GROUPS}}
-    seconds, right = [], []
+    seconds, places = [], []
     for number in HELD_OUT:
         labels = read_label_map(data_root() / "label-maps" / f"training_seg_{number}.nii.gz")
         for case in range(each):
@@ -88,13 +89,10 @@ def score_synthetic(network: AnatomyNetwork, each: int) -> None:
             started = time.process_time()
             found = network.locate(Volume(data=sample.image, geometry=grid))
             seconds.append(time.process_time() - started)
-            tissue = (sample.structures >= S.LEFT_WHITE_MATTER) & (
-                sample.structures <= S.BRAIN_STEM
-            )
-            truth = close_brain(tissue, (SYNTHETIC_MM,) * 3)
+            truth = ndimage.binary_fill_holes(largest_piece(np.isin(sample.structures, WITH_FLUID)))
             scores["brain"].append(dice(found.brain_on(grid).data > 0, truth))
             structures = found.structures_on(grid).data
-            right.extend(places_right(found, sample.structures, grid, rng))
+            places.extend(named_places(found, sample.structures, grid, rng))
             for name, members in GROUPS.items():
                 there = np.isin(sample.structures, members)
                 if np.count_nonzero(there) > LEAST_VOXELS:
@@ -107,14 +105,21 @@ def score_synthetic(network: AnatomyNetwork, each: int) -> None:
         )
     means = [float(np.mean(scores[name])) for name in GROUPS]
     print(f"structures, mean of {len(GROUPS)}: {np.mean(means):.3f}")
-    print(f"places: {sum(right)} of {len(right)} balls of {BALL_MM:.0f} mm named rightly")
+    wrong = Counter((name, told) for name, told, right in places if not right)
+    named = len(places) - wrong.total()
+    print(f"places: {named} of {len(places)} balls of {BALL_MM:.0f} mm named rightly")
+    for (name, told), count in wrong.most_common():
+        print(f"  {count} in {name}: {told!r}")
     print(f"{len(seconds)} heads, {np.median(seconds):.2f} CPU seconds each (median)")
 
 
-def places_right(
+def named_places(
     found: Anatomy, structures: np.ndarray, grid: Geometry, rng: np.random.Generator
-) -> Iterator[bool]:
-    """Put a ball into each structure and compare its name; side alone for the cerebrum's lobes."""
+) -> Iterator[tuple[str, str, bool]]:
+    """Put a ball into each structure; yield where, what it is called, and if that is right.
+
+    Of the cerebrum's lobes the side alone is compared.
+    """
     places = Places(found)
     for name, members in GROUPS.items():
         inside = ndimage.binary_erosion(np.isin(structures, members))
@@ -127,9 +132,9 @@ def places_right(
         told = places.name(ball)
         side, _, structure = name.partition(" ")
         if structure == "cerebrum":
-            yield told.startswith(side) and "lobe" in told
+            yield name, told, told.startswith(side) and "lobe" in told
         else:
-            yield told in {name, name.replace("cerebellum", "cerebellar hemisphere")}
+            yield name, told, told in {name, name.replace("cerebellum", "cerebellar hemisphere")}
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:

@@ -48,13 +48,18 @@ def made_anatomy(*, stripped: bool = False, empty: bool = False) -> Anatomy:
     return Anatomy(
         structures=structures,
         brain=brain,
-        brain_share=brain.astype(np.float32),
+        shares=shares_of(structures),
         certainty=np.ones(SHAPE, dtype=np.float32),
         image=(structures > 0).astype(np.float32),
         foreground=structures > 0,
         geometry=geometry,
         model_sha256="0" * 64,
     )
+
+
+def shares_of(structures: NDArray[np.uint8]) -> NDArray[np.float16]:
+    """Return the likelihood of each structure where the network is sure of all."""
+    return (structures == np.arange(len(Structure))[:, None, None, None]).astype(np.float16)
 
 
 def ball(centre_ras_mm: tuple[float, float, float], radius_mm: float) -> NDArray[np.float64]:

@@ -54,7 +54,7 @@ def coarse(made: Anatomy) -> Anatomy:
     x, y, z = (n // 2 for n in made.brain.shape)
     thinned = {
         name: np.ascontiguousarray(getattr(made, name)[::2, ::2, ::2])
-        for name in ("structures", "brain", "brain_share", "certainty", "image", "foreground")
+        for name in ("structures", "brain", "certainty", "image", "foreground")
     }
     return replace(made, **thinned, geometry=Geometry(shape=(x, y, z), affine=affine))
 
@@ -242,7 +242,6 @@ def test_wrong_axes_are_said(turn: Change, words: str) -> None:
         image=np.ascontiguousarray(turn(known)),
         structures=np.ascontiguousarray(turn(upright.structures)),
         brain=np.ascontiguousarray(turn(upright.brain)),
-        brain_share=np.ascontiguousarray(turn(upright.brain_share)),
         foreground=np.ascontiguousarray(turn(upright.foreground)),
         certainty=np.full(turn(known).shape, 0.55, dtype=np.float32),
         geometry=Geometry(shape=turn(known).shape, affine=np.diag((4.0, 4.0, 4.0, 1.0))),

@@ -128,3 +128,23 @@ def test_a_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     train_anatomy(longer, tmp_path / "heads", tmp_path / "run")
     bundle = export_anatomy(longer, tmp_path / "run", tmp_path / "anatomy", "# anatomy\n")
     assert bundle.extra["steps"] == 3
+
+
+def test_a_training_begins_with_the_averaged_weights_of_another(tmp_path: Path) -> None:
+    store = tmp_path / "heads"
+    store.mkdir()
+    rng = np.random.default_rng(1)
+    for number in range(8):  # edges that the network's stride does not divide
+        image = rng.integers(0, 255, (9, 11, 7), dtype=np.uint8)
+        np.save(store / f"{number:05d}.npy", np.stack((image, image % len(Structure))))
+    first = AnatomyRecipe(label_maps=(), widths=(4, 8), steps=2, batch=2)
+    train_anatomy(first, store, tmp_path / "first")
+    begun = tmp_path / "first" / "last.pt"
+    averaged = torch.load(begun, weights_only=True)["averaged"]
+    second = first.model_copy(update={"start": begun, "steps": 1, "learning_rate": 1e-12})
+    train_anatomy(second, store, tmp_path / "second")
+    after = torch.load(tmp_path / "second" / "last.pt", weights_only=True)["network"]
+    parameters = [name for name in averaged if name.endswith("weight")]
+    assert parameters
+    for name in parameters:
+        torch.testing.assert_close(after[name], averaged[name], rtol=0, atol=1e-9)

@@ -55,7 +55,7 @@ def brain(
 
     \b
     Writes into --out, on the input's own grid:
-      brain.nii.gz        0 outside, 1 brain with its ventricles and narrow sulci
+      brain.nii.gz        0 outside, 1 brain, ventricles and the fluid around them
       structures.nii.gz   a number for each structure, sides apart
       structures.csv      number, name and volume of each
 

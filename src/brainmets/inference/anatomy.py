@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from brainmets.inference.engines import Engine, Precision
     from brainmets.preprocessing.anatomy_input import AnatomyInput
 
-__all__ = ["Anatomy", "AnatomyNetwork", "close_brain"]
+__all__ = ["WITH_FLUID", "Anatomy", "AnatomyNetwork", "close_brain", "largest_piece"]
 
 CLOSED_MM = 4.0
 """Sulci and fissures up to twice this wide belong to the brain mask."""
+
+WITH_FLUID = (*BRAIN_STRUCTURES, Structure.FLUID)
+"""What the brain mask that users get holds, as those of other tools for brain extraction do."""
 
 STRIPPED_SHARE = 0.05
 """Share of the head that is skull, scalp or eye below which these have been removed.
@@ -39,11 +42,11 @@ Measured: 0.00 in 17 stripped heads of six sources, from 0.10 in 9 whole ones.
 class Anatomy(StructureMap):
     """What the anatomy network says of a head, on the network's own grid.
 
-    `brain_share` is the probability that a voxel is brain, `certainty` how sure the network is of
-    its choice, `image` what it has seen (0…1), `foreground` the head in it.
+    `shares` (structures, X, Y, Z) holds how likely each structure is, `certainty` how sure the
+    network is of its choice, `image` what it has seen (0…1), `foreground` the head in it.
     """
 
-    brain_share: NDArray[np.float32]
+    shares: NDArray[np.float16]
     certainty: NDArray[np.float32]
     image: NDArray[np.float32]
     foreground: NDArray[np.bool_]
@@ -56,25 +59,30 @@ class Anatomy(StructureMap):
         around = np.isin(self.structures, (Structure.OUTSIDE_BRAIN, Structure.EYE))
         return bool(np.count_nonzero(around & self.foreground) < STRIPPED_SHARE * head)
 
+    @cached_property
+    def _with_fluid(self) -> NDArray[np.float32]:
+        """Probability of the brain and the fluid around it: one piece without holes."""
+        share = self.shares[list(WITH_FLUID)].sum(axis=0, dtype=np.float32)
+        piece = largest_piece(share >= 0.5)
+        filled = np.asarray(ndimage.binary_fill_holes(piece))
+        soft = np.where(filled & ~piece, np.float32(1), share)
+        return np.where(ndimage.binary_dilation(filled), soft, np.float32(0))
+
     def brain_on(self, grid: Geometry) -> Mask:
-        """Return the brain mask on an image's own grid."""
-        soft = np.where(self.brain & (self.brain_share < 0.5), np.float32(1), self.brain_share)
-        soft = np.where(ndimage.binary_dilation(self.brain), soft, np.float32(0))
-        return Mask(data=(self._sampled(soft, grid) >= 0.5).astype(np.uint8), geometry=grid)
+        """Return the brain with the fluid around it on an image's own grid."""
+        return Mask(
+            data=(self._sampled(self._with_fluid, grid) >= 0.5).astype(np.uint8), geometry=grid
+        )
 
     def structures_on(self, grid: Geometry) -> Mask:
-        """Return the structures on an image's own grid, as numbers of `Structure`."""
-        best = np.zeros(grid.shape, dtype=np.float32)
+        """Return the likeliest structure of each voxel on an image's own grid."""
+        best = self._sampled(self.shares[Structure.BACKGROUND].astype(np.float32), grid)
         chosen = np.zeros(grid.shape, dtype=np.uint8)
         for structure in Structure:
             if structure == Structure.BACKGROUND:
                 continue
-            there = (self.structures == structure).astype(np.float32)
-            if not there.any():
-                continue
-            share = self._sampled(there, grid)
-            better = share > np.maximum(best, 1 / 3)
-            chosen[better] = structure
+            share = self._sampled(self.shares[structure].astype(np.float32), grid)
+            chosen[share > best] = structure
             np.maximum(best, share, out=best)
         return Mask(data=chosen, geometry=grid)
 
@@ -126,14 +134,14 @@ class AnatomyNetwork:
         structures = logits.argmax(axis=0).astype(np.uint8)
         logits -= logits.max(axis=0)
         np.exp(logits, out=logits)
-        total = logits.sum(axis=0)
-        share = logits[list(BRAIN_STRUCTURES)].sum(axis=0) / total
+        logits /= logits.sum(axis=0)
+        share = logits[list(BRAIN_STRUCTURES)].sum(axis=0)
         brain = close_brain(share >= 0.5, prepared.geometry.spacing_mm)
         return Anatomy(
             structures=structures,
             brain=brain,
-            brain_share=share,
-            certainty=np.float32(1) / total,
+            shares=logits.astype(np.float16),
+            certainty=logits.max(axis=0),
             image=prepared.image,
             foreground=prepared.foreground,
             geometry=prepared.geometry,
@@ -141,17 +149,21 @@ class AnatomyNetwork:
         )
 
 
+def largest_piece(there: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the largest piece of `there`, by voxels that share a face."""
+    import cc3d
+
+    if not there.any():
+        return there
+    return np.asarray(cc3d.largest_k(there, k=1, connectivity=6)) > 0
+
+
 def close_brain(
     tissue: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
 ) -> NDArray[np.bool_]:
     """Return the largest piece of brain tissue with narrow sulci and holes filled."""
-    import cc3d
-
-    if not tissue.any():
-        return tissue
-    largest = np.asarray(cc3d.largest_k(tissue, k=1, connectivity=6)) > 0
     steps = max(1, round(CLOSED_MM / float(np.mean(spacing_mm))))
-    padded = np.pad(largest, steps)
+    padded = np.pad(largest_piece(tissue), steps)
     closed = ndimage.binary_closing(padded, iterations=steps)
     inner = tuple(slice(steps, -steps) for _ in range(3))
     return np.asarray(ndimage.binary_fill_holes(closed[inner]), dtype=np.bool_)

@@ -60,6 +60,7 @@ class AnatomyRecipe(BaseModel):
     minutes: float | None = Field(default=None, description="ends earlier, schedule and all")
     average: float = Field(default=0.985, gt=0, lt=1, description="of weights, kept per step")
     samples: int = Field(default=600, gt=0, description="most synthetic heads stored")
+    start: Path | None = Field(default=None, description="checkpoint whose averaged weights begin")
     seed: int = 20
 
 
@@ -96,9 +97,11 @@ def make_samples(recipe: AnatomyRecipe, root: Path, store: Path, *, first: int =
         number += 1
 
 
-def load_sample(path: Path) -> AnatomySample:
-    """Read a stored synthetic head."""
+def load_sample(path: Path, stride: int = 1) -> AnatomySample:
+    """Read a stored synthetic head, its edges padded to multiples of the network's stride."""
     image, structures = np.load(path)
+    more = [(0, -size % stride) for size in image.shape]
+    image, structures = np.pad(image, more), np.pad(structures, more)
     return AnatomySample(image.astype(np.float32) / 255, structures)
 
 
@@ -152,6 +155,9 @@ class _Training:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.network = AnatomyUNet(len(Structure), recipe.widths)
+        if recipe.start is not None:
+            begin = torch.load(recipe.start, weights_only=True)
+            self.network.load_state_dict(begin["averaged"])
         self.network.to(memory_format=torch.channels_last_3d)  # pyright: ignore[reportCallIssue]
         self.averaged = copy.deepcopy(self.network)
         self.optimiser = torch.optim.AdamW(
@@ -233,6 +239,7 @@ def train_anatomy(recipe: AnatomyRecipe, store: Path, out: Path) -> None:
     if last.exists():
         training.resume(last)
     rng = np.random.default_rng((recipe.seed, training.step))
+    stride = AnatomyArchitecture(classes=len(Structure), widths=recipe.widths).stride
     saved = time.monotonic()
     losses: list[float] = []
     while training.done < 1:
@@ -241,7 +248,7 @@ def train_anatomy(recipe: AnatomyRecipe, store: Path, out: Path) -> None:
             time.sleep(2)
             continue
         chosen = rng.integers(len(paths), size=recipe.batch)
-        losses.append(training.learn([vary(load_sample(paths[n]), rng) for n in chosen]))
+        losses.append(training.learn([vary(load_sample(paths[n], stride), rng) for n in chosen]))
         if training.step % LOGGED_STEPS == 0:
             _log(out / "log.jsonl", training, losses[-LOGGED_STEPS:], heads=len(paths))
         if time.monotonic() - saved > CHECKPOINT_S:
@@ -261,7 +268,7 @@ def export_anatomy(recipe: AnatomyRecipe, out: Path, bundle: Path, card: str) ->
         architecture=architecture,
         spacing_mm=recipe.spacing_mm,
         card=card,
-        extra={"steps": training.step, "recipe": recipe.model_dump(mode="json")},
+        extra={"steps": training.step, "recipe": recipe.model_dump(mode="json", exclude={"start"})},
     )
 
 

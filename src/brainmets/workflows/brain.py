@@ -30,7 +30,7 @@ FILES = frozenset({"brain.nii.gz", "structures.nii.gz", "structures.csv"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrainResult:
-    """Volumes of the brain and of each structure in it, in mL, and what it took."""
+    """Volumes of the brain with the fluid around it and of each structure, mL; what it took."""
 
     brain_ml: float
     volumes_ml: Mapping[str, float]
