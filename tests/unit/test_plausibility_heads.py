@@ -14,7 +14,12 @@ from brainmets.domain.errors import NotBrainMr
 from brainmets.domain.structures import BRAIN_STRUCTURES, Structure
 from brainmets.inference.anatomy import Anatomy, close_brain
 from brainmets.workflows.head_facts import head_facts
-from brainmets.workflows.plausibility import Finding, check_plausibility, refuse_or_warn
+from brainmets.workflows.plausibility import (
+    Finding,
+    check_plausibility,
+    has_no_contrast_medium,
+    refuse_or_warn,
+)
 from tests.heads_with_anatomy import made_anatomy
 
 if TYPE_CHECKING:
@@ -268,3 +273,29 @@ def test_facts_do_not_depend_on_unit_offset_or_grid() -> None:
     assert head_facts(anatomy, Volume(data=fine, geometry=grid)).cortex == pytest.approx(
         facts.cortex, abs=0.02
     )
+
+
+def with_sinus(anatomy: Anatomy) -> Anatomy:
+    """Return the head with a sagittal sinus over the brain."""
+    structures = anatomy.structures.copy()
+    over = (structures == Structure.FLUID) & (anatomy.from_brain_mm <= 8)
+    middle = np.zeros(structures.shape, dtype=np.bool_)
+    middle[structures.shape[0] // 2 - 2 : structures.shape[0] // 2 + 2, :, 20:] = True
+    structures[over & middle] = Structure.VENOUS_SINUS
+    assert np.count_nonzero(structures == Structure.VENOUS_SINUS) > 20
+    return replace(anatomy, structures=structures)
+
+
+@pytest.mark.parametrize(("sinuses", "native"), [(0.5, True), (0.9, True), (1.3, False)])
+def test_dark_sinuses_tell_a_scan_without_contrast_medium(sinuses: float, native: bool) -> None:
+    anatomy = with_sinus(head())
+    image = image_of(anatomy, "t1")
+    white = np.isin(anatomy.structures, (Structure.LEFT_WHITE_MATTER, Structure.RIGHT_WHITE_MATTER))
+    there = anatomy.structures == Structure.VENOUS_SINUS
+    data = np.array(image.data)
+    data[there] = sinuses * float(np.median(image.data[white]))
+    found = check_plausibility(
+        case(t1c=Volume(data=data, geometry=image.geometry)), anatomy, network=None
+    )
+    assert has_no_contrast_medium(found) == native
+    assert not any(finding.certain for finding in found)

@@ -6,7 +6,7 @@ import csv
 import json
 import shutil
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -22,8 +22,11 @@ from brainmets.domain.errors import (
     WrongModelKind,
 )
 from brainmets.inference import Bundle, OperatingPoint
+from brainmets.inference.revision import revise_bundle
 from brainmets.io import write_volume
 from brainmets.reporting import results
+from brainmets.workflows import segment as workflow
+from brainmets.workflows.plausibility import Finding
 from brainmets.workflows.sample import write_sample
 from brainmets.workflows.segment import Segmenter, SegmentOptions, segment
 from tests.bundles import random_bundle
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from brainmets.inference import PointName
 
 POINT = OperatingPoint(threshold=0.55, peak=0.6, min_volume_mm3=40.0)
 SLICE_POINT = OperatingPoint(threshold=0.1, peak=0.1, min_volume_mm3=4.0)
@@ -346,3 +351,44 @@ def test_image_and_mask_of_the_sample_are_two_files(tmp_path: Path) -> None:
 
 def test_options_are_values() -> None:
     assert replace(SegmentOptions(), threads=2).threads == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "taken"),
+    [
+        ({}, "specific"),
+        ({"point": "balanced"}, "balanced"),
+        ({"point": "sensitive"}, "sensitive"),
+        ({"threshold": 0.4}, None),
+        ({"peak": 0.9}, None),
+    ],
+)
+def test_without_contrast_medium_only_the_surest_is_marked(
+    scan: Path,
+    models: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    taken: PointName | None,
+) -> None:
+    points: dict[PointName, OperatingPoint] = {
+        "sensitive": OperatingPoint(threshold=0.2, peak=0.3),
+        "balanced": POINT,
+        "specific": OperatingPoint(threshold=0.55, peak=0.8),
+    }
+    tuned = revise_bundle(Bundle.load("attention-unet-3d"), tmp_path / "tuned", points=points)
+    seen = Finding(kind="native", text="No vessel is bright.")
+    monkeypatch.setattr(workflow, "check_plausibility", lambda *_a, **_k: (seen,))
+    report = segment(
+        scan, tmp_path / "out", SegmentOptions(model=str(tuned.root), **options)
+    ).report
+    settings = report.prediction.provenance.settings
+    if taken is not None:
+        assert settings | points[taken].model_dump() == settings
+    assert (workflow.CAREFUL_WARNING in report.warnings) == (options == {})
+    assert seen.text in report.warnings
+    monkeypatch.setattr(workflow, "check_plausibility", lambda *_a, **_k: ())
+    usual = segment(scan, tmp_path / "usual", SegmentOptions(model=str(tuned.root))).report
+    settings = usual.prediction.provenance.settings
+    assert settings | POINT.model_dump() == settings
+    assert workflow.CAREFUL_WARNING not in usual.warnings

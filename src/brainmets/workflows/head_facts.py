@@ -64,6 +64,7 @@ class HeadFacts:
     cerebellum: tuple[float, float, float] | None
     ventricles: tuple[float, float, float] | None
     fluid: tuple[float, float, float] | None
+    sinuses: tuple[float, float, float] | None
     brightest: float
     """99.5th percentile in and around the brain: vessels, after contrast medium."""
 
@@ -99,6 +100,7 @@ def head_facts(anatomy: Anatomy, volume: Volume) -> HeadFacts:
         cerebellum=brightness.quartiles(np.isin(structures, _CEREBELLUM)),
         ventricles=brightness.quartiles(np.isin(structures, _VENTRICLES), fewest=FEWEST // 3),
         fluid=brightness.quartiles((structures == Structure.FLUID) & around),
+        sinuses=brightness.quartiles(structures == Structure.VENOUS_SINUS),
         brightest=brightness.percentile(anatomy.brain | around, 99.5),
     )
 

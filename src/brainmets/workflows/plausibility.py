@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from brainmets.inference.anatomy import Anatomy, AnatomyNetwork
     from brainmets.workflows.head_facts import HeadFacts
 
-__all__ = ["CT_WARNING", "Finding", "check_plausibility", "holds_ct_numbers", "refuse_or_warn"]
+__all__ = [
+    "CT_WARNING",
+    "Finding",
+    "check_plausibility",
+    "has_no_contrast_medium",
+    "holds_ct_numbers",
+    "refuse_or_warn",
+]
 
 SAMPLED = 200_000
 """Voxels that shares are taken from."""
@@ -134,6 +141,11 @@ def _doubts_of_head(
     if any(finding.kind in {"axes", "size"} for finding in shape):
         return shape  # the structures are not where they seem to be: no word on the contrast
     return (*shape, *_doubts_of_contrast(facts, anatomy, sequence))
+
+
+def has_no_contrast_medium(findings: Iterable[Finding]) -> bool:
+    """Say whether the image looks like T1 without contrast medium."""
+    return any(finding.kind == "native" for finding in findings)
 
 
 def refuse_or_warn(findings: Iterable[Finding], *, force: bool) -> tuple[str, ...]:
@@ -269,6 +281,10 @@ T2_FLUID, T2_BRIGHTEST, FLAIR_FLUID = 0.95, 1.9, 0.8
 UNENHANCED_BRIGHTEST = 1.22
 """Brightest vessels over white matter, below which no contrast medium is seen."""
 
+UNENHANCED_SINUSES = 1.05
+"""The same of venous sinuses (75th percentile) in heads with their skull. Measured: .63 to .89 in
+five T1 scans without contrast medium; with it 1.32 and more in four, 1.23 in six synthetic ones."""
+
 
 def guess_contrast(facts: HeadFacts) -> Contrast | None:
     """Guess the contrast; None where too little of the structures is in the picture.
@@ -298,15 +314,19 @@ def is_clearly_t1(facts: HeadFacts) -> bool:
 
 
 def enhancement_doubt(facts: HeadFacts, anatomy: Anatomy) -> str:
-    """Return a hint where no vessel is bright; for heads without skull alone, whose fat is bright.
+    """Return a hint where no vessel is bright: the sinuses, or any where the skull is removed.
 
     Empty where there is no reason to doubt that contrast medium was given.
     """
-    if not anatomy.is_stripped or facts.brightest >= UNENHANCED_BRIGHTEST:
+    if anatomy.is_stripped:
+        bright = facts.brightest >= UNENHANCED_BRIGHTEST
+    else:
+        bright = facts.sinuses is None or facts.sinuses[2] >= UNENHANCED_SINUSES
+    if bright:
         return ""
     return (
-        "No vessel is bright: this may be a T1 scan without contrast medium, in which metastases"
-        " hardly show."
+        "No vessel is bright: this seems to be a T1 scan without contrast medium, in which"
+        " metastases hardly show."
     )
 
 

@@ -33,7 +33,11 @@ from brainmets.workflows.anatomy import (
     discarded_warnings,
     main_sequence,
 )
-from brainmets.workflows.plausibility import check_plausibility, refuse_or_warn
+from brainmets.workflows.plausibility import (
+    check_plausibility,
+    has_no_contrast_medium,
+    refuse_or_warn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -42,7 +46,9 @@ if TYPE_CHECKING:
     from brainmets.domain import Case, Sequence
     from brainmets.inference import Estimate, OperatingPoint, Precision
     from brainmets.inference.anatomy import Anatomy, AnatomyNetwork
+    from brainmets.inference.operating_point import PointName
     from brainmets.preprocessing import Prepared
+    from brainmets.workflows.plausibility import Finding
 
 __all__ = [
     "DEFAULT_MODELS",
@@ -73,12 +79,18 @@ COARSE_MM = 1.5
 MANY_LESIONS = 50
 """More than this many is rarely a patient and often an image unlike the training data."""
 
+CAREFUL_WARNING = (
+    "So only what the model is surest of is marked (its operating point 'specific'); ask for the"
+    " point 'balanced' to see more."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentOptions:
     """How to segment; the defaults are right for a T1c volume or T1c slices.
 
-    `point` names one of the model's operating points (sensitive, balanced, specific).
+    `point` names one of the model's operating points (sensitive, balanced, specific); without
+    one it is balanced, and specific where a scan shows no contrast medium.
     `threshold` alone means plain thresholding instead of the model's operating point. `images`
     gives further sequences on the same grid; if it names `sequence` too, that image is taken
     instead of the input path. `anatomy` is the folder of another anatomy network than the
@@ -200,9 +212,13 @@ class Segmenter:
         """Segment a case that is already in memory, writing nothing."""
         stages = stages or _Stages()
         bundle = predictor.bundle
-        point = self._point(bundle)
         anatomy = self._locate(case, stages)
-        doubts = self._check(case, anatomy)
+        findings = check_plausibility(
+            case, anatomy, network=self._anatomy, sequence=main_sequence(case)
+        )
+        doubts = refuse_or_warn(findings, force=self.options.force)
+        careful = self._is_careful(bundle, findings)
+        point = self._point(bundle, "specific" if careful else None)
         with stages.timed("prepare"):
             prepared = bundle.plan.apply(case, progress)
         with stages.timed("segment"):
@@ -257,6 +273,7 @@ class Segmenter:
             warnings=(
                 *_warnings(case, bundle, len(lesions)),
                 *doubts,
+                *((CAREFUL_WARNING,) if careful else ()),
                 *_window_warnings(estimate),
                 *discarded_warnings(discarded),
             ),
@@ -282,12 +299,14 @@ class Segmenter:
                 )
             return self._anatomy.locate(case.images[main_sequence(case)])
 
-    def _check(self, case: Case, anatomy: Anatomy | None) -> tuple[str, ...]:
-        """Refuse what is certainly no MR of a brain; return warnings on what is doubtful."""
-        found = check_plausibility(
-            case, anatomy, network=self._anatomy, sequence=main_sequence(case)
-        )
-        return refuse_or_warn(found, force=self.options.force)
+    def _is_careful(self, bundle: Bundle, findings: tuple[Finding, ...]) -> bool:
+        """Say whether the specific point is taken because no contrast medium is seen.
+
+        What is bright on such a scan is rarely a metastasis; a point that was asked for stays.
+        """
+        options = self.options
+        asked = (options.point, options.threshold, options.peak) != (None, None, None)
+        return not asked and "specific" in bundle.points and has_no_contrast_medium(findings)
 
     def _predictor(self, name: str) -> Predictor:
         if name not in self._predictors:
@@ -301,8 +320,8 @@ class Segmenter:
             )
         return self._predictors[name]
 
-    def _point(self, bundle: Bundle) -> OperatingPoint:
-        named = self.options.point
+    def _point(self, bundle: Bundle, unasked: PointName | None = None) -> OperatingPoint:
+        named = self.options.point or unasked
         point = bundle.operating_point if named is None else bundle.point_named(named)
         return point.overridden(threshold=self.options.threshold, peak=self.options.peak)
 
