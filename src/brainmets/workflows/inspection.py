@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from brainmets.domain.errors import BrainmetsError, InputError, ModelError
 from brainmets.inference import Bundle, Predictor, list_bundles
 from brainmets.inference.machine import count_processors
 from brainmets.io import list_series, read_case
+from brainmets.workflows.plausibility import sequence_seen
 from brainmets.workflows.segment import DEFAULT_MODELS
 
 if TYPE_CHECKING:
@@ -84,14 +85,16 @@ def inspect_input(path: Path) -> tuple[FoundImage, ...]:
     deadline = time.monotonic() + READ_WITHIN_S
     offered = list_series(path)
     bundles = _bundles()
-    likely = _likely(offered)
+    first = _likely(offered)
     found: list[FoundImage] = []
     for number, info in enumerate(offered):
-        first = number == likely
-        if time.monotonic() > deadline and not first:
-            found.append(FoundImage(info=info, kind=_kind(info), likely=first))
+        if time.monotonic() > deadline and number != first:
+            found.append(FoundImage(info=info, kind=_kind(info)))
         else:
-            found.append(_looked_at(path, info, bundles, likely=first, only=len(offered) == 1))
+            found.append(_looked_at(path, info, bundles, only=len(offered) == 1))
+    if found:
+        likely = _likely(tuple(image.info for image in found))  # content may have told more
+        found[likely] = replace(found[likely], likely=True)
     return tuple(found)
 
 
@@ -126,20 +129,23 @@ def _kind(info: SeriesInfo) -> CaseKind:
     return "slices" if info.modality == "image" else "volume"
 
 
-def _looked_at(
-    path: Path, info: SeriesInfo, bundles: list[Bundle], *, likely: bool, only: bool
-) -> FoundImage:
+def _looked_at(path: Path, info: SeriesInfo, bundles: list[Bundle], *, only: bool) -> FoundImage:
     sequence: Sequence = info.guess or "t1c"
     try:
         case = read_case(path, series=None if only else info.choice, sequence=sequence)
     except (InputError, MemoryError) as error:
         problem = error if isinstance(error, InputError) else None
-        return FoundImage(info=info, kind=_kind(info), likely=likely, problem=problem)
+        return FoundImage(info=info, kind=_kind(info), problem=problem)
+    notes = case.source.notes
+    if info.guess is None and case.kind == "volume" and case.geometry.units == "mm":
+        seen = sequence_seen(case.images[sequence])
+        if seen is not None:
+            info = replace(info, guess=seen)
+            notes = (*notes, f"Neither name nor header tell the sequence; it looks like {seen}.")
     return FoundImage(
         info=info,
         kind=case.kind,
-        likely=likely,
-        notes=case.source.notes,
+        notes=notes,
         thumbnail=_thumbnail(case, sequence),
         costs=tuple(_cost(bundle, case, sequence) for bundle in bundles),
     )

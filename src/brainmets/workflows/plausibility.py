@@ -27,6 +27,7 @@ __all__ = [
     "has_no_contrast_medium",
     "holds_ct_numbers",
     "refuse_or_warn",
+    "sequence_seen",
 ]
 
 SAMPLED = 200_000
@@ -328,6 +329,26 @@ def enhancement_doubt(facts: HeadFacts, anatomy: Anatomy) -> str:
         "No vessel is bright: this seems to be a T1 scan without contrast medium, in which"
         " metastases hardly show."
     )
+
+
+def sequence_seen(image: Volume) -> Sequence | None:
+    """Guess the sequence of a head from its content with the shipped anatomy network.
+
+    None where no brain is found, where the structures are equally bright, and for proton density.
+    """
+    from brainmets.bundles import SHIPPED_ANATOMY
+    from brainmets.inference.anatomy import AnatomyNetwork
+    from brainmets.inference.anatomy_bundle import AnatomyBundle
+
+    anatomy = AnatomyNetwork(AnatomyBundle.load(SHIPPED_ANATOMY)).locate(image)
+    if not anatomy.has_brain:
+        return None
+    facts = head_facts(anatomy, image)
+    contrast = None if facts.is_flat else guess_contrast(facts)
+    if contrast == "t1":
+        return "t1n" if enhancement_doubt(facts, anatomy) else "t1c"
+    named: dict[Contrast, Sequence] = {"t2": "t2w", "flair": "t2f"}
+    return named.get(contrast) if contrast is not None else None
 
 
 def _ratios(facts: HeadFacts) -> tuple[float, float] | None:
