@@ -65,8 +65,9 @@ class Anatomy(StructureMap):
         share = self.shares[list(WITH_FLUID)].sum(axis=0, dtype=np.float32)
         piece = largest_piece(share >= 0.5)
         filled = np.asarray(ndimage.binary_fill_holes(piece))
-        soft = np.where(filled & ~piece, np.float32(1), share)
-        return np.where(ndimage.binary_dilation(filled), soft, np.float32(0))
+        share[filled & ~piece] = 1
+        share[~ndimage.binary_dilation(filled)] = 0
+        return share
 
     def brain_on(self, grid: Geometry) -> Mask:
         """Return the brain with the fluid around it on an image's own grid."""
