@@ -66,7 +66,8 @@ class Anatomy(StructureMap):
         piece = largest_piece(share >= 0.5)
         filled = np.asarray(ndimage.binary_fill_holes(piece))
         share[filled & ~piece] = 1
-        share[~ndimage.binary_dilation(filled)] = 0
+        near = np.asarray(ndimage.binary_dilation(filled), dtype=np.bool_)
+        share[~near] = 0
         return share
 
     def brain_on(self, grid: Geometry) -> Mask:
