@@ -362,7 +362,7 @@ def test_a_missing_extra_is_named(
     assert f"pip install 'brainmets[{extra}]'" in done.err
 
 
-@pytest.mark.parametrize("package", ["scipy", "skimage"])
+@pytest.mark.parametrize("package", ["skimage"])
 def test_a_package_that_segmenting_does_without_is_named(
     invoke: Callable[..., Outcome],
     monkeypatch: pytest.MonkeyPatch,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,6 @@ from brainmets.domain import RESEARCH_USE_ONLY, Geometry, HeadPhantom, RigidMoti
 from brainmets.domain.errors import (
     DifferentPatient,
     Dimensions,
-    EngineMissing,
     NotAligned,
     OptionError,
     OutputExists,
@@ -350,19 +348,6 @@ def test_the_command_tells_what_it_found(patient: Path, tmp_path: Path) -> None:
     document = json.loads(done.stdout)
     assert document["rules"]["measurable_mm"] == 5.0
     assert document["schema"] == "brainmets-followup/1"
-
-
-def test_a_missing_extra_is_named(
-    patient: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "scipy", None)
-    arguments = ["track", str(patient / "a-result"), str(patient / "b-result")]
-    for path in images(patient):
-        arguments += ["--image", str(path)]
-    done = CliRunner().invoke(app, [*arguments, "--output", str(tmp_path / "out")])
-    assert isinstance(done.exception, EngineMissing)
-    assert "brainmets[analysis]" in str(done.exception)
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("laid")

@@ -131,9 +131,8 @@ def track(
     Research use only. Not a medical device; not for clinical use.
     """
     from brainmets.cli.progress import shown
-    from brainmets.domain.extras import needing
 
-    with needing("analysis"), shown("following", hidden=as_json) as progress:
+    with shown("following", hidden=as_json) as progress:
         from brainmets.tracking import Rules
         from brainmets.workflows.segment import SegmentOptions
         from brainmets.workflows.track import TrackOptions

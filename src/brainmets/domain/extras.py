@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 __all__ = ["missing_package", "needing", "require"]
 
 EXTRAS = {
-    "scipy": "analysis",
     "skimage": "analysis",
     "h5py": "matlab",
     "matplotlib": "report",
