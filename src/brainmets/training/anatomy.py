@@ -99,10 +99,11 @@ def make_samples(recipe: AnatomyRecipe, root: Path, store: Path, *, first: int =
 
 def load_sample(path: Path, stride: int = 1) -> AnatomySample:
     """Read a stored synthetic head, its edges padded to multiples of the network's stride."""
-    image, structures = np.load(path)
+    image, structures = cast("NDArray[np.uint8]", np.load(path))
     more = [(0, -size % stride) for size in image.shape]
-    image, structures = np.pad(image, more), np.pad(structures, more)
-    return AnatomySample(image.astype(np.float32) / 255, structures)
+    return AnatomySample(
+        np.pad(image, more).astype(np.float32) / np.float32(255), np.pad(structures, more)
+    )
 
 
 def vary(sample: AnatomySample, rng: np.random.Generator) -> AnatomySample:
