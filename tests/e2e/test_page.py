@@ -115,9 +115,12 @@ BEGINS = {
     "Mask · NIfTI": b"\x1f\x8b",
     "Table · CSV": b"id,",
     "Report · JSON": b"{",
+    "FHIR · JSON": b"{",
     "Everything · zip": b"PK",
 }
-DICOM_BEGINS = dict.fromkeys(("DICOM-SEG", "RTSTRUCT"), bytes(128) + b"DICM")
+DICOM_BEGINS = dict.fromkeys(("DICOM-SEG", "RTSTRUCT"), bytes(128) + b"DICM") | dict.fromkeys(
+    ("DICOM-SR · zip", "DICOM pictures · zip"), b"PK"
+)
 
 
 def test_a_result_is_taken_away_in_every_format(page: Page, address: str, dicom: Path) -> None:
@@ -142,7 +145,7 @@ def test_only_what_can_be_had_is_offered_and_the_rest_explained(
         expect(found.get_by_role("button", name=label)).to_have_count(0)
     said = found.locator(".missing-formats p")
     expect(said).to_have_count(1)
-    expect(said).to_contain_text("DICOM-SEG, RTSTRUCT (a job without DICOM images)")
+    expect(said).to_contain_text(f"{', '.join(DICOM_BEGINS)} (a job without DICOM images)")
     expect(said).to_contain_text("upload that series instead")
     shoot(page, "offered")
 

@@ -23,6 +23,7 @@ from tests.unit.orthanc import free_port
 
 STARTS_WITHIN_S = 600.0
 MOUNTS = ("proc", "dev")
+NETWORK = ("etc/resolv.conf", "etc/pip.conf", "etc/ssl/certs/ca-certificates.crt")
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
@@ -55,8 +56,9 @@ class Root:
             ],
             check=True,
         )
-        for name in ("etc/resolv.conf", "etc/pip.conf"):
+        for name in NETWORK:  # what this machine needs to reach the registries
             if (Path("/") / name).exists():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(Path("/") / name, folder / name)
 
     def command(self, words: list[str], user: str = "") -> list[str]:

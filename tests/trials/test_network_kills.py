@@ -129,6 +129,8 @@ def send(paths: list[Path], port: int) -> None:
                 left.remove(path)
             if association.is_established:
                 association.release()
+        elif (line := association.dul.socket) is not None and line.socket is not None:
+            line.socket.close()  # the library leaves that of a refused connection open
         if left:
             time.sleep(1.0)
 

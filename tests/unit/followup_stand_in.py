@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from brainmets.api.segmenting import input_path
 from brainmets.domain import Prediction, Provenance, Report, Volume
 from brainmets.inference import OperatingPoint, find_lesions
 from brainmets.io import read_case
@@ -28,8 +29,8 @@ class Segmented:
     timings: dict[str, float] = field(default_factory=dict)
 
 
-def segment(folder: Path, out: Path, _options: JobOptions, progress: Progress) -> Segmented:
-    case = read_case(min(folder.iterdir()))
+def segment(folder: Path, out: Path, options: JobOptions, progress: Progress) -> Segmented:
+    case = read_case(input_path(folder), series=options.series)
     progress("segment", 0.5)
     image = case.images["t1c"].data
     inside = (image > OF_BRIGHTEST * image.max()).astype(np.float32)
