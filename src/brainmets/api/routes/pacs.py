@@ -84,6 +84,7 @@ async def fetch_study(
 
         def keep() -> UploadView:
             staging.adopt(folder)
+            staging.shown.append("study from the PACS")
             return shelf.keep(staging, caller)
 
         view = await run_in_threadpool(keep)
