@@ -32,6 +32,7 @@ BODIES: dict[str, Any] = {
     "choose_series": {"series": "1.2.3"},
     "submit_again": {},
     "save_review": {},
+    "measure_drawing": {"drawn": ""},
     "start_job": {"image": 1},
 }
 

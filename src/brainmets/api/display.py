@@ -95,7 +95,7 @@ class DisplayGrid:
         self, shown: NDArray[Scalar], native_shape: tuple[int, int, int]
     ) -> NDArray[Scalar]:
         """Bring an array from the display grid to the native grid, each voxel to its block."""
-        for axis in range(3):
+        for axis in range(3) if self.step > 1 else ():
             size = native_shape[self.axes[axis]]
             shown = np.repeat(shown, self.step, axis=axis).take(range(size), axis=axis)
         flipped = np.flip(shown, tuple(axis for axis, flip in enumerate(self.flips) if flip))

@@ -26,7 +26,7 @@ from brainmets.domain.errors import OptionError
 if TYPE_CHECKING:
     from brainmets.workflows.export import ExportFormat
 
-__all__ = ["EXPORTS", "OF_DICOM", "export_job", "no_dicom", "version_of"]
+__all__ = ["EXPORTS", "OF_DICOM", "TRAINING_CASE", "export_job", "no_dicom", "version_of"]
 
 EXPORTS = "exports"
 
@@ -40,8 +40,10 @@ FORMATS: dict[ExportName, ExportFormat] = {
     "lesions.csv": "csv",
     "report.json": "json",
 }
-"""The workflow's name for each; report.pdf is a workflow of its own. A zip holds every file that
-it makes: a measurement report comes with the segmentation that it refers to."""
+"""The workflow's name for each; report.pdf and training cases are workflows of their own. A zip
+holds every file that it makes: a measurement report comes with the segmentation it refers to."""
+
+TRAINING_CASE: ExportName = "training-case.zip"
 
 OF_DICOM: frozenset[ExportName] = frozenset(
     {"seg.dcm", "rtstruct.dcm", "measurements.zip", "captures.zip"}
@@ -90,6 +92,10 @@ def _write(job_dir: Path, name: ExportName, draft: Path, options: JobOptions) ->
         return write_report(
             out, draft / name, ReportOptions(source=source, series=series, review=reviewed)
         )
+    if name == TRAINING_CASE:
+        from brainmets.workflows.training_case import write_training_case
+
+        return write_training_case(out, draft / name, source=source, series=series, review=reviewed)
     from brainmets.workflows.export import ExportOptions, export
 
     kind = FORMATS[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, get_args
 
-from brainmets.api.exporting import EXPORTS, OF_DICOM, no_dicom, version_of
+from brainmets.api.exporting import EXPORTS, OF_DICOM, TRAINING_CASE, no_dicom, version_of
 from brainmets.api.problems import error_of, problem_of
 from brainmets.api.processes import run_module
 from brainmets.api.schemas import ExportName, ExportView, Problem
@@ -89,12 +89,16 @@ def _offer(name: ExportName, hindrance: BrainmetsError | None) -> ExportView:
 
 
 def _hindrance(name: ExportName, result: JobResult, *, reviewed: bool) -> BrainmetsError | None:
-    if result.kind == "slices" and (name in OF_DICOM or name in OF_SCANS):
+    if result.kind == "slices" and name in {*OF_DICOM, *OF_SCANS, TRAINING_CASE}:
         return OptionError(
             "slice images, which do not say where they are in the patient",
             expected="a scan that does",
             remedy="take the PNG masks, the table or the PDF report",
         )
+    if name == TRAINING_CASE and not reviewed:
+        from brainmets.workflows.training_case import not_reviewed
+
+        return not_reviewed()
     if name in OF_DICOM and result.format not in {"dicom", None}:
         return no_dicom()
     if name == "rtstruct.dcm" and not reviewed and not result.lesions:

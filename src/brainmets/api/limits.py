@@ -64,6 +64,9 @@ JSON_BYTES = 1024**2
 REVIEW_BYTES = 20 * 1024**2
 """Of 10,000 lesions, each with a comment, and a drawing of 16 million letters."""
 
+DRAWN = frozenset({("PUT", "review"), ("POST", "drawing")})
+"""Requests that hold a drawing, by method and the last part of their path."""
+
 MOST_JSON_VALUES = 100_000
 """Values that a JSON body may hold: reading more would hold up every other request."""
 
@@ -71,7 +74,8 @@ MOST_JSON_VALUES = 100_000
 class ByteCap:
     """Answer 413 as soon as a body, declared or chunked, grows beyond the limit.
 
-    Uploads may have `limit_bytes`, reviews `REVIEW_BYTES`, everything else `JSON_BYTES`.
+    Uploads may have `limit_bytes`, reviews and drawings `REVIEW_BYTES`, everything else
+    `JSON_BYTES`.
     """
 
     def __init__(self, app: ASGIApp, *, limit_bytes: int) -> None:
@@ -122,8 +126,8 @@ class ByteCap:
         path = _path(scope)
         if scope["method"] == "POST" and path in UPLOADS:
             return _Bound(self._uploads, 0)
-        review = scope["method"] == "PUT" and path.endswith("/review")
-        return _Bound(min(self._uploads, REVIEW_BYTES if review else JSON_BYTES), MOST_JSON_VALUES)
+        drawn = (scope["method"], path.rpartition("/")[2]) in DRAWN
+        return _Bound(min(self._uploads, REVIEW_BYTES if drawn else JSON_BYTES), MOST_JSON_VALUES)
 
 
 @dataclass(frozen=True, slots=True)

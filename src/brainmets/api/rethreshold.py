@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from brainmets.api.schemas import JobResult
     from brainmets.domain import Lesion, Mask, Volume
 
-__all__ = ["lesions_at", "named", "operating_point", "rethreshold"]
+__all__ = ["lesions_at", "named", "one_at_a_time", "operating_point", "rethreshold"]
 
-_one_at_a_time = threading.Lock()
+one_at_a_time = threading.Lock()
 """Whole volumes are held only once, however many sliders move."""
 
 MOST_CANDIDATES = 1_500_000
@@ -32,7 +32,11 @@ MOST_CANDIDATES = 1_500_000
 
 
 def operating_point(
-    result: JobResult, *, threshold: float | None, peak: float | None, min_volume_mm3: float | None
+    result: JobResult,
+    *,
+    threshold: float | None = None,
+    peak: float | None = None,
+    min_volume_mm3: float | None = None,
 ) -> OperatingPoint:
     """Return a result's own operating point with what the caller changed.
 
@@ -89,7 +93,7 @@ def named(
 
 def rethreshold(view: Path, point: OperatingPoint, result: JobResult) -> LesionsView:
     """Return the lesions at an operating point with their ids on the display grid."""
-    with _one_at_a_time:
+    with one_at_a_time:
         probability, mask, lesions = lesions_at(view, point, result)
         packed = pack_labels(mask, DisplayGrid.of(probability.geometry))
     return LesionsView(

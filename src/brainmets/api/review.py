@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brainmets.api.display import DisplayGrid
+from brainmets.api.display import DisplayGrid, load_probability
 from brainmets.api.edits import DRAWN, apply_drawing, pack_drawing, unpack_drawing
 from brainmets.api.exporting import EXPORTS
 from brainmets.api.rethreshold import lesions_at, named, operating_point
@@ -25,11 +25,13 @@ from brainmets.io import write_mask, write_slice_mask
 from brainmets.reporting.documents import mask_comment
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from brainmets.api.schemas import JobResult, ReviewRequest
+    from brainmets.inference import OperatingPoint
 
-__all__ = ["save_review"]
+__all__ = ["measure_drawing", "save_review"]
 
 
 def save_review(
@@ -43,6 +45,7 @@ def save_review(
     Raises:
         OptionError: a labelled lesion does not exist at the operating point, or in the drawing.
         BadRequest: the drawing does not fit the image.
+        ReviewChanged: another review was saved than the one that this replaces.
     """
     point = operating_point(
         result,
@@ -50,13 +53,10 @@ def save_review(
         peak=request.peak,
         min_volume_mm3=request.min_volume_mm3,
     )
-    probability, mask, lesions = lesions_at(job_dir / "view", point, result)
-    if request.drawn is not None:
-        ids = unpack_drawing(request.drawn, result.view.shape)
-        mask = apply_drawing(ids, mask)
-        midline_x_mm = float(result.provenance.settings.get("midline_x_mm", 0.0))
-        drawn = measure_lesions(mask, probability, kind=result.kind, midline_x_mm=midline_x_mm)
-        lesions = named(drawn, mask, job_dir / "view", result)
+    if request.drawn is None:
+        _, mask, lesions = lesions_at(job_dir / "view", point, result)
+    else:
+        mask, lesions = measure_drawing(job_dir / "view", result, request.drawn, point)
     unknown = {*request.rejected, *request.readings} - {lesion.id for lesion in lesions}
     if unknown:
         raise OptionError(
@@ -84,11 +84,44 @@ def save_review(
                 pack_drawing(DisplayGrid.of(mask.geometry).apply(mask.data))
             )
         (draft / REVIEW).write_text(review.model_dump_json(indent=1))
-        keep_review(draft, job_dir)
+        kept_in = keep_review(draft, job_dir, replaces=request.replaces)
     finally:
         remove(draft)
     remove(job_dir / EXPORTS)  # they show what stood before
-    return review
+    return review.model_copy(update={"revision": int(kept_in.name.rpartition("-")[2])})
+
+
+def measure_drawing(
+    view: Path,
+    result: JobResult,
+    drawn: str,
+    point: OperatingPoint,
+    *,
+    only: Collection[int] | None = None,
+) -> tuple[Mask, tuple[Lesion, ...]]:
+    """Return what a reader drew on the input's own grid, and its lesions, or `only` some of them.
+
+    Raises:
+        BadRequest: the drawing does not fit the image.
+        OptionError: the operating point separates nothing.
+    """
+    ids = unpack_drawing(drawn, result.view.shape)
+    if result.view.step == 1:  # as fine as the input: nothing of what was found is needed
+        probability = load_probability(view)
+        grid = DisplayGrid.of(probability.geometry)
+        native = grid.restore(ids, probability.geometry.shape)
+        mask = Mask(data=native, geometry=probability.geometry)
+    else:
+        probability, found, _ = lesions_at(view, point, result)
+        mask = apply_drawing(ids, found)
+    lesions = measure_lesions(
+        mask,
+        probability,
+        kind=result.kind,
+        midline_x_mm=float(result.provenance.settings.get("midline_x_mm", 0.0)),
+        only=only,
+    )
+    return mask, named(lesions, mask, view, result)
 
 
 def _write_masks(mask: Mask, result: JobResult, review: ReviewView, folder: Path) -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "LEFT_OUT",
     "AgainRequest",
     "CostView",
+    "DrawingRequest",
     "ExportName",
     "ExportView",
     "FileView",
@@ -26,6 +27,7 @@ __all__ = [
     "JobView",
     "Label",
     "LesionsView",
+    "MeasuredView",
     "ModelView",
     "PacsStored",
     "Problem",
@@ -201,6 +203,10 @@ class Reading(_Schema):
 
 MOST_READINGS = 10_000
 
+MOST_DRAWN_TEXT = 16_000_000
+
+DRAWN_TEXT = "Lesion ids on the display grid: uint16, x fastest, gzip, base64."
+
 
 def _at_most(value: Any) -> Any:
     """Refuse what is too long before its items are looked at: each would be a fault to list."""
@@ -232,9 +238,14 @@ class ReviewRequest(_Schema):
     min_volume_mm3: float | None = Field(default=None, ge=0, le=1e9)
     drawn: str | None = Field(
         default=None,
-        max_length=16_000_000,
-        description="Lesion ids on the display grid where the reader changed outlines: uint16,"
-        " x fastest, gzip, base64.",
+        max_length=MOST_DRAWN_TEXT,
+        description=f"Where the reader changed outlines: {DRAWN_TEXT}",
+    )
+    replaces: int | None = Field(
+        default=None,
+        ge=0,
+        description="`revision` of the review that the reader began with, 0 where there was none:"
+        " a newer one is then not overwritten (`E_REVIEW_CHANGED`). None: whatever there is.",
     )
     author: str = Field(
         default="",
@@ -245,8 +256,27 @@ class ReviewRequest(_Schema):
     )
 
 
+class DrawingRequest(_Schema):
+    """Lesions as a reader has drawn them, to be measured and not kept."""
+
+    drawn: str = Field(max_length=MOST_DRAWN_TEXT, description=DRAWN_TEXT)
+    ids: Annotated[tuple[int, ...], _AT_MOST] | None = Field(
+        default=None,
+        max_length=MOST_READINGS,
+        description="Measure these alone; none: every lesion.",
+    )
+
+
+class MeasuredView(_Schema):
+    """A drawing's lesions, measured on the grid of the input."""
+
+    lesions: tuple[Lesion, ...]
+
+
 class ReviewView(_Schema):
     """A saved review."""
+
+    revision: int = Field(default=0, description="1 for the first review saved, then 2, …")
 
     rejected: tuple[int, ...]
     readings: dict[int, Reading] = {}
@@ -270,6 +300,7 @@ ExportName = Literal[
     "lesions.csv",
     "report.json",
     "report.pdf",
+    "training-case.zip",
 ]
 """What a result can be taken away as."""
 

@@ -60,6 +60,7 @@ BrainmetsError
 │   ├── UnknownJob                E_JOB_UNKNOWN
 │   ├── JobNotFinished            E_JOB_NOT_FINISHED
 │   ├── JobCancelled              E_JOB_CANCELLED
+│   ├── ReviewChanged             E_REVIEW_CHANGED
 │   ├── QueueFull                 E_QUEUE_FULL
 │   ├── PoisonJob                 E_POISON
 │   ├── UploadTooLarge            E_UPLOAD_TOO_LARGE
@@ -130,6 +131,7 @@ __all__ = [
     "RecipeError",
     "RecordDamaged",
     "ResourceError",
+    "ReviewChanged",
     "ServiceStopping",
     "ServiceUnreachable",
     "SeveralSeries",
@@ -425,6 +427,10 @@ class JobNotFinished(JobError, code="E_JOB_NOT_FINISHED"):
 
 class JobCancelled(JobError, code="E_JOB_CANCELLED"):
     """The job was cancelled."""
+
+
+class ReviewChanged(JobError, code="E_REVIEW_CHANGED"):
+    """Someone else has saved a review of the job since this one began."""
 
 
 class QueueFull(JobError, code="E_QUEUE_FULL"):

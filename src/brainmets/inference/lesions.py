@@ -11,6 +11,8 @@ from brainmets.domain import Lesion, Mask
 from brainmets.domain.diameters import Ruler
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from numpy.typing import NDArray
 
     from brainmets.domain import CaseKind, Geometry, Side, Volume
@@ -79,11 +81,17 @@ def find_lesions(
 
 
 def measure_lesions(
-    mask: Mask, probability: Volume, *, kind: CaseKind = "volume", midline_x_mm: float = 0.0
+    mask: Mask,
+    probability: Volume,
+    *,
+    kind: CaseKind = "volume",
+    midline_x_mm: float = 0.0,
+    only: Collection[int] | None = None,
 ) -> tuple[Lesion, ...]:
     """Measure lesions that are drawn already, each as the id it has in `mask`, by rising id.
 
-    As `find_lesions` measures what it finds, whether or not a lesion's voxels touch.
+    As `find_lesions` measures what it finds, whether or not a lesion's voxels touch; `only` those
+    with these ids, where given.
     """
     geometry = mask.geometry
     ruler = _ruler(geometry, kind)
@@ -91,6 +99,8 @@ def measure_lesions(
     ids = mask.data[tuple(voxels.T)]
     lesions: list[Lesion] = []
     for number in np.unique(ids).tolist():
+        if only is not None and number not in only:
+            continue
         mine = voxels[ids == number]
         component = Component(mine, probability.data[tuple(mine.T)])
         middle = mine.mean(axis=0)

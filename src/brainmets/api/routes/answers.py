@@ -59,6 +59,11 @@ _OCCASIONS: tuple[BrainmetsError, ...] = (
         expected="a job that is done",
         remedy="wait for it, or look at its problem",
     ),
+    errors.ReviewChanged(
+        "review 4, saved by Dr Example, where review 3 was to be replaced",
+        expected="the number of the last saved review in `replaces`",
+        remedy="load that review, or save yours over it without `replaces`",
+    ),
     errors.BadRequest(
         "unusable values in threshold",
         expected="the form that /openapi.json documents",

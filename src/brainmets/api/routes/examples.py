@@ -10,6 +10,7 @@ from brainmets.api.schemas import (
     JobResult,
     JobView,
     LesionsView,
+    MeasuredView,
     ModelView,
     PacsStored,
     ProvenanceView,
@@ -28,6 +29,7 @@ __all__ = [
     "FOUND_AGAIN",
     "JOBS",
     "LOOKED_INTO",
+    "MEASURED",
     "METRICS",
     "MODELS",
     "NOT_READY",
@@ -147,9 +149,14 @@ FOUND_AGAIN = LesionsView(
     labels="H4sIAAAAAAAE…",
 )
 
+MEASURED = MeasuredView(lesions=(_LESION,))
+
 REVIEWED = DONE.model_copy(
     update={
         "review": ReviewView(
+            revision=1,
+            author="Dr Example",
+            saved=1_795_600_100.0,
             rejected=(),
             readings={1: Reading(label="other", comment="meningioma")},
             operating_point={"threshold": 0.5, "peak": 0.8, "min_volume_mm3": 10.0},

@@ -11,24 +11,26 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from brainmets.api.edits import DRAWN
+from brainmets.api.exporting import TRAINING_CASE
 from brainmets.api.exports import Exports, offered
 from brainmets.api.limits import LOCAL_OWNER
-from brainmets.api.reviews import REVIEW, is_review_damaged, latest_review
+from brainmets.api.reviews import is_review_damaged, latest_review, read_review
 from brainmets.api.routes.answers import OF_BODIES, File, bytes_answer, json_answer, refusals
 from brainmets.api.routes.dependencies import (  # noqa: TC001 - FastAPI reads it
     Caller,
     OwnJob,
     ServiceSettings,
 )
-from brainmets.api.routes.examples import FOUND_AGAIN, REVIEWED
+from brainmets.api.routes.examples import FOUND_AGAIN, MEASURED, REVIEWED
 from brainmets.api.schemas import (
+    DrawingRequest,
     ExportName,
     FileView,
     JobResult,
     JobView,
     LesionsView,
+    MeasuredView,
     ReviewRequest,
-    ReviewView,
 )
 from brainmets.api.storage import room_for
 from brainmets.domain import RESEARCH_USE_ONLY, errors
@@ -78,7 +80,7 @@ def with_files(job: StoredJob, settings: Settings) -> JobView:
             FileView(name=name, size=path.stat().st_size, media_type=_media_type(name))
             for name, path in _files(folder).items()
         )
-        review = shown["review"] = _review(folder)
+        review = shown["review"] = read_review(folder)
         if is_review_damaged(folder):
             shown["result"]["warnings"] = (*job.result.warnings, DAMAGED_REVIEW)
         if job.options.followup is None:
@@ -105,7 +107,8 @@ async def get_file(job: OwnJob, name: str, settings: ServiceSettings, exports: S
         reviewed = latest_review(folder) is not None
         shown = () if job.options.followup else offered(result, reviewed=reviewed)
         for one in shown:
-            if one.problem is not None or (one.name in files and not reviewed):
+            again = one.name == TRAINING_CASE  # the images that were sent, and a mask
+            if again or one.problem is not None or (one.name in files and not reviewed):
                 continue
             try:
                 made = await exports.file(folder, one.name, job.options)
@@ -180,6 +183,27 @@ def find_lesions(
     return rethreshold(settings.result_dir(job.id, job.ticket) / "view", point, result)
 
 
+@router.post(
+    "/{job_id}/drawing",
+    operation_id="measure_drawing",
+    responses=json_answer(MEASURED) | refusals(*OF_RESULTS, errors.OptionError, *OF_BODIES),
+)
+def measure_drawing(
+    job: OwnJob, request: DrawingRequest, settings: ServiceSettings
+) -> MeasuredView:
+    """Measure lesions as they are drawn, on the grid of the input; nothing is saved."""
+    from brainmets.api.rethreshold import one_at_a_time, operating_point
+    from brainmets.api.review import measure_drawing as measure
+
+    result = lesions_of(job)
+    view = settings.result_dir(job.id, job.ticket) / "view"
+    point = operating_point(result)
+    only = None if request.ids is None else frozenset(request.ids)
+    with one_at_a_time:
+        _, lesions = measure(view, result, request.drawn, point, only=only)
+    return MeasuredView(lesions=lesions)
+
+
 @router.get(
     "/{job_id}/exports/{name}",
     operation_id="export_job",
@@ -202,7 +226,8 @@ async def export(
     `seg.dcm` (DICOM Segmentation), `rtstruct.dcm` (RT Structure Set), `measurements.zip` (report,
     TID 1500, with its segmentation) and `captures.zip` (pictures with outlines) refer to the
     uploaded DICOM images and name the patient as those do, as does `fhir.json` (HL7 FHIR R4)
-    where there are some; `report.pdf` is anonymous.
+    where there are some; `report.pdf` is anonymous. `training-case.zip` holds the scan and the
+    reviewed mask as NIfTI, a folder that `brainmets train` reads.
     """
     lesions_of(job)
     room_for(settings.state_dir, min_free_bytes=settings.min_free_bytes)
@@ -214,12 +239,15 @@ async def export(
     "/{job_id}/review",
     operation_id="save_review",
     responses=json_answer(REVIEWED)
-    | refusals(*OF_RESULTS, errors.OptionError, errors.DiskFull, *OF_BODIES),
+    | refusals(*OF_RESULTS, errors.OptionError, errors.ReviewChanged, errors.DiskFull, *OF_BODIES),
 )
 def save_review(
     job: OwnJob, request: ReviewRequest, settings: ServiceSettings, caller: Caller
 ) -> JobView:
-    """Save which lesions stand, and how they were drawn; mask and table join the job's files."""
+    """Save which lesions stand, and how they were drawn; mask and table join the job's files.
+
+    With `replaces`, a review that someone else has saved meanwhile is not overwritten.
+    """
     from brainmets.api.review import save_review as save
 
     result = lesions_of(job)
@@ -270,11 +298,6 @@ def _files(job_dir: Path) -> dict[str, Path]:
         for path in sorted(files)
         if path.name != DRAWN
     }
-
-
-def _review(job_dir: Path) -> ReviewView | None:
-    folder = latest_review(job_dir)
-    return None if folder is None else ReviewView.model_validate_json((folder / REVIEW).read_text())
 
 
 def _media_type(name: str) -> str:

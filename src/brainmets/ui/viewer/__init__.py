@@ -28,6 +28,7 @@ SCRIPTS = (
     "montage.js",
     "table.js",
     "review.js",
+    "saver.js",
     "sensitivity.js",
     "tools.js",
     "looks.js",

@@ -1,7 +1,6 @@
 // The workbench: panes, controls and the lesion table, kept in step.
 
 const WARM_MS = 300; // after the first picture: the slider's first move finds its candidates counted
-const DRAFT_AFTER_MS = 400; // after an edit, before it is kept in this tab
 const NEAR_PX = [[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1], [1, 1], [1, -1], [-1, 1], [-1, -1]];
 
 class Bench {
@@ -15,7 +14,7 @@ class Bench {
       window: [0, TOP_LEVEL], opacity: 0.28, outline: true, cross: true, map: false, lines: true,
       mirrored: false, zoom: 1, differ: false,
     };
-    this.steps = new Steps(() => this.reviewPanel?.fill());
+    this.steps = new Steps(() => this.tools?.settle(), () => this.reviewPanel?.fill());
     this.readings = new Readings(() => this.#judged(), this.steps);
     this.edits = new Edits(this);
     this.resizing = new ResizeObserver(() => this.redraw());
@@ -30,7 +29,6 @@ class Bench {
     this.data = data;
     this.root.replaceChildren(element("p", "waiting", "Loading the images…"));
     this.root.setAttribute("aria-busy", "true");
-    this.draft = new Draft(data.job);
     this.place = new Place(data.job);
     try {
       const other = data.other && `/v1/jobs/${data.other.job}`;
@@ -44,7 +42,7 @@ class Bench {
     this.look.window = [...data.view.window];
     this.lesions = data.lesions;
     this.point = { threshold: 0.5, peak: data.point.threshold ?? 0.5, ...data.point };
-    this.savedPeak = this.point.peak;
+    this.saver = new Saver(this);
     this.#build();
     await this.#comeBack();
     this.root.setAttribute("aria-busy", "false");
@@ -56,16 +54,14 @@ class Bench {
     const { data } = this;
     const place = this.place.read();
     if (!data.other) {
-      const draft = this.draft.read();
-      const review = draft ?? data.review;
+      const { review, draft } = this.saver.begin();
       const point = { ...this.sensitivity.own, ...review?.operating_point };
-      this.savedPeak = data.review?.operating_point.peak ?? this.sensitivity.own.peak;
       if (review) await this.sensitivity.show(point, review);
       if (review?.drawn) await this.#comeBackDrawn(review);
       if (draft) this.#judged();
       if (review?.saved) this.reviewPanel.note(savedWords(review));
       if (draft) this.reviewPanel.note("Not saved yet: the review of this tab was restored.");
-      if (place.peak && place.peak !== this.point.peak) await this.sensitivity.showPeak(place.peak);
+      if (place.peak && place.peak !== this.point.peak && !this.edits.any) await this.sensitivity.showPeak(place.peak);
     }
     const chosen = this.lesions.find(({ id }) => id === place.lesion) ?? (place.at ? null : this.lesions[0]);
     if (chosen) this.goTo(chosen);
@@ -182,6 +178,7 @@ class Bench {
   replace({ labels, lesions }, point, review = null, { wrapped = false } = {}) {
     const met = overlaps(labels, this.scan.labels, wrapped ? null : this.candidates.where);
     const selected = lesions.find(({ id }) => met.get(id)?.has(this.selected));
+    this.tools?.settle();
     this.edits.forget();
     if (review) this.readings.load(review);
     else this.readings.follow(met);
@@ -203,72 +200,37 @@ class Bench {
     this.reviewPanel?.fill();
   }
 
-  // The lesions after an edit of their outlines.
-  edited(lesions) {
+  // The lesions after an edit of their outlines; `restored` as they were when the reader left.
+  edited(lesions, { restored = false } = {}) {
     if (!lesions.some(({ id }) => id === this.selected)) this.selected = null;
     this.measured(lesions);
     this.panes.forEach((pane) => pane.labelled());
     this.sensitivity.lock(this.edits.any);
+    this.tools?.fill();
+    if (!restored) this.#judged();
+  }
+
+  // Back to the lesions as found at this operating point; labels stay where they were given.
+  async discardEdits() {
+    this.tools.settle();
+    this.edits.forget();
+    this.steps.drop(this.edits);
+    this.sensitivity.lock(false);
+    this.tools.fill();
+    await this.sensitivity.show(this.point);
     this.#judged();
   }
 
   get unsaved() {
-    return this.spoken || this.point.peak !== this.savedPeak;
-  }
-
-  get judgement() {
-    const { threshold, peak, min_volume_mm3 } = this.point;
-    const ids = new Set(this.lesions.map(({ id }) => String(id)));
-    const readings = Object.fromEntries(Object.entries(this.readings.body).filter(([id]) => ids.has(id)));
-    return { readings, operating_point: { threshold, peak, min_volume_mm3 } };
+    return this.saver.unsaved;
   }
 
   #judged() {
-    this.spoken = true;
-    this.#keepDraft();
+    this.saver.changed();
     this.reviewPanel.note("");
     this.table.mark();
     this.reviewPanel.fill();
     this.panes.forEach((pane) => pane.coloured());
-  }
-
-  // Words at once, a drawing once it rests: it is packed first.
-  #keepDraft() {
-    clearTimeout(this.drafting);
-    if (!this.edits.any) this.draft.write(this.judgement);
-    else {
-      this.drafting = setTimeout(async () => {
-        const drawn = await this.edits.packed();
-        if (this.spoken && this.scan) this.draft.write({ ...this.judgement, drawn });
-      }, DRAFT_AFTER_MS);
-    }
-  }
-
-  async save() {
-    this.tools?.discard();
-    const { readings, operating_point } = this.judgement;
-    this.saving = true;
-    this.reviewPanel.fill();
-    try {
-      const drawn = this.edits.any ? await this.edits.packed() : null;
-      const author = this.reviewPanel.reader.value.trim();
-      const json = { readings, ...operating_point, drawn, author };
-      const job = await this.service.ask(`${this.job}/review`, { method: "PUT", json });
-      clearTimeout(this.drafting);
-      if (job.review.drawn) this.measured(job.review.drawn); // the service has the last word
-      this.data.files = job.files.map(({ name }) => name);
-      this.data.exports = job.exports;
-      this.exportPanel.fill();
-      this.spoken = false;
-      this.savedPeak = operating_point.peak;
-      this.draft.forget();
-      this.reviewPanel.note(`${savedWords(job.review)} Every export holds these lesions.`);
-    } catch (error) {
-      this.reviewPanel.note(error.text ?? String(error));
-    } finally {
-      this.saving = false;
-      this.reviewPanel.fill();
-    }
   }
 
   // A view large next to the others; large already: alone, and back.
@@ -420,7 +382,7 @@ class Bench {
   }
 
   close() {
-    clearTimeout(this.drafting);
+    this.saver?.close();
     document.removeEventListener("keydown", this.unclaimed, true);
     this.resizing.disconnect();
     cancelAnimationFrame(this.drawing);
@@ -438,9 +400,4 @@ function spaceView(bench) {
   } catch {
     return new Montage(bench);
   }
-}
-
-function savedWords({ saved, author }) {
-  const when = new Date(saved * 1000).toLocaleString("sv", { dateStyle: "short", timeStyle: "short" });
-  return `Saved ${when}${author ? ` by ${author}` : ""}.`;
 }

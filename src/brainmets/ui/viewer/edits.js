@@ -7,7 +7,14 @@ class Edits {
     this.past = [];
     this.future = [];
     this.stroke = null;
-    this.any = false; // whether the ids on the screen are the reader's
+    this.restored = false; // whether what was drawn before this page was opened is on the screen
+    this.version = 0; // rises with every change
+    this.unmeasured = new Set(); // ids of lesions that the service has not measured as they are
+  }
+
+  // Whether the ids on the screen are the reader's.
+  get any() {
+    return this.restored || this.past.length > 0;
   }
 
   get scan() {
@@ -71,7 +78,8 @@ class Edits {
     touched.delete(0);
     this.boxes ??= boxesOf(this.scan);
     for (const at of edit.at) for (const id of touched) widen(this.boxes, id, at, this.scan.shape);
-    this.any = this.past.length > 0 || this.restored;
+    this.version++;
+    touched.forEach((id) => this.unmeasured.add(id));
     this.lastId = Math.max(this.lastId ?? 0, ...touched);
     const lesions = this.bench.lesions.filter(({ id }) => !touched.has(id)).concat(measureLesions(this.bench, touched, this.boxes));
     this.bench.edited(lesions.sort((one, other) => one.id - other.id));
@@ -82,15 +90,21 @@ class Edits {
   restore(ids, lesions) {
     this.scan.labels.set(ids);
     this.scan.wrapped = false;
-    this.restored = this.any = true;
+    this.restored = true;
+    this.version++;
     this.boxes = boxesOf(this.scan);
-    this.bench.edited(lesions ?? measureLesions(this.bench, new Set(this.boxes.keys()), this.boxes));
+    this.unmeasured = new Set(lesions ? [] : this.boxes.keys());
+    const measured = lesions ?? measureLesions(this.bench, this.unmeasured, this.boxes);
+    this.bench.edited(measured, { restored: true });
   }
 
   forget() {
     this.past = [];
     this.future = [];
-    this.restored = this.any = false;
+    this.stroke = null;
+    this.restored = false;
+    this.version++;
+    this.unmeasured.clear();
     this.boxes = null;
   }
 
@@ -108,7 +122,9 @@ class Edits {
 
 // The reader's steps of every kind in one order: what was done last is undone first.
 class Steps {
-  constructor(changed) {
+  // `settle` ends what is going on; true where that was all there was to undo.
+  constructor(settle, changed) {
+    this.settle = settle;
     this.changed = changed;
     this.clear();
   }
@@ -137,7 +153,7 @@ class Steps {
   }
 
   #step(from, to, act) {
-    if (!from.length) return;
+    if (this.settle() || !from.length) return;
     const owner = from.pop();
     to.push(owner);
     owner[act]();
@@ -165,9 +181,11 @@ function widen(boxes, id, at, [nx, ny]) {
 }
 
 // The lesions with these ids, measured on the display grid as the service does on the input's.
-function measureLesions({ scan, data }, ids, boxes) {
+// A lesion keeps its place's name until the service has named it again.
+function measureLesions({ scan, data, lesions: former }, ids, boxes) {
   const { spacing, chance, meta } = scan;
   const across = meta.native_axes.indexOf(meta.slice_axis);
+  const places = new Map(former.map((one) => [one.id, one.place]));
   const lesions = [];
   for (const id of ids) {
     const one = tally(scan, id, boxes.get(id), across);
@@ -182,7 +200,7 @@ function measureLesions({ scan, data }, ids, boxes) {
       side: meta.kind === "slices" ? "unknown" : Math.abs(off) <= MIDLINE_MM ? "midline" : off > 0 ? "right" : "left",
       peak_probability: chance[one.top], mean_probability: one.chances / one.voxels,
       ...bestSlice(scan, one.slices, across, middle[across]),
-      drawn: true,
+      place: places.get(id) ?? "",
     });
   }
   return lesions;

@@ -10,7 +10,9 @@ const FORMATS = [
   ["fhir.json", "FHIR · JSON", "DiagnosticReport and Observations, HL7 FHIR R4"],
   ["lesions.csv", "Table · CSV", "A row for each lesion"],
   ["report.json", "Report · JSON", "Every number with its provenance"],
+  ["training-case.zip", "Training case · zip", "The scan and the reviewed mask, to train a network on"],
 ];
+const NEEDS_REVIEW = "training-case.zip"; // offered once a review is saved, without a word before
 const PICTURES = ["mask-reviewed.png", "mask.png"]; // of a single slice, the reader's own first
 const REVOKE_MS = 60_000; // long enough for the browser to have taken it
 
@@ -34,7 +36,7 @@ class ExportPanel {
     for (const [name, label, title] of FORMATS) {
       const problem = bench.data.exports.find((one) => one.name === name)?.problem;
       if (!problem) this.#offer(label, title, name, () => `exports/${name}`);
-      else missing.set(problem.found, { problem, labels: [...(missing.get(problem.found)?.labels ?? []), label] });
+      else if (name !== NEEDS_REVIEW) missing.set(problem.found, { problem, labels: [...(missing.get(problem.found)?.labels ?? []), label] });
     }
     this.missing.replaceChildren(...[...missing.values()].map(({ problem, labels }) =>
       element("p", "hint", `Not available: ${labels.join(", ")} (${problem.found}). Instead: ${problem.remedy}.`)));

@@ -84,7 +84,7 @@ class Keys {
       d: () => bench.flip("differ"), n: () => bench.flip("mirrored"), w: () => bench.looks.nextPreset(),
       "+": () => bench.zoomBy(1.25), "=": () => bench.zoomBy(1.25), "-": () => bench.zoomBy(0.8), 0: () => bench.zoomBy(0),
       m: () => bench.promote(plane), c: () => bench.space?.toggleCut(), "?": () => this.show(),
-      u: () => steps.undo(), U: () => steps.redo(), s: () => bench.unsaved && bench.save(),
+      u: () => steps.undo(), U: () => steps.redo(), s: () => bench.unsaved && bench.saver.save(),
       k: () => bench.reviewPanel?.say("not_a_lesion"), ...words,
       ...this.#edits(plane),
     };

@@ -6,8 +6,6 @@ const COLOURS = {
   preview: [255, 255, 255], mine: [255, 176, 46], theirs: [224, 120, 255], both: [110, 200, 120],
 };
 
-const PREVIEW = 65535; // the id of what is being grown, until it is accepted
-
 // Paint `slice` on a canvas, a pixel a voxel. `other` paints what the second model says.
 function paintSlice(canvas, slice, bench, { overlay = true, other = false } = {}) {
   const { look, readings, scan } = bench;

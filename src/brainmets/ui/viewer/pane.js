@@ -29,6 +29,7 @@ class Pane {
     c.addEventListener("pointerdown", (e) => this.#press(e));
     c.addEventListener("pointermove", (e) => this.#move(e));
     c.addEventListener("pointerup", (e) => this.#release(e));
+    c.addEventListener("lostpointercapture", (e) => this.#cut(e));
     c.addEventListener("pointerleave", () => this.hover(null));
     c.addEventListener("contextmenu", (e) => e.preventDefault());
     c.addEventListener("keydown", (e) => this.bench.keys.press(e, this.plane));
@@ -51,6 +52,8 @@ class Pane {
   }
 
   #press(event) {
+    if (this.held && event.pointerId !== this.pointer) return; // a second finger, or another button: what is going on goes on
+    this.pointer = event.pointerId;
     this.canvas.focus({ preventScroll: true });
     this.canvas.setPointerCapture(event.pointerId);
     this.held = event.button === 1 || event.ctrlKey ? "pan" : event.button || event.shiftKey ? "window" : "cross";
@@ -60,13 +63,23 @@ class Pane {
 
   #move(event) {
     this.hover(event);
+    if (event.pointerId !== this.pointer) return;
     if (this.held === "tool") this.bench.tools.drag(this, this.voxelAt(event));
     if (this.held === "cross") this.bench.moveTo(this.voxelAt(event));
     if (this.held === "pan") this.#pan(event.movementX, event.movementY);
     if (this.held === "window") this.bench.windowBy(event.movementX, event.movementY, DRAG_PER_LEVEL);
   }
 
+  // The browser takes the pointer away: what was drawn until then stays.
+  #cut({ pointerId }) {
+    if (pointerId !== this.pointer || !this.held) return;
+    if (this.held === "tool") this.bench.tools.settle();
+    this.held = null;
+    this.hover(null);
+  }
+
   #release(event) {
+    if (event.pointerId !== this.pointer) return;
     if (this.held === "tool") this.bench.tools.release(this, this.voxelAt(event));
     if (this.held === "cross") this.bench.picked(this.voxelAt(event), PLANES[this.plane]);
     this.held = null;

@@ -93,7 +93,11 @@ class Draft {
   }
 
   write(review) {
-    sessionStorage.setItem(this.name, JSON.stringify(review));
+    try {
+      sessionStorage.setItem(this.name, JSON.stringify(review));
+    } catch {
+      // the browser keeps a few MB a tab: without a draft the review must be saved before a reload
+    }
   }
 
   forget() {

@@ -25,7 +25,7 @@ class ReviewPanel {
     });
     this.undo = button("Undo", () => bench.steps.undo(), { title: "Undo (u)" });
     this.redo = button("Redo", () => bench.steps.redo(), { title: "Redo (shift+u)" });
-    this.save = button("Save", () => bench.save(), { title: "Write the corrected mask (s)", className: "primary" });
+    this.save = button("Save", () => bench.saver.save(), { title: "Write the corrected mask (s)", className: "primary" });
     this.reader = element("input", "reader");
     Object.assign(this.reader, { type: "text", maxLength: 100, placeholder: "Reader", value: localStorage.getItem(READER) ?? "" });
     this.reader.title = "Your name, saved with the review";
@@ -61,12 +61,17 @@ class ReviewPanel {
     this.comment.hidden = said === null;
     this.undo.disabled = !steps.done.length;
     this.redo.disabled = !steps.undone.length;
-    this.save.disabled = !bench.unsaved || bench.saving;
+    this.save.disabled = !bench.unsaved || bench.saver.busy;
     this.total.textContent = totals(bench);
   }
 
   note(text) {
     this.message.textContent = text;
+  }
+
+  // A message with choices: each a name and what it does.
+  ask(text, choices) {
+    this.message.replaceChildren(`${text} `, ...choices.map(([name, act]) => button(name, act)));
   }
 }
 

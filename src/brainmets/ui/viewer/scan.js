@@ -1,6 +1,7 @@
 // A scan's display copies in the browser's memory: x runs right, y front, z up; x fastest.
 
 const TOP_LEVEL = 4095;
+const PREVIEW = 65535; // stands in a slice for what is being grown, until it is accepted
 
 // How each plane is on the screen: across, down and through as [axis, direction].
 // Direction -1 runs from the axis's end: up the screen for y and z.
@@ -19,6 +20,7 @@ async function gunzipBase64(text) {
 class Scan {
   constructor(meta, image, probability, labels) {
     Object.assign(this, { meta, image, probability, labels });
+    this.preview = null; // places of a lesion that is being grown: shown, but in no mask yet
     this.shape = meta.shape;
     this.spacing = meta.spacing_mm;
     this.inverse = invertAffine(meta.affine);
@@ -119,7 +121,7 @@ class Scan {
         const from = base + u * stride[across[0]];
         gray[at] = this.image[from];
         chance[at] = this.probability[from];
-        ids[at] = this.labels[from];
+        ids[at] = this.preview?.has(from) ? PREVIEW : this.labels[from];
         if (others) others[at] = this.others[from];
       }
     }

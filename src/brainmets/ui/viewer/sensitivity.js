@@ -46,7 +46,7 @@ class Sensitivity {
   // Once outlines are drawn there is nothing to find again: undoing the drawing frees the slider.
   lock(locked) {
     this.input.disabled = this.reset.disabled = locked;
-    this.status.textContent = locked ? "Outlines were edited: undo the edits to move the sensitivity." : "";
+    this.status.textContent = locked ? "Outlines were edited: undo or discard the edits to move the sensitivity." : "";
   }
 
   showPeak(peak) {

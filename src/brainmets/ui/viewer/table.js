@@ -22,7 +22,9 @@ class LesionTable {
     const { lesions, data: { other } } = bench;
     this.head.textContent = lesions.length ? many(lesions.length, "lesion") : "No lesion found";
     this.partners = other ? overlaps(bench.scan.labels, bench.scan.others) : new Map();
+    const focused = this.root.getRootNode().activeElement?.closest?.("tr")?.dataset.id;
     this.body.replaceChildren(...lesions.map((lesion) => this.#row(lesion)));
+    if (focused) [...this.body.rows].find((row) => row.dataset.id === focused)?.focus({ preventScroll: true });
     if (other) this.#compared(other);
     this.scroll.hidden = !this.body.rows.length;
     this.none.hidden = Boolean(this.body.rows.length);

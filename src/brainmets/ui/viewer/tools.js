@@ -41,10 +41,11 @@ class Tools {
     this.growing.append(this.extent.parentNode, decide);
     this.hint = element("p", "hint");
     this.hint.setAttribute("role", "status");
+    this.revert = button("Discard edits", () => this.#revert(), { title: "Back to the outlines as found" });
     const drawing = (this.drawing = element("div", "drawing"));
     drawing.append(this.size.parentNode, ball, this.fresh);
     const body = element("div");
-    body.append(row, drawing, this.growing, this.hint);
+    body.append(row, drawing, this.growing, this.hint, this.revert);
     this.root.append(element("legend", "", "Edit"), body);
     this.fill();
   }
@@ -68,6 +69,7 @@ class Tools {
     for (const one of this.buttons) one.setAttribute("aria-pressed", String(one.dataset.tool === active));
     this.drawing.hidden = active !== "brush" && active !== "eraser";
     this.fresh.hidden = active !== "brush";
+    this.revert.hidden = !this.edits.any;
     this.growing.hidden = !this.growth;
     this.hint.textContent = active ? TOOLS[active].hint : "";
     this.size.previousSibling.textContent = `Size ${this.size.value} mm`;
@@ -77,7 +79,7 @@ class Tools {
 
   // The same tool again puts it away.
   choose(tool) {
-    this.discard();
+    this.settle();
     this.active = this.active === tool ? null : tool;
     if (this.active) this.edits.begin();
     this.fill();
@@ -120,6 +122,10 @@ class Tools {
     if (!this.line) return;
     const { line, active } = this;
     this.line = null;
+    if (!pane) { // cut short: what was drawn stays, a line or click that is not over does nothing
+      if (this.edits.commit() && active === "brush") this.bench.select(this.id);
+      return;
+    }
     if (active === "brush" && this.edits.commit()) this.bench.select(this.id);
     if (active === "eraser") this.edits.commit();
     if (active === "add") this.#grow(voxel);
@@ -183,18 +189,12 @@ class Tools {
   }
 
   #regrow() {
-    this.#paintPreview(0);
     this.preview = this.growth.voxels(LEVELS - 2 - Number(this.extent.value));
-    this.#paintPreview(PREVIEW);
+    this.bench.scan.preview = new Set(this.preview);
     const { spacing } = this.bench.scan;
     this.told.textContent = `${millilitres(this.preview.length * spacing[0] * spacing[1] * spacing[2])} ml`;
     this.bench.root.dataset.preview = this.preview.length;
     this.bench.redraw();
-  }
-
-  #paintPreview(mark) {
-    const { labels } = this.bench.scan;
-    for (const at of this.preview ?? []) labels[at] = mark;
   }
 
   accept() {
@@ -207,17 +207,30 @@ class Tools {
   }
 
   discard() {
-    this.#paintPreview(0);
-    this.growth = this.preview = null;
+    this.growth = this.preview = this.bench.scan.preview = null;
     delete this.bench.root.dataset.preview;
     this.fill();
     this.bench.redraw();
+  }
+
+  // End what is going on before something else happens to the outlines: a stroke is kept, a
+  // preview goes. Whether there was a preview.
+  settle() {
+    if (this.line) this.release(null, null);
+    if (!this.growth) return false;
+    this.discard();
+    return true;
   }
 
   // Escape: first what is being grown, then the tool.
   escape() {
     if (this.growth) this.discard();
     else if (this.active) this.choose(this.active);
+  }
+
+  #revert() {
+    const question = "Discard every edit of the outlines, saved ones too? This cannot be undone.";
+    if (window.confirm(question)) this.bench.discardEdits();
   }
 
   #join(voxel) {
