@@ -173,6 +173,8 @@ def _client(where: str) -> Generator[Any, None, None]:
                         n_workers=workers,
                         threads_per_worker=max(1, cores // workers),
                         dashboard_address=None,  # pyright: ignore[reportArgumentType]
+                        # even without it a server listens: not at 8787, where another may
+                        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                         host="127.0.0.1",
                     )
                 )
