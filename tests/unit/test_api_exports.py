@@ -20,6 +20,7 @@ from PIL import Image
 from brainmets.api.app import create_app
 from brainmets.api.client import Client
 from brainmets.api.exporting import OF_DICOM
+from brainmets.api.exports import OF_SCANS
 from brainmets.api.schemas import ExportName
 from brainmets.api.settings import Settings
 from brainmets.domain import Geometry, HeadPhantom
@@ -161,7 +162,7 @@ def test_everything_holds_what_stands_after_a_review(service: httpx.Client, dico
     content = service.get(f"/v1/jobs/{dicom}/files/all.zip").content
     archive = zipfile.ZipFile(io.BytesIO(content))
     names = set(archive.namelist())
-    assert {"seg.dcm", "rtstruct.dcm", "report.pdf", "mask.nii.gz", "lesions.csv"} <= names
+    assert {*get_args(ExportName), "probability.nii.gz", "as-found/overlay.png"} <= names
     assert {"as-found/mask.nii.gz", "as-found/lesions.csv", "as-found/report.json"} <= names
     table = archive.read("lesions.csv").decode()
     assert "near the vessel" in table
@@ -189,7 +190,7 @@ def test_what_is_offered_is_what_can_be_had(
     service: httpx.Client, dicom: str, nifti: str, slice_: str
 ) -> None:
     missing = {dicom: set(), nifti: set(OF_DICOM)}
-    missing[slice_] = {"mask.nii.gz", "fhir.json", *OF_DICOM}
+    missing[slice_] = {*OF_SCANS, *OF_DICOM}
     for job, expected in missing.items():
         shown = service.get(f"/v1/jobs/{job}").json()
         exports = shown["exports"]
@@ -206,7 +207,7 @@ def test_what_is_offered_is_what_can_be_had(
 def test_slices_leave_as_table_document_and_report(service: httpx.Client, slice_: str) -> None:
     for name in ("lesions.csv", "report.json", "report.pdf"):
         export(service, slice_, name)
-    for name in ("mask.nii.gz", "fhir.json", *sorted(OF_DICOM)):
+    for name in (*sorted(OF_SCANS), *sorted(OF_DICOM)):
         refused = service.get(f"/v1/jobs/{slice_}/exports/{name}")
         assert (refused.status_code, refused.json()["code"]) == (422, "E_OPTION"), refused.text
 

@@ -30,6 +30,7 @@ from brainmets.api.routes import (
     jobs,
     pacs,
     results,
+    sequences,
     service,
     session,
     uploads,
@@ -110,6 +111,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(jobs.router)
     app.include_router(followup.router)
     app.include_router(results.router)
+    app.include_router(sequences.router)
     app.include_router(uploads.router)
     app.include_router(pacs.router)
     app.include_router(session.router)

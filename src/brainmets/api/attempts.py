@@ -88,6 +88,7 @@ class Attempts:
                 {
                     "job_dir": str(folder),
                     "state_dir": str(self._settings.state_dir),
+                    "patient": self._settings.show_patient,
                     "options": job.options.model_dump(mode="json"),
                     "runner": self._settings.runner,
                 }

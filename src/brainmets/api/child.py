@@ -87,7 +87,8 @@ def _answer(task: dict[str, Any], events: _Events) -> dict[str, Any]:
         runner = _runner(task["runner"])
         events.send({"stage": "start", "done": 0.0})  # from now on a death is held against it
         state_dir = Path(task["state_dir"]) if "state_dir" in task else None
-        result = run_job(job_dir, options, runner, _Reporter(events), state_dir)
+        patient = task.get("patient", "none")
+        result = run_job(job_dir, options, runner, _Reporter(events), state_dir, patient=patient)
     except SeveralSeries as choice:
         series = _series(job_dir, choice)
         if len(series) > 1:

@@ -35,7 +35,14 @@ if TYPE_CHECKING:
 
     from brainmets.domain import Mask, Report
 
-__all__ = ["DisplayGrid", "count_levels", "load_probability", "pack_labels", "save_view"]
+__all__ = [
+    "DisplayGrid",
+    "count_levels",
+    "load_probability",
+    "pack_image",
+    "pack_labels",
+    "save_view",
+]
 
 Number = TypeVar("Number", bound=np.number)
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -106,11 +113,8 @@ def save_view(report: Report, folder: Path) -> ViewMeta:
     """Write a report's display copies into `folder`, which must exist."""
     case, prediction = report.case, report.prediction
     grid = DisplayGrid.of(case.geometry)
-    image = np.asarray(grid.apply(next(iter(case.images.values())).data), dtype=np.float32)
-    low, high = (float(v) for v in np.percentile(image, RANGE_PERCENTILES))
-    high = high if high > low else low + 1.0
-    scaled = np.clip((image - low) * (TOP_LEVEL / (high - low)), 0, TOP_LEVEL).astype("<u2")
-    _write_gzip(folder / "image.u16.gz", scaled)
+    packed, shown, window = pack_image(grid.apply(next(iter(case.images.values())).data))
+    (folder / "image.u16.gz").write_bytes(packed)
     levels = _levels(prediction.provenance.settings)
     probability = grid.apply(prediction.probability.data)
     _write_gzip(folder / "probability.u8.gz", count_levels(probability, levels))
@@ -122,9 +126,9 @@ def save_view(report: Report, folder: Path) -> ViewMeta:
         shape=grid.geometry.shape,
         spacing_mm=grid.geometry.spacing_mm,
         affine=tuple(tuple(float(v) for v in row) for row in grid.geometry.affine),
-        levels=(low, high),
+        levels=shown,
         probability_levels=levels,
-        window=_first_window(scaled),
+        window=window,
         native_axes=grid.axes,
         native_flips=grid.flips,
         native_shape=case.geometry.shape,
@@ -219,6 +223,16 @@ def _read_probability(folder: Path) -> Volume:
     )
     data = np.load(folder / "probability.npy", mmap_mode="r", allow_pickle=False)
     return Volume(data=data, geometry=geometry)
+
+
+def pack_image(image: NDArray[Number]) -> tuple[bytes, tuple[float, float], tuple[float, float]]:
+    """Return an image of the display grid as gzip on 0…4095, its values there, a first window."""
+    data = np.asarray(image, dtype=np.float32)
+    low, high = (float(v) for v in np.percentile(data, RANGE_PERCENTILES))
+    high = high if high > low else low + 1.0
+    scaled = np.clip((data - low) * (TOP_LEVEL / (high - low)), 0, TOP_LEVEL).astype("<u2")
+    packed = gzip.compress(scaled.tobytes(order="F"), GZIP_LEVEL, mtime=0)
+    return packed, (low, high), _first_window(scaled)
 
 
 def pack_labels(mask: Mask, grid: DisplayGrid) -> bytes:

@@ -19,14 +19,26 @@ from brainmets.api.problems import problem_of
 from brainmets.api.quiet import keep_quiet
 from brainmets.api.reviews import latest_review
 from brainmets.api.schemas import ExportName, JobOptions
-from brainmets.api.segmenting import input_path
+from brainmets.api.segmenting import TITLE, input_path
 from brainmets.api.staging import remove, sync
 from brainmets.domain.errors import OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from brainmets.workflows.export import ExportFormat
 
-__all__ = ["EXPORTS", "OF_DICOM", "TRAINING_CASE", "export_job", "no_dicom", "version_of"]
+    Writer = Callable[[Path, ExportName, Path, JobOptions], Path]
+
+__all__ = [
+    "EXPORTS",
+    "OF_DICOM",
+    "TRAINING_CASE",
+    "export_job",
+    "main_series",
+    "no_dicom",
+    "version_of",
+]
 
 EXPORTS = "exports"
 
@@ -37,6 +49,7 @@ FORMATS: dict[ExportName, ExportFormat] = {
     "measurements.zip": "sr",
     "captures.zip": "captures",
     "fhir.json": "fhir",
+    "scene.mrb": "slicer",
     "lesions.csv": "csv",
     "report.json": "json",
 }
@@ -57,8 +70,12 @@ def version_of(job_dir: Path) -> str:
     return "found" if review is None else review.name
 
 
-def export_job(job_dir: Path, name: ExportName, options: JobOptions) -> Path:
+def export_job(
+    job_dir: Path, name: ExportName, options: JobOptions, write: Writer | None = None
+) -> Path:
     """Write a job's result as `name`, with the reader's corrections where one has saved some.
+
+    `write` makes the file somewhere under the folder it is given; by default as this module can.
 
     Raises:
         OptionError: the format needs another kind of input.
@@ -70,7 +87,7 @@ def export_job(job_dir: Path, name: ExportName, options: JobOptions) -> Path:
         draft = job_dir / EXPORTS / f"draft-{secrets.token_hex(4)}"
         draft.mkdir(parents=True)
         try:
-            written = _write(job_dir, name, draft, options)
+            written = (write or _write)(job_dir, name, draft, options)
             if version_of(job_dir) != version:  # a review was saved meanwhile
                 continue
             folder.mkdir(exist_ok=True)
@@ -85,12 +102,14 @@ def _write(job_dir: Path, name: ExportName, draft: Path, options: JobOptions) ->
     """Write the file somewhere under `draft`."""
     out, source = job_dir / "out", input_path(job_dir / "input")
     reviewed = latest_review(job_dir)
-    series = _series(source, options)
+    series = main_series(source, options)
     if name == "report.pdf":
         from brainmets.workflows.report import ReportOptions, write_report
 
         return write_report(
-            out, draft / name, ReportOptions(source=source, series=series, review=reviewed)
+            out,
+            draft / name,
+            ReportOptions(source=source, series=series, review=reviewed, label=_title(job_dir)),
         )
     if name == TRAINING_CASE:
         from brainmets.workflows.training_case import write_training_case
@@ -113,7 +132,13 @@ def _write(job_dir: Path, name: ExportName, draft: Path, options: JobOptions) ->
     return draft / name
 
 
-def _series(source: Path, options: JobOptions) -> str | None:
+def _title(job_dir: Path) -> str:
+    """What the page calls the result; empty where nothing was noted."""
+    path = job_dir / TITLE
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def main_series(source: Path, options: JobOptions) -> str | None:
     """Name the image among several: the series chosen, or the first sequence's file."""
     if source.is_dir() and len(options.sequences) > 1 and "t1c" in options.sequences:
         return f"line:{options.sequences.index('t1c') + 1}"
@@ -137,8 +162,8 @@ def no_dicom() -> OptionError:
     )
 
 
-def main() -> None:
-    """Write the export named on the command line, or print why not."""
+def main(write: Writer | None = None) -> None:
+    """Write the export named on the command line, or print why not; see `export_job`."""
     job_dir, name, limit = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     keep_quiet()  # a chatty library must not answer either
@@ -147,7 +172,7 @@ def main() -> None:
         sys.exit(f"no such format: choose among {', '.join(get_args(ExportName))}")
     try:
         options = JobOptions.model_validate_json(sys.stdin.read() or "{}")
-        export_job(job_dir, cast("ExportName", name), options)
+        export_job(job_dir, cast("ExportName", name), options, write)
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback to users
         answers.write(problem_of(explained(error)).model_dump_json())
     answers.flush()

@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Exports", "offered"]
 
-OF_SCANS: frozenset[ExportName] = frozenset({"mask.nii.gz", "fhir.json"})
+OF_SCANS: frozenset[ExportName] = frozenset(
+    {"mask.nii.gz", "fhir.json", "scene.mrb", "viewer.html"}
+)
 EXPORT_WITHIN_S = 180.0
+PAGE_MODULE = "brainmets.ui.single_file"
+"""Writes viewer.html of the page's own viewer; the page is above the service, so it is run."""
+
 AT_ONCE = 2
 """Exports made at one time: each holds a volume in memory."""
 
@@ -57,7 +62,7 @@ class Exports:
 
     async def _make(self, job_dir: Path, name: ExportName, options: JobOptions) -> None:
         printed = await run_module(
-            "brainmets.api.exporting",
+            PAGE_MODULE if name == "viewer.html" else "brainmets.api.exporting",
             *(str(job_dir), name, str(self._memory_bytes)),
             within_s=EXPORT_WITHIN_S,
             stopping=self._stopping,

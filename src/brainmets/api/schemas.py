@@ -158,6 +158,12 @@ class JobResult(_Schema):
 
     kind: Literal["volume", "slices"]
     format: InputFormat | None = Field(default=None, description="Of the upload; none: unknown.")
+    title: str = Field(
+        default="",
+        description="Of a DICOM upload: day and description of the series, with what"
+        " BRAINMETS_SHOW_PATIENT allows of the patient.",
+        examples=["2026-11-30 · T1 MPRAGE after contrast"],
+    )
     lesions: tuple[Lesion, ...]
     warnings: tuple[str, ...] = ()
     provenance: ProvenanceView
@@ -301,6 +307,8 @@ ExportName = Literal[
     "report.json",
     "report.pdf",
     "training-case.zip",
+    "scene.mrb",
+    "viewer.html",
 ]
 """What a result can be taken away as."""
 
@@ -400,6 +408,7 @@ class ModelView(_Schema):
     sequences: tuple[str, ...] = ()
     threshold: float = 0.5
     sha256: str = ""
+    quality: str = Field(default="", description="What it was measured on and what it found there.")
     card: str = ""
 
 

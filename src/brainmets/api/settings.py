@@ -98,6 +98,12 @@ class Settings(BaseSettings):
         " page then opens studies from it. A bearer token is in BRAINMETS_PACS_TOKEN. Every caller"
         " may open every study.",
     )
+    show_patient: Literal["none", "id", "name"] = Field(
+        default="none",
+        description="What the page and its PDF show of the patient whom a DICOM upload names:"
+        " nothing, the PatientID, or the PatientName. Date and description of the series are"
+        " shown to the upload's owner anyway.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least weight of the lines on standard error."
     )

@@ -74,7 +74,7 @@ def expected(job_dir: Path) -> Expected:
 
 
 def record(job_dir: Path, state_dir: Path, seconds: float) -> None:
-    """Remember how a finished job's time compares with its first guess."""
+    """Remember how a finished job's time compares with its first guess, if one was noted."""
     try:
         note = json.loads((job_dir / EXPECTED).read_text(encoding="utf-8"))
         ratio = min(max(seconds / float(note["guess_s"]), LEAST), MOST)

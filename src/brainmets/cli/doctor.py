@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import TYPE_CHECKING, Annotated, Any
@@ -163,7 +164,5 @@ def _print_model(model: dict[str, Any]) -> None:
         typer.echo(f"model {model['name']:18} cannot be used: {model['error']}")
         return
     typer.echo(f"model {model['name']:18} {model['dims']}-D, sha256 {model['sha256'][:12]}")
-    for one in model["measured"]:
-        typer.echo(f"  {one['text'].partition(';')[0]}")
-    if model["tested_on"]:
-        typer.echo(f"  tested on {', '.join(model['tested_on'])}")
+    for sentence in filter(None, re.split(r"(?<=\.) (?=[A-Z])", model["quality"])):
+        typer.echo(f"  {sentence}")

@@ -42,7 +42,7 @@ def export(
             "--format",
             "-f",
             metavar="FORMAT",
-            help="dicom-seg, sr, rtstruct, captures, fhir, nifti, csv or json. Repeatable.",
+            help="dicom-seg, sr, rtstruct, captures, fhir, nifti, slicer, csv or json. Repeatable.",
             show_default=False,
         ),
     ],
@@ -81,6 +81,7 @@ def export(
     captures    captures/, pictures with outlines: for viewers that show no segmentation
     fhir        report.fhir.json, DiagnosticReport and Observations (HL7 FHIR R4)
     nifti       lesions.nii.gz, 1 the largest lesion: for research tools
+    slicer      scene.mrb, the scan with named, coloured lesions: for 3D Slicer; needs --source
     csv, json   lesions.csv, report.json: for tables and programs
 
     DICOM objects refer to the images they were drawn on, so they need --source: the DICOM

@@ -103,6 +103,46 @@ class Ruler:
                 best, best_key = Diameters(in_space, longest, across, number), key
         return best
 
+    def lines(self, voxels: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the in-plane diameters of voxels (n, 3) of one slice as lines to draw.
+
+        Returns:
+            The longest and its perpendicular: (2, 3) voxel coordinates, from end to end with the
+            voxel's own width, as `measure` has their lengths.
+        """
+        to_voxels = np.linalg.inv(self._plane)
+        points = voxels[:, self._plane_axes] @ self._plane.T
+        _, directions = _longest(points, self._plane)
+        reach = [_perpendicular(points, one, self._plane) for one in directions]
+        along = directions[int(np.argmax(reach))]
+        across = np.array([-along[1], along[0]])
+        position, height = points @ along, points @ across
+        upper, lower = _hull_chain(position, height), _hull_chain(position, -height)
+        corners = np.concatenate((upper[0], lower[0]))
+        high, low = np.interp(corners, *upper), -np.interp(corners, *lower)
+        widest = int(np.argmax(high - low))
+        first = int(np.argmin(position))
+        ends = (
+            [points[first], points[first] + along * np.ptp(position)],
+            [corners[widest] * along + rise * across for rise in (low[widest], high[widest])],
+        )
+        return self._line(ends[0], along, voxels, to_voxels), self._line(
+            ends[1], across, voxels, to_voxels
+        )
+
+    def _line(
+        self,
+        ends: list[NDArray[np.float64]],
+        direction: NDArray[np.float64],
+        voxels: NDArray[np.int64],
+        to_voxels: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Lengthen a line by half a voxel at each end, and bring it to voxel coordinates."""
+        half = float(np.linalg.norm(direction @ self._plane)) / 2 * direction
+        line = np.full((2, 3), float(voxels[0, self._axis]))
+        line[:, self._plane_axes] = np.stack([ends[0] - half, ends[1] + half]) @ to_voxels.T
+        return line
+
     def _slices(self, rims: NDArray[np.int64]) -> list[tuple[int, NDArray[np.float64]]]:
         """Split voxels by slice: its number, and their places in its plane in mm."""
         ordered = rims[np.argsort(rims[:, self._axis], kind="stable")]

@@ -1,11 +1,11 @@
-"""When a DICOM series was acquired and of whom: to put scans in order, never to be kept."""
+"""When a DICOM series was acquired, of whom, and what it calls itself."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from brainmets.domain.errors import DicomHeader
 from brainmets.io.dicom_scan import scan
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-__all__ = ["Acquisition", "read_acquisition"]
+__all__ = ["Acquisition", "ShownPatient", "Title", "read_acquisition", "read_title"]
 
 DATES = ("AcquisitionDate", "AcquisitionDateTime", "SeriesDate", "ContentDate", "StudyDate")
 """Attributes that tell the day, the nearest to the patient's time in the scanner first."""
@@ -27,7 +27,27 @@ DATES = ("AcquisitionDate", "AcquisitionDateTime", "SeriesDate", "ContentDate", 
 PATIENT = ("PatientID", "PatientName", "PatientBirthDate")
 
 
+LONGEST_LINE = 64
+
+ShownPatient = Literal["none", "id", "name"]
+"""What may be shown of a patient: nothing, the identifier, or the name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Title:
+    """What a series calls itself: day of acquisition, description, patient as far as allowed."""
+
+    day: date | None = None
+    description: str = ""
+    patient: str = ""
+
+    def __str__(self) -> str:
+        """Say it in a line; empty where nothing is known."""
+        day = "" if self.day is None else self.day.isoformat()
+        return " · ".join(filter(None, (self.patient, day, self.description)))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Acquisition:
     """A series' day, and a mark that equal patients share; None where the header is silent.
 
@@ -44,12 +64,46 @@ def read_acquisition(path: Path, *, series: str | None = None) -> Acquisition:
     Raises:
         InputError: as `read_case`.
     """
+    header = _first_header(path, series, [*DATES, *PATIENT])
+    return Acquisition() if header is None else Acquisition(_day(header), _patient(header))
+
+
+def read_title(path: Path, *, series: str | None = None, patient: ShownPatient = "none") -> Title:
+    """Read what a DICOM series calls itself, for its owner to see; empty for other formats.
+
+    Args:
+        path: the input as `read_case` takes it.
+        series: which series, as `read_case` takes it.
+        patient: what may be shown of the patient.
+
+    Raises:
+        InputError: as `read_case`.
+    """
+    named = {"none": (), "id": ("PatientID",), "name": ("PatientName",)}[patient]
+    header = _first_header(path, series, [*DATES, "SeriesDescription", *named])
+    if header is None:
+        return Title()
+    return Title(
+        day=_day(header),
+        description=_line(header.get("SeriesDescription")),
+        patient=_line(header.get(named[0])).replace("^", " ").strip() if named else "",
+    )
+
+
+def _line(value: object) -> str:
+    """One short line of printable letters."""
+    letters = (one if one.isprintable() else " " for one in str(value or ""))
+    return " ".join("".join(letters).split())[:LONGEST_LINE]
+
+
+def _first_header(path: Path, series: str | None, tags: list[str]) -> Dataset | None:
+    """Read attributes of a series' first file; None where there is no DICOM."""
     from pydicom import dcmread
 
     with entries_of(path, DEFAULT_LIMITS) as entries:
         files = [entry for entry in entries if entry.kind == "dicom"]
         if not files:
-            return Acquisition()
+            return None
         offered = group_series(scan(files, DEFAULT_LIMITS), DEFAULT_LIMITS)
         chosen = choose_series(offered, series, path.name)
         fault = DicomHeader(
@@ -58,10 +112,7 @@ def read_acquisition(path: Path, *, series: str | None = None) -> Acquisition:
             remedy="export the series again",
         )
         with guarded(fault), chosen.frames[0].entry.open() as stream:
-            header = dcmread(
-                stream, stop_before_pixels=True, force=True, specific_tags=[*DATES, *PATIENT]
-            )
-            return Acquisition(day=_day(header), patient=_patient(header))
+            return dcmread(stream, stop_before_pixels=True, force=True, specific_tags=[*tags])
 
 
 def _day(header: Dataset) -> date | None:

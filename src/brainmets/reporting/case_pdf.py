@@ -36,7 +36,7 @@ TEMPLATE = Path(__file__).with_name("case_report.typ")
 CLOSE_UPS = 6
 """Largest lesions shown close up: two pages."""
 
-SURVEY_SLICES, SURVEY_COLUMNS = 20, 5
+SURVEY_SLICES, SURVEY_COLUMNS = 15, 5
 SLICES_SHOWN = 4
 
 QUALITY = 90
@@ -209,11 +209,20 @@ def said_of(lesion: Lesion, result: StoredResult) -> list[str]:
     return [part.replace("_", " ") if at == 0 else part for at, part in enumerate(said) if part]
 
 
+def _signature(result: StoredResult) -> str:
+    """Say who reviewed a result and when, as far as that is known."""
+    when = ""
+    if result.read_at is not None:
+        when = f"{datetime.fromtimestamp(result.read_at, UTC):%Y-%m-%d %H:%M} UTC"
+    return " ".join(filter(None, (result.reader and f"by {result.reader}", when)))
+
+
 def _headline(result: StoredResult, lesions: tuple[Lesion, ...]) -> list[dict[str, str]]:
     unit = result.mask.geometry.units
     largest = max((v.diameter_in_plane_mm for v in lesions), default=0.0)
     if result.reviewed:
-        review = ("Reviewed", f"{result.rejected} rejected" if result.rejected else "all kept")
+        kept = f"{result.rejected} rejected" if result.rejected else "all kept"
+        review = ("Reviewed", ", ".join(filter(None, (kept, _signature(result)))))
     else:
         review = ("Not reviewed", "")
     size, size_unit = _amount(sum(v.volume_mm3 for v in lesions), result)
@@ -289,6 +298,8 @@ def _provenance(result: StoredResult) -> list[tuple[str, str]]:
     review = "not looked at by a person"
     if result.reviewed:
         review = f"reviewed; {result.rejected} of the lesions found were rejected"
+        if signed := _signature(result):
+            review += f"; {signed}"
     return [
         ("Program", f"brainmets {made.code_version}, {made.engine}"),
         ("Model", f"{made.model}, sha256 {made.model_sha256}"),

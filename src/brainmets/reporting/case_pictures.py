@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
+from brainmets.domain.diameters import Ruler
 from brainmets.reporting.lettering import PANEL, TEXT, draw_edges, draw_number, font
 from brainmets.reporting.views import AXES, EDGES, Head, Plane, key_slices, level_of
 from brainmets.reporting.views import nearest_slice_with as nearest
@@ -54,19 +55,41 @@ def projections(head: Head, lesions: tuple[Lesion, ...]) -> list[CasePicture]:
 def close_ups(head: Head, lesion: Lesion) -> list[CasePicture]:
     """Cut three planes through a lesion's middle, the surroundings left in, with a 10 mm bar."""
     at = np.rint(head.geometry.to_voxel(lesion.centroid_ras_mm)).astype(int)
+    measured = head.plane_across_slices
     width_mm = max(CLOSE_UP_MM, lesion.diameter_3d_mm + AROUND_MM)
     scale = CLOSE_UP_PX / width_mm
     drawn: list[CasePicture] = []
     for plane in PLANES:
         across = AXES[plane][0]
-        index = nearest(head, lesion.id, across, int(at[across]))
+        wanted = head.slice_position(lesion.slice_index) if plane == measured else int(at[across])
+        index = nearest(head, lesion.id, across, wanted)
         picture = head.cut(plane, index, px_per_mm=scale)
+        if plane == measured:
+            _draw_diameters(head, picture, lesion, index, px_per_mm=scale)
         image = _around(picture, lesion.id)
         pen = ImageDraw.Draw(image)
         draw_edges(pen, EDGES[plane], (0, 0, *image.size), height=LETTERS_PX)
         _draw_bar(pen, scale)
-        drawn.append(CasePicture(plane, image))
+        caption = f"{plane}, slice {lesion.slice_index + 1}" if plane == measured else plane
+        drawn.append(CasePicture(caption, image))
     return drawn
+
+
+def _draw_diameters(
+    head: Head, picture: Picture, lesion: Lesion, index: int, *, px_per_mm: float
+) -> None:
+    """Draw both diameters of a lesion where they are measured; the picture is of that slice."""
+    plane = head.plane_across_slices
+    across = AXES[plane][0]
+    voxels = np.argwhere(head.ids == lesion.id)
+    voxels = voxels[voxels[:, across] == index]
+    if not len(voxels):
+        return
+    pen = ImageDraw.Draw(picture.image)
+    for line in Ruler(head.geometry, slice_axis=across).lines(voxels):
+        ends = [head.place_in(plane, end, px_per_mm) for end in line]
+        pen.line(ends, fill=PANEL, width=4)
+        pen.line(ends, fill=TEXT, width=2)
 
 
 def survey(head: Head, count: int) -> list[CasePicture]:

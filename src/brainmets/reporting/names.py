@@ -54,6 +54,7 @@ EXPORT_NAMES = frozenset(
         "captures",
         "report.fhir.json",
         "lesions.nii.gz",
+        "scene.mrb",
         "lesions.csv",
         REPORT,
         "images",

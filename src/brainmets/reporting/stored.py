@@ -65,6 +65,10 @@ class StoredResult:
     edited: bool = False
     readings: Mapping[int, tuple[str, str]] = field(default_factory=dict[int, tuple[str, str]])
     """A reader's label and comment, by lesion."""
+    reader: str = ""
+    """Who saved the review; empty where nobody is named."""
+    read_at: float | None = None
+    """When it was saved, seconds since 1970, UTC."""
 
     @property
     def input_sha256(self) -> str | None:
@@ -140,6 +144,7 @@ def read_result(
             rejected=rejected,
             edited=agreed is None,
             readings={one.id: readings[one.id] for one in lesions if one.id in readings},
+            **_signed(review / REVIEW if reviewed else None),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         raise _incomplete(folder, f"a {REPORT} that lacks what a result holds") from None
@@ -220,6 +225,15 @@ def _provenance(document: dict[str, Any], review: Path | None) -> Provenance:
         return made
     point = json.loads(review.read_text(encoding="utf-8"))["operating_point"]
     return replace(made, settings={**made.settings, **point})
+
+
+def _signed(review: Path | None) -> dict[str, Any]:
+    """Return who reviewed and when, as far as the review says."""
+    if review is None or not review.is_file():
+        return {}
+    saved = json.loads(review.read_text(encoding="utf-8"))
+    at = saved.get("saved")
+    return {"reader": str(saved.get("author") or ""), "read_at": None if at is None else float(at)}
 
 
 def _check_grid(case: dict[str, Any], grid: Geometry, *, slices: bool) -> None:

@@ -94,8 +94,34 @@ class Head:
         self.ids = np.flip(ids.data.transpose(axes), flipped)
         self.spacing_mm = turned.spacing_mm
         self.geometry = turned
+        native = image.geometry.slice_axis
+        self._acquired = axes.index(native)
+        self._turned_slices = image.geometry.shape[native] if flips[self._acquired] else None
         self.low, self.high = _window(self.grey)
         self.box = self._bounds()
+
+    @property
+    def plane_across_slices(self) -> Plane:
+        """The plane in which slices were acquired, and diameters are measured."""
+        return next(plane for plane, (across, _, _) in AXES.items() if across == self._acquired)
+
+    def slice_position(self, slice_index: int) -> int:
+        """Where an acquired slice is along its axis here."""
+        turned = self._turned_slices
+        return slice_index if turned is None else turned - 1 - slice_index
+
+    def place_in(
+        self, plane: Plane, voxel: NDArray[np.float64], px_per_mm: float
+    ) -> tuple[float, float]:
+        """Where a voxel coordinate is in a picture of `cut`, in pixels from its corner."""
+        _, column, row = AXES[plane]
+        places: list[float] = []
+        for axis in (column, row):
+            low, high = self.box[axis]
+            along = float(voxel[axis]) + 0.5 - low
+            kept = along if self.is_slices else high - low - along
+            places.append(kept * self.spacing_mm[axis] * px_per_mm)
+        return places[0], places[1]
 
     def extent_mm(self, plane: Plane) -> tuple[float, float]:
         """Width and height of a plane's picture in millimetres."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+import brainmets
 from brainmets.api.sessions import COOKIE
 from brainmets.domain import RESEARCH_USE_ONLY
 from brainmets.domain.errors import BrainmetsError, ServiceUnreachable, Unauthorised, UnknownJob
@@ -37,6 +38,13 @@ _STYLE = """<style>
 .headline { display: flex; align-items: baseline; gap: 0.9rem; flex-wrap: wrap; }
 .headline b { font-size: 1.35rem; letter-spacing: -0.01em; font-weight: 650; }
 .headline span { opacity: 0.72; font-size: 0.95rem; }
+.product {
+  position: fixed; top: 1.05rem; right: 9.5rem; z-index: 999991; font-weight: 650;
+  font-size: 0.95rem;
+  letter-spacing: -0.01em; opacity: 0.85;
+}
+.product span { font-weight: 400; font-size: 0.8rem; opacity: 0.8; }
+@media (max-width: 40rem) { .product { display: none; } }
 ul.warnings {
   list-style: none; margin: 0; padding: 0.25rem 0.8rem !important; border-left: 3px solid #d9940b;
   background: rgb(217 148 11 / 0.12); border-radius: 4px; font-size: 0.88rem;
@@ -60,7 +68,8 @@ ul.stages {
 def main() -> None:
     """Draw the page for this run of the script."""
     st.set_page_config(page_title="brainmets", page_icon="🧠", layout="wide")
-    st.html(_STYLE + f'<div class="research" role="note">{RESEARCH_USE_ONLY}</div>')
+    product = f'<div class="product">brainmets <span>{brainmets.__version__}</span></div>'
+    st.html(_STYLE + f'{product}<div class="research" role="note">{RESEARCH_USE_ONLY}</div>')
     examine = st.Page(_examine, title="Segment", default=True)
     past = st.Page(partial(_past, examine), title="Past results", url_path=PAST)
     follow = st.Page(_follow, title="Follow-up", url_path=FOLLOWUP)

@@ -12,7 +12,7 @@ from brainmets.inference.machine import free_memory
 from brainmets.ui.connection import browser_access, has_pacs
 from brainmets.ui.frame import headline
 from brainmets.ui.intake import intake
-from brainmets.ui.texts import explain, quality
+from brainmets.ui.texts import explain
 
 if TYPE_CHECKING:
     from brainmets.api.client import Client
@@ -74,7 +74,7 @@ def intake_data(models: tuple[ModelView, ...], upload: str | None) -> dict[str, 
                 "name": model.name,
                 "dims": model.dims,
                 "sequences": list(model.sequences),
-                "quality": quality(model.card),
+                "quality": model.quality,
             }
             for model in models
         ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,6 @@ __all__ = [
     "explain",
     "explain_problem",
     "plain",
-    "quality",
     "when",
 ]
 
@@ -61,19 +59,3 @@ def plain(text: str) -> str:
 def when(seconds: float) -> str:
     """Return a moment in this computer's own time."""
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def quality(card: str) -> str:
-    """Return the sentence of a model card that says how good the model is, without markup.
-
-    What `brainmets models measure` found at the default operating point goes before what training
-    found at probability one half.
-    """
-    for heading, opening in (("\n## Measured", "Mean Dice"), ("\n## Held-out test", "")):
-        _, _, after = card.partition(heading)
-        lines = (line.strip() for line in after.partition("\n## ")[0].splitlines()[1:])
-        for line in lines:
-            if line and not line.startswith("|") and line.startswith(opening):
-                said = re.sub(r"[*`_]", "", line)
-                return re.split("; (?:threshold|lesion sensitivity)", said)[0].rstrip(".")
-    return ""

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["show_job"]
 
 
+TWO_D_ON_VOLUME = (
+    "It looks at each slice by itself and was measured on single slices, not on whole heads."
+)
+
+
 def show_job(client: Client, job_id: str) -> None:
     """Show a job in whatever state it is."""
     job = client.job(job_id)
@@ -139,7 +144,16 @@ def _choose_other(client: Client, job: JobView, result: JobResult, other: JobVie
     if not names:
         st.markdown("No other model for this kind of image is installed.")
         return
-    name = st.selectbox("The same images with", names, key="other-model")
+    told = {m.name: m for m in others}
+    name = st.selectbox(
+        "The same images with",
+        names,
+        format_func=lambda one: f"{one} (2-D)" if told[one].dims == 2 else one,
+        key="other-model",
+    )
+    st.caption(plain(told[name].quality or "Nothing measured is stated in its card."))
+    if told[name].dims == 2 and result.kind == "volume":
+        st.caption(plain(TWO_D_ON_VOLUME))
     if st.button("Compare", type="primary", key="compare"):
         st.query_params["with"] = client.submit_again(job.id, model=name).id
         st.rerun()
@@ -162,6 +176,7 @@ def workbench_data(job: JobView, result: JobResult, other: JobView | None = None
         "lesions": [asdict(lesion) for lesion in result.lesions],
         "review": None if job.review is None else job.review.model_dump(mode="json"),
         "point": result.operating_point,
+        "used": str(result.provenance.settings.get("sequence", "t1c")).split(","),
         "midline_x_mm": float(result.provenance.settings.get("midline_x_mm", 0.0)),
         "files": [file.name for file in job.files],
         "pacs": has_pacs(),

@@ -35,6 +35,7 @@ from brainmets.reporting.documents import (
 from brainmets.reporting.edited import EDITED
 from brainmets.reporting.fhir import fhir_document
 from brainmets.reporting.names import REPORT, is_export
+from brainmets.reporting.slicer_scene import write_scene
 from brainmets.reporting.staging import check_output, staged
 from brainmets.reporting.stored import read_result
 from brainmets.workflows.segmented_image import read_segmented
@@ -51,7 +52,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "ExportFormat", "ExportOptions", "ExportResult", "export"]
 
-ExportFormat = Literal["dicom-seg", "sr", "rtstruct", "captures", "fhir", "nifti", "csv", "json"]
+ExportFormat = Literal[
+    "dicom-seg", "sr", "rtstruct", "captures", "fhir", "nifti", "slicer", "csv", "json"
+]
 
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
@@ -64,6 +67,7 @@ NAMES: dict[ExportFormat, str] = {
     "captures": "captures",
     "fhir": "report.fhir.json",
     "nifti": "lesions.nii.gz",
+    "slicer": "scene.mrb",
     "csv": "lesions.csv",
     "json": "report.json",
 }
@@ -172,7 +176,7 @@ def _refused_at_once(
     """Refuse what no work can bring about."""
     refused: dict[ExportFormat, BrainmetsError] = {}
     for kind in options.formats:
-        if result.kind == "slices" and (kind in DICOM or kind in {"nifti", "fhir"}):
+        if result.kind == "slices" and (kind in DICOM or kind in {"nifti", "fhir", "slicer"}):
             refused[kind] = OptionError(
                 f"slice images for {kind}",
                 expected="a scan with position and orientation",
@@ -184,6 +188,12 @@ def _refused_at_once(
                 expected="the images that the DICOM object is to refer to",
                 remedy="name the DICOM folder or zip that was segmented (or the NIfTI file, to"
                 " get DICOM images made along) with --source",
+            )
+        elif kind == "slicer" and options.source is None:
+            refused[kind] = OptionError(
+                "no scan for the scene",
+                expected="the images that were segmented",
+                remedy="name them with --source",
             )
         elif kind == "rtstruct" and not result.lesions:
             refused[kind] = no_region()
@@ -210,6 +220,13 @@ def _write(
     if "nifti" in formats:
         comment = mask_comment(result.provenance, notice=result.notice, reviewed=result.reviewed)
         write_mask(result.mask, draft / NAMES["nifti"], comment=comment)
+    if "slicer" in formats and options.source is not None:
+        try:
+            image = read_segmented(result, options.source, series=options.series)
+        except InputError as error:
+            refused["slicer"] = error
+        else:
+            write_scene(result, image, draft / NAMES["slicer"])
     if "csv" in formats:
         table = lesions_table(
             result.lesions,

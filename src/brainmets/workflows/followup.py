@@ -8,6 +8,7 @@ import numpy as np
 
 from brainmets.domain import Mask, RigidMotion, Volume, silent
 from brainmets.domain.errors import DifferentPatient, Mirrored, NotAligned
+from brainmets.registration.resampled import resampled
 from brainmets.reporting.followup_timeline import AlignedScan, Timeline
 from brainmets.tracking import DEFAULT_RULES, TimePoint, follow
 from brainmets.tracking.imaged import field_of, unseen_voxels
@@ -129,8 +130,8 @@ def _registered_scan(
     image, labels = scan.image.data, table[scan.mask.data]
     if alignment is not None:
         own = scan.image.geometry
-        image = np.asarray(_sampled(image, own, time.motion, grid, order=1), dtype=np.float32)
-        labels = np.asarray(_sampled(labels, own, time.motion, grid, order=0), dtype=np.uint16)
+        image = np.asarray(resampled(image, own, time.motion, grid, order=1), dtype=np.float32)
+        labels = np.asarray(resampled(labels, own, time.motion, grid, order=0), dtype=np.uint16)
     return AlignedScan(
         image=Volume(data=image, geometry=grid),
         labels=Mask(data=labels, geometry=grid),
@@ -142,22 +143,6 @@ def _registered_scan(
         spacing_mm=scan.image.geometry.spacing_mm,
         reviewed=scan.reviewed,
         warnings=scan.warnings,
-    )
-
-
-def _sampled(
-    data: NDArray[np.generic], own: Geometry, motion: RigidMotion, grid: Geometry, *, order: int
-) -> NDArray[np.generic]:
-    from scipy import ndimage
-
-    matrix = np.linalg.inv(own.affine) @ motion.matrix @ grid.affine
-    return ndimage.affine_transform(
-        data,
-        matrix[:3, :3],
-        matrix[:3, 3],  # pyright: ignore[reportArgumentType] - the stub knows one number only
-        output_shape=grid.shape,
-        order=order,
-        cval=float(data.min()) if order else 0,
     )
 
 

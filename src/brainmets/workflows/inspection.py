@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from brainmets.domain import Case, CaseKind, Sequence
     from brainmets.io import SeriesInfo
 
-__all__ = ["Cost", "FoundImage", "default_model", "inspect_input"]
+__all__ = ["Cost", "FoundImage", "default_model", "guess_cost", "inspect_input"]
 
 READ_WITHIN_S = 60.0
 """Images beyond this time are listed from their headers alone."""
@@ -102,6 +102,16 @@ def default_model(kind: CaseKind) -> str | None:
     """Return the model that a case of this kind gets unless one is named."""
     there = set(list_bundles())
     return next((name for name in DEFAULT_MODELS[kind] if name in there), None)
+
+
+def guess_cost(model: str, case: Case) -> Cost | None:
+    """Return what a model would take for a case that was read; None where it cannot be said."""
+    try:
+        bundle = Bundle.load(model)
+    except ModelError:
+        return None
+    cost = _cost(bundle, case, next(iter(case.images)))
+    return cost if cost.problem is None else None
 
 
 def _bundles() -> list[Bundle]:

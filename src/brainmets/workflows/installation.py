@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import PackageNotFoundError, requires, version
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from brainmets.bundles import SHIPPED_ANATOMY
 from brainmets.domain import RESEARCH_USE_ONLY
@@ -12,9 +12,7 @@ from brainmets.domain.errors import ModelError
 from brainmets.inference import Bundle, list_bundles
 from brainmets.inference.anatomy_bundle import AnatomyBundle
 from brainmets.workflows.checkup import check_machine
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from brainmets.workflows.model_quality import quality, tested_on
 
 __all__ = ["SCHEMA", "describe_installation", "list_extras"]
 
@@ -22,15 +20,6 @@ SCHEMA = "brainmets-info/1"
 """Name and version of the layout; the number rises when a field changes."""
 
 REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)[^;]*;\s*.*extra\s*==\s*['\"]([\w-]+)['\"]")
-
-KINDS = {
-    "brain metastasis": r"brain metastas",
-    "glioma": r"glioma",
-    "meningioma": r"meningioma",
-    "pituitary tumour": r"pituitary",
-    "synthetic metastasis": r"synthetic|synthesi|made scans",
-}
-"""Kinds of tumour, and how recipes and cards write them."""
 
 MEASURED = re.compile(r"^Mean Dice[^\n]*\*\*[^\n]*", re.MULTILINE)
 FIGURE = re.compile(
@@ -110,25 +99,10 @@ def _model(name: str) -> dict[str, Any]:
         "parameters": bundle.footprint.parameters,
         "sha256": bundle.sha256,
         "operating_points": {key: one.model_dump() for key, one in bundle.points.items()},
-        "tested_on": list(_tumours(" ".join(_tested_sources(bundle)))),
+        "tested_on": list(tested_on(bundle)),
+        "quality": quality(bundle),
         "measured": _measured(bundle.card),
     }
-
-
-def _tested_sources(bundle: Bundle) -> list[str]:
-    """Return what the recipe says of each source that cases were held out of, for the test."""
-    recipe = cast("Mapping[str, Any]", bundle.extra.get("recipe") or {})
-    sources = cast("Sequence[Mapping[str, Any]]", recipe.get("sources") or ())
-    parts = cast("Sequence[Mapping[str, Any]]", bundle.extra.get("split") or ())
-    return [
-        str(source.get("about") or source.get("root", ""))
-        for source, part in zip(sources, parts, strict=False)
-        if part.get("test")
-    ]
-
-
-def _tumours(text: str) -> tuple[str, ...]:
-    return tuple(kind for kind, words in KINDS.items() if re.search(words, text, re.IGNORECASE))
 
 
 def _measured(card: str) -> list[dict[str, Any]]:

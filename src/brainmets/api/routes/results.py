@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from brainmets.api.settings import Settings
     from brainmets.api.store import StoredJob
 
-__all__ = ["Shelf", "lesions_of", "router", "with_files"]
+__all__ = ["OF_RESULTS", "Shelf", "lesions_of", "router", "with_files"]
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, cast, get_args
 
 from fastapi import APIRouter, Request, Response
@@ -127,13 +128,23 @@ def _verify_models(state: State) -> None:
         state.models_verified = now
 
 
-def _models() -> list[Bundle]:
+def _models() -> tuple[Bundle, ...]:
+    from brainmets.inference import bundle_file_states
+
+    return _read_models(bundle_file_states())
+
+
+@lru_cache(maxsize=1)
+def _read_models(_files: object) -> tuple[Bundle, ...]:
+    """Read every model; `_files` changes when a file of one does."""
     from brainmets.inference import Bundle, list_bundles
 
-    return [Bundle.load(name) for name in list_bundles()]
+    return tuple(Bundle.load(name) for name in list_bundles())
 
 
 def _view(bundle: Bundle) -> ModelView:
+    from brainmets.workflows.model_quality import quality
+
     plan, architecture = bundle.plan, bundle.architecture
     return ModelView(
         name=bundle.name,
@@ -142,5 +153,6 @@ def _view(bundle: Bundle) -> ModelView:
         sequences=tuple(cast("tuple[str, ...]", plan.sequences)),
         threshold=bundle.operating_point.threshold,
         sha256=bundle.sha256,
+        quality=quality(bundle),
         card=bundle.card,
     )

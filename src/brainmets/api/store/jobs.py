@@ -291,6 +291,7 @@ class JobStore(ABC):
             "done",
             result=result.model_dump_json(),
             model=result.provenance.model,
+            label=result.title or job.label,
             lesions=len(result.lesions),
         )
 

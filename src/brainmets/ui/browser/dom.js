@@ -1,5 +1,7 @@
 // Making and filling elements; numbers and sizes as people read them.
 
+const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 1, minimumFractionDigits: 1 });
+
 function element(name, className = "", text = "") {
   const made = document.createElement(name);
   if (className) made.className = className;

@@ -16,6 +16,7 @@ SCRIPTS = (
     "../viewer/paint.js",
     "../viewer/pane.js",
     "course.js",
+    "lesion_chart.js",
     "board.js",
     "mount.js",
 )

@@ -45,11 +45,14 @@ class Board {
     panes.style.setProperty("--scans", this.panes.length);
     panes.append(...this.panes.map((pane) => pane.root));
     this.course = new Course(this);
+    this.lesionChart = new LesionChart(followup);
     const stage = element("div", "stage");
     stage.append(this.#controls(), panes);
     const below = element("div", "below");
-    below.append(this.course.root, this.#chart());
-    this.root.replaceChildren(responseCards(followup), stage, below);
+    const charts = element("div", "charts");
+    charts.append(this.lesionChart.root, this.#chart());
+    below.append(this.course.root, charts);
+    this.root.replaceChildren(timeline(followup), responseCards(followup), stage, below);
     this.panes.forEach((pane) => this.resizing.observe(pane.canvas));
   }
 
@@ -79,8 +82,17 @@ class Board {
       this.draw();
     });
     outline.append(box, element("span", "", "Lesions"));
+    const before = element("label", "toggle");
+    before.title = "The outlines of the scan before, dashed";
+    const past = element("input");
+    past.type = "checkbox";
+    past.addEventListener("change", () => {
+      this.scans.forEach((scan, number) => (scan.others = past.checked ? this.scans[number - 1]?.labels ?? null : null));
+      this.draw();
+    });
+    before.append(past, element("span", "", "Previous outlines"));
     this.readout = element("output", "readout");
-    root.append(planes, zoom, outline, this.readout);
+    root.append(planes, zoom, outline, before, this.readout);
     this.#mark();
     return root;
   }

@@ -25,7 +25,7 @@ class Course {
     table.append(this.#head(followup), this.#body(followup), this.#foot(followup));
     const scroll = element("div", "scroll");
     scroll.append(table);
-    const note = "Longest diameter in one acquired slice, mm; change from baseline. ★ target, counted in the sum.";
+    const note = "Longest diameter in one acquired slice in mm, volume in ml; change from baseline. Nadir: the smallest so far. ★ target, counted in the sum.";
     this.root.append(element("h3", "", "Lesions"), scroll, element("p", "hint", note));
   }
 
@@ -62,7 +62,8 @@ class Course {
       star.title = "Target: its diameter counts in the sum";
       name.append(star);
     }
-    row.append(name, ...lesion.sightings.map((one) => sightingCell(one)));
+    const lowest = nadirOf(lesion.sightings.map((one) => (SEEN.has(one.state) ? one.diameter_mm : null)));
+    row.append(name, ...lesion.sightings.map((one, n) => sightingCell(one, { nadir: n === lowest })));
     row.addEventListener("click", () => board.goTo(lesion));
     row.addEventListener("keydown", (event) => {
       if (event.key === "Enter") board.goTo(lesion);
@@ -78,16 +79,19 @@ class Course {
     if (!lesions.some((lesion) => lesion.target)) return foot;
     const row = element("tr");
     row.append(element("th", "name", "Sum ★"));
-    for (const { sum_mm, change_from_first } of responses.map(withChanges)) {
+    const lowest = nadirOf(responses.map(({ sum_mm }) => sum_mm));
+    responses.map(withChanges).forEach(({ sum_mm, change_from_first }, n) => {
       const cell = element("td");
       cell.append(element("b", "", sum_mm === null ? "–" : millimetres(sum_mm)), element("span", "change", changeText(change_from_first)));
+      if (n === lowest) cell.append(element("span", "badge nadir", "nadir"));
       row.append(cell);
-    }
+    });
     foot.append(row);
     return foot;
   }
 
   mark() {
+    this.board.lesionChart.show(this.board.selected);
     for (const row of this.body.rows) {
       const chosen = Number(row.dataset.id) === this.board.selected;
       row.classList.toggle("selected", chosen);
@@ -104,16 +108,26 @@ function withChanges(one) {
   return { ...one, change_from_first: share(one.first_mm), change_from_smallest: share(one.smallest_mm) };
 }
 
-function sightingCell(sighting) {
+// Which scan has the smallest value; none where it is the first, or only one is known.
+function nadirOf(values) {
+  const known = values.filter((value) => value !== null);
+  const at = values.indexOf(Math.min(...known));
+  return known.length > 1 && at > values.findIndex((value) => value !== null) ? at : -1;
+}
+
+const millilitresOf = ({ volume_mm3 }) => (volume_mm3 / 1000).toFixed(volume_mm3 < 95 ? 3 : 2);
+
+function sightingCell(sighting, { nadir = false } = {}) {
   const cell = element("td");
-  const { state, diameter_mm, into, whole, parts, volume_mm3 } = sighting;
+  const { state, diameter_mm, into, whole, parts } = sighting;
   const badge = element("span", `badge ${state.replace(" ", "-")}`, into ? `merged into ${into}` : STATE_NAMES[state] ?? state);
   cell.append(badge);
   if (!SEEN.has(state)) return cell;
-  cell.append(element("b", "", millimetres(diameter_mm)));
+  cell.append(element("b", "", millimetres(diameter_mm)), element("span", "volume", `${millilitresOf(sighting)} ml`));
   const { change_from_first } = withChanges(sighting);
   if (state !== "first" && state !== "new") cell.append(element("span", "change", changeText(change_from_first)));
-  const notes = [`${(volume_mm3 / 1000).toFixed(2)} ml`];
+  if (nadir) cell.append(element("span", "badge nadir", "nadir"));
+  const notes = [`${millilitresOf(sighting)} ml`];
   if (parts.length > 1) notes.push(`${parts.length} parts, diameters added up to their extent`);
   if (!whole) notes.push("partly outside the imaged field");
   notes.push(...(sighting.notes ?? []));

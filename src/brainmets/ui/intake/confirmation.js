@@ -84,7 +84,7 @@ class Confirmation {
     }
     const fitting = image.estimates.filter((one) => !one.problem).map((one) => one.model);
     const preferred = image.kind === "slices"
-      ? fitting.find((name) => name.endsWith("2d")) : this.view.inspection.default_model;
+      ? fitting.find((name) => this.#dims(name) === 2) : this.view.inspection.default_model;
     this.model = fitting.includes(this.model) ? this.model
       : fitting.includes(preferred) ? preferred : fitting[0] ?? null;
     this.#fill();
@@ -96,7 +96,9 @@ class Confirmation {
     this.message = element("div");
     const models = element("fieldset", "models");
     models.append(element("legend", "", "Model"));
-    for (const one of this.image.estimates) models.append(this.#model(one));
+    const slices = this.image.kind === "slices"; // first what is made for this kind of image
+    const ranked = [...this.image.estimates].sort((a, b) => (this.#dims(b.model) - this.#dims(a.model)) * (slices ? -1 : 1));
+    for (const one of ranked) models.append(this.#model(one));
     if (!this.image.estimates.length) {
       models.append(element("p", "hint", this.image.problem
         ? "This image cannot be segmented." : "Not read yet: no time estimate."));
@@ -118,7 +120,9 @@ class Confirmation {
     });
     const card = this.intake.data.models.find((model) => model.name === one.model);
     const about = element("span", "about");
-    about.append(element("strong", "", one.model), element("span", "hint", card?.quality ?? ""));
+    const title = element("strong", "", one.model);
+    if (card?.dims === 2 && this.image.kind === "volume") title.append(element("em", "caution", "2-D, for single slices"));
+    about.append(title, element("span", "hint", card?.quality || "Nothing measured is stated in its card."));
     about.append(element("span", one.problem ? "hint" : "cost", one.problem
       ? `${one.problem.code}: needs ${one.problem.expected}` : costText(one)));
     about.lastChild.title = MEMORY_NOTE;
@@ -126,10 +130,17 @@ class Confirmation {
     return row;
   }
 
+  #dims(model) {
+    return this.intake.data.models.find(({ name }) => name === model)?.dims ?? 3;
+  }
+
   #warnings() {
     const said = this.sequences[this.image.index];
     const needed = this.intake.data.models.find((model) => model.name === this.model)?.sequences ?? ["t1c"];
     const notes = [];
+    if (this.image.kind === "volume" && this.model && this.#dims(this.model) === 2) {
+      notes.push(`${this.model} looks at each slice by itself and was measured on single slices, not on whole heads: expect marks on vessels, sinuses and dura. Choose a 3-D model for a volume.`);
+    }
     if (this.image.kind === "volume" && needed.length === 1 && said && said !== needed[0]) {
       notes.push(`${this.model} was trained on ${SEQUENCE_NAMES[needed[0]]}: on ${SEQUENCE_NAMES[said]} expect misses and false positives.`);
     }
@@ -163,6 +174,7 @@ function sizeText(image) {
 }
 
 function costText(one) {
-  const rests = one.jobs === 0 ? "first guess" : one.jobs === 1 ? "from 1 job here" : `from ${one.jobs} jobs here`;
+  const rests = one.jobs === 0 ? "a guess: nothing was timed here yet"
+    : `timed on this machine in ${one.jobs === 1 ? "1 job" : `${one.jobs} jobs`}`;
   return `about ${secondsText(one.seconds)} · ${bytesText(one.bytes)} of memory · ${rests}`;
 }

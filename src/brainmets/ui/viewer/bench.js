@@ -143,6 +143,7 @@ class Bench {
     this.promote("axial", false);
     this.table.fill();
     this.reviewPanel?.fill();
+    if (!other && !this.slices) this.sequences = new Sequences(this);
   }
 
   #scroller() {
@@ -236,6 +237,10 @@ class Bench {
   // A view large next to the others; large already: alone, and back.
   promote(view, toggle = true) {
     if (this.slices || !(view in PLANES || (view === "render" && this.space))) return;
+    if (this.sequences?.beside) {
+      this.sequences.turn(view);
+      return;
+    }
     const alone = toggle && this.main === view && !this.frame.classList.contains("alone");
     this.main = view;
     if (this.data.other) {
@@ -311,11 +316,13 @@ class Bench {
     this.#remember();
   }
 
-  step(direction) {
-    if (!this.lesions.length) return;
+  step(direction, { unread = false } = {}) {
+    const many = this.lesions.length;
     const now = this.lesions.findIndex((lesion) => lesion.id === this.selected);
-    const next = (now + direction + this.lesions.length) % this.lesions.length;
-    this.goTo(this.lesions[now < 0 ? 0 : next]);
+    for (let n = 1; n <= many; n++) {
+      const next = this.lesions[now < 0 ? n - 1 : (now + n * direction + n * many) % many];
+      if (!unread || !this.readings.label(next.id)) return this.goTo(next);
+    }
   }
 
   scroll(plane, steps) {
@@ -389,6 +396,7 @@ class Bench {
     this.sensitivity?.close();
     this.space?.close();
     this.place?.close();
+    this.sequences?.close();
     this.scan = null;
   }
 }

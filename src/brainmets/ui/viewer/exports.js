@@ -8,6 +8,8 @@ const FORMATS = [
   ["measurements.zip", "DICOM-SR · zip", "Measurement report with its segmentation, for a PACS"],
   ["captures.zip", "DICOM pictures · zip", "Slices with outlines, for viewers that show no segmentation"],
   ["fhir.json", "FHIR · JSON", "DiagnosticReport and Observations, HL7 FHIR R4"],
+  ["scene.mrb", "3D Slicer scene", "Scan and lesions with names and colours: open it in 3D Slicer"],
+  ["viewer.html", "Viewer · HTML", "One file with this viewer inside, for colleagues: opens in any browser, asks nobody"],
   ["lesions.csv", "Table · CSV", "A row for each lesion"],
   ["report.json", "Report · JSON", "Every number with its provenance"],
   ["training-case.zip", "Training case · zip", "The scan and the reviewed mask, to train a network on"],

@@ -2,7 +2,7 @@
 
 const SHORTCUTS = [
   ["Move", [
-    ["↑ ↓ · wheel", "one slice"], ["Page Up / Down", "ten slices"], ["← →", "previous, next lesion"],
+    ["↑ ↓ · wheel", "one slice"], ["Page Up / Down", "ten slices"], ["← →", "previous, next lesion"], [", .", "previous, next lesion without a label"],
     ["click, drag", "crosshair; a click on a lesion selects it"], ["double-click · m", "enlarge a view, and back"],
   ]],
   ["Judge", [
@@ -16,6 +16,8 @@ const SHORTCUTS = [
   ]],
   ["Look", [
     ["right drag · shift+drag", "window and level"], ["w", "next window preset"],
+    ["shift+1 2 3 4 · y", "another image of the examination; side by side"],
+    ["v", "brightest voxel of a slab of 10 mm"], ["r", "ruler: drag, or Space at both ends"],
     ["+ − 0 · ctrl+wheel", "zoom, fit"], ["ctrl+drag", "move the enlarged picture"],
     ["o x l p n", "outline, crosshair, diameters, probability map, neurological"],
     ["c", "3-D: cut the head open at the crosshair"], ["?", "this list"],
@@ -44,9 +46,11 @@ class Keys {
   // `plane` is the one the key was pressed on.
   press(event, plane) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    if (event.target.matches("input, select, textarea, dialog *") || this.help.open) return;
-    if (event.target.matches("button") && (event.key === " " || event.key === "Enter")) return;
-    const act = (event.shiftKey && this.#nudges(plane)[event.key]) || this.#acts(plane)[event.key];
+    if (event.target.matches("input:not([type=checkbox]), select, textarea, dialog *") || this.help.open) return;
+    if (event.target.matches("button, input") && (event.key === " " || event.key === "Enter")) return;
+    const image = event.shiftKey && /^Digit([1-4])$/.exec(event.code); // whatever is printed on it with shift
+    const act = (image && (() => this.bench.sequences?.show(Number(image[1]) - 1))) ||
+      (event.shiftKey && this.#nudges(plane)[event.key]) || this.#acts(plane)[event.key];
     if (!act) return;
     event.preventDefault();
     event.stopPropagation(); // Streamlit has shortcuts of its own
@@ -67,7 +71,7 @@ class Keys {
     const choices = Object.entries(TOOLS).map(([tool, { key }]) => [key, () => tools.choose(tool)]);
     return {
       ...Object.fromEntries(choices), "[": () => tools.resize(-1), "]": () => tools.resize(1),
-      t: () => tools.toggleBall(), g: () => this.bench.select(null), " ": () => tools.actHere(plane),
+      t: () => tools.toggleBall(), g: () => this.bench.select(null), " ": () => this.bench.looks.ruler.actHere(plane) || tools.actHere(plane),
       Enter: () => tools.accept(), Escape: () => tools.escape(),
     };
   }
@@ -80,6 +84,8 @@ class Keys {
       ArrowUp: () => bench.scroll(plane, 1), ArrowDown: () => bench.scroll(plane, -1),
       PageUp: () => bench.scroll(plane, 10), PageDown: () => bench.scroll(plane, -10),
       ArrowRight: () => bench.step(1), ArrowLeft: () => bench.step(-1),
+      ".": () => bench.step(1, { unread: true }), ",": () => bench.step(-1, { unread: true }),
+      y: () => bench.sequences?.toggle(), v: () => bench.looks.flipSlab(), r: () => bench.looks.ruler.toggle(), " ": () => bench.looks.ruler.actHere(plane),
       o: () => bench.flip("outline"), x: () => bench.flip("cross"), l: () => bench.flip("lines"), p: () => bench.flip("map"),
       d: () => bench.flip("differ"), n: () => bench.flip("mirrored"), w: () => bench.looks.nextPreset(),
       "+": () => bench.zoomBy(1.25), "=": () => bench.zoomBy(1.25), "-": () => bench.zoomBy(0.8), 0: () => bench.zoomBy(0),

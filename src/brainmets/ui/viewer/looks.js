@@ -1,17 +1,31 @@
 // How the image is shown: overlay, window and level, toggles, zoom.
 
+const SLAB_MM = 40;
+const USUAL_SLAB_MM = 10; // what the key switches on
+
 class Looks {
   constructor(bench) {
     this.bench = bench;
     const { look, data } = bench;
     this.root = element("fieldset", "looks");
+    look.slab = 0;
+    this.ruler = new Ruler(bench);
+    this.legend = new Legend(bench);
     const overlay = this.#slider("Overlay", 0, 1, 0.02, look.opacity, (value) => (look.opacity = value));
     const span = () => this.#setWindow(Number(this.level.value), Number(this.width.value));
     this.width = this.#slider("Window", 40, 6000, 10, 0, span);
     this.level = this.#slider("Level", 0, TOP_LEVEL, 10, 0, span);
     this.presets = presets(data.view.window);
+    this.numbers = [this.width, this.level].map((slider) => this.#number(slider));
+    this.slab = this.#slider("Slab", 0, SLAB_MM, 1, 0, (value) => (look.slab = value));
+    this.slab.parentNode.title = "Brightest voxel of so many millimetres (v): vessels are lines there, metastases stay dots";
+    this.slab.parentNode.hidden = bench.slices;
+    this.slabTold = element("output");
+    this.slab.parentNode.append(this.slabTold);
     this.root.append(element("legend", "", "Display"), overlay.parentNode, this.#presetRow(),
-      this.width.parentNode, this.level.parentNode, this.#toggles(), this.#zoom());
+      this.width.parentNode, this.level.parentNode, this.slab.parentNode, this.#toggles(),
+      this.ruler.root, this.#zoom());
+    bench.readout.before(this.legend.root); // next to the picture
     this.follow();
   }
 
@@ -21,18 +35,58 @@ class Looks {
     Object.assign(input, { type: "range", min, max, step, value });
     input.addEventListener("input", () => {
       act(Number(input.value));
+      this.follow();
       this.bench.redraw();
     });
     root.append(element("span", "", label), input);
     return input;
   }
 
+  // The same value to read and to type, in the image's own units.
+  #number(slider) {
+    const input = element("input");
+    Object.assign(input, { type: "number", step: "any" });
+    input.setAttribute("aria-label", `${slider.previousSibling.textContent} in the image's units`);
+    input.addEventListener("change", () => {
+      const value = Number(input.value);
+      if (!Number.isFinite(value)) return this.follow();
+      slider.value = slider === this.width ? value / this.unit : this.#toLevel(value);
+      slider.dispatchEvent(new Event("input"));
+    });
+    slider.parentNode.append(input);
+    return input;
+  }
+
+  // Image units for one of the 4096 levels.
+  get unit() {
+    const [low, high] = this.bench.scan.levels;
+    return (high - low) / TOP_LEVEL;
+  }
+
+  #toLevel(value) {
+    return (value - this.bench.scan.levels[0]) / this.unit;
+  }
+
+  // Another image of the examination has another first window.
+  sourced() {
+    const { scan } = this.bench;
+    this.presets = presets(scan.sources[scan.source].first);
+    this.follow();
+  }
+
+  flipSlab() {
+    if (this.bench.slices) return;
+    this.bench.look.slab = this.bench.look.slab ? 0 : USUAL_SLAB_MM;
+    this.follow();
+    this.bench.redraw();
+  }
+
   #presetRow() {
     const row = element("div", "presets");
     row.setAttribute("role", "group");
     row.setAttribute("aria-label", "Window presets");
-    this.presetButtons = this.presets.map(({ name, title, window }) => button(name, () => {
-      this.bench.look.window = [...window];
+    this.presetButtons = this.presets.map(({ name, title }, n) => button(name, () => {
+      this.bench.look.window = [...this.presets[n].window];
       this.follow();
       this.bench.redraw();
     }, { title }));
@@ -47,7 +101,6 @@ class Looks {
 
   #setWindow(level, width) {
     this.bench.look.window = [level - width / 2, level + width / 2];
-    this.follow();
   }
 
   // The controls say what the window is, whoever has moved it.
@@ -55,6 +108,13 @@ class Looks {
     const [low, high] = this.bench.look.window;
     this.width.value = high - low;
     this.level.value = (low + high) / 2;
+    const [start] = this.bench.scan.levels;
+    [(high - low) * this.unit, start + ((low + high) / 2) * this.unit].forEach((value, n) => {
+      this.numbers[n].value = Number(value.toPrecision(4));
+    });
+    this.slab.value = this.bench.look.slab;
+    this.slabTold.textContent = this.bench.look.slab ? `${this.bench.look.slab} mm` : "off";
+    this.legend.fill();
     this.presetButtons.forEach((one, n) => {
       const [a, b] = this.presets[n].window;
       one.setAttribute("aria-pressed", String(Math.abs(a - low) < 1 && Math.abs(b - high) < 1));
@@ -72,6 +132,7 @@ class Looks {
       one.title = title;
       input.addEventListener("change", () => {
         bench.look[key] = input.checked;
+        this.legend.fill();
         bench.redraw();
       });
       one.append(input, element("span", "", label));
@@ -102,6 +163,7 @@ class Looks {
     const box = this.boxes[key];
     if (!box) return;
     box.checked = this.bench.look[key] = !this.bench.look[key];
+    this.legend.fill();
     this.bench.redraw();
   }
 }

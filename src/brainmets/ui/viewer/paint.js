@@ -7,13 +7,13 @@ const COLOURS = {
 };
 
 // Paint `slice` on a canvas, a pixel a voxel. `other` paints what the second model says.
-function paintSlice(canvas, slice, bench, { overlay = true, other = false } = {}) {
+function paintSlice(canvas, slice, bench, { overlay = true, other = false, window = bench.look.window } = {}) {
   const { look, readings, scan } = bench;
   canvas.width = slice.columns;
   canvas.height = slice.rows;
   const context = canvas.getContext("2d");
   const image = context.createImageData(slice.columns, slice.rows);
-  const [low, high] = look.window;
+  const [low, high] = window;
   const gain = 255 / Math.max(1, high - low);
   const out = image.data;
   for (let at = 0, o = 0; at < slice.gray.length; at++, o += 4) {

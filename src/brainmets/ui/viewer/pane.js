@@ -3,11 +3,12 @@
 const DRAG_PER_LEVEL = 6; // window levels per pixel dragged
 const WHEEL_STEP = 24; // wheel travel per slice
 const NARROW_PX = 200; // there the caption needs the first line
+const WIDE_PX = 380; // from here on the caption has room for more
 const MARGIN_PX = 8; // above and below the head
 
 class Pane {
-  constructor(bench, plane, { overlay = true, title = null, other = false } = {}) {
-    Object.assign(this, { bench, plane, overlay, other });
+  constructor(bench, plane, { overlay = true, title = null, other = false, source } = {}) {
+    Object.assign(this, { bench, plane, overlay, other, source });
     this.root = element("figure", "pane");
     this.root.dataset.plane = plane;
     this.canvas = element("canvas");
@@ -58,12 +59,14 @@ class Pane {
     this.canvas.setPointerCapture(event.pointerId);
     this.held = event.button === 1 || event.ctrlKey ? "pan" : event.button || event.shiftKey ? "window" : "cross";
     if (this.held === "cross" && this.bench.tools?.press(this, this.voxelAt(event))) this.held = "tool";
+    if (this.held === "cross" && this.bench.looks?.ruler.press(this, event)) this.held = "ruler";
     if (this.held === "cross") this.bench.moveTo(this.voxelAt(event));
   }
 
   #move(event) {
     this.hover(event);
     if (event.pointerId !== this.pointer) return;
+    if (this.held === "ruler") this.bench.looks?.ruler.drag(this, event);
     if (this.held === "tool") this.bench.tools.drag(this, this.voxelAt(event));
     if (this.held === "cross") this.bench.moveTo(this.voxelAt(event));
     if (this.held === "pan") this.#pan(event.movementX, event.movementY);
@@ -81,6 +84,7 @@ class Pane {
   #release(event) {
     if (event.pointerId !== this.pointer) return;
     if (this.held === "tool") this.bench.tools.release(this, this.voxelAt(event));
+    if (this.held === "ruler") this.bench.looks?.ruler.release(this, event);
     if (this.held === "cross") this.bench.picked(this.voxelAt(event), PLANES[this.plane]);
     this.held = null;
   }
@@ -109,7 +113,13 @@ class Pane {
   }
 
   get title() {
-    return this.name ?? PLANES[this.plane].name;
+    return [this.name ?? PLANES[this.plane].name, this.bench.sequences?.nameOf(this.source)].filter(Boolean).join(" · ");
+  }
+
+  // Of the image that this pane shows: each has levels of its own.
+  get window() {
+    const { look, scan } = this.bench;
+    return [undefined, scan.source].includes(this.source) ? look.window : scan.sources[this.source].window;
   }
 
   get through() {
@@ -122,16 +132,29 @@ class Pane {
   }
 
   voxelAt(event) {
+    const { scan } = this.bench;
+    return scan.inside(this.#voxelOf(this.#under(event).map(Math.floor)));
+  }
+
+  // The place under the pointer in voxels, not rounded.
+  placeAt(event) {
+    return this.#voxelOf(this.#under(event).map((v) => v - 0.5));
+  }
+
+  // Columns and rows of the picture from its corner to the pointer.
+  #under(event) {
     const box = this.canvas.getBoundingClientRect();
-    const { across, down } = PLANES[this.plane];
-    const scan = this.bench.scan;
     const { left, top, x, y } = this.frame;
-    const voxel = [...this.bench.at];
-    const u = Math.floor((event.clientX - box.left - left) / x);
-    const v = Math.floor((event.clientY - box.top - top) / y);
-    voxel[across[0]] = this.direction < 0 ? scan.shape[across[0]] - 1 - u : u;
-    voxel[down[0]] = scan.shape[down[0]] - 1 - v;
-    return scan.inside(voxel);
+    return [(event.clientX - box.left - left) / x, (event.clientY - box.top - top) / y];
+  }
+
+  #voxelOf([column, row]) {
+    const { across, down } = PLANES[this.plane];
+    const { scan, at } = this.bench;
+    const voxel = [...at];
+    voxel[across[0]] = this.direction < 0 ? scan.shape[across[0]] - 1 - column : column;
+    voxel[down[0]] = scan.shape[down[0]] - 1 - row;
+    return voxel;
   }
 
   moved() {
@@ -156,7 +179,8 @@ class Pane {
     const { across, down } = PLANES[this.plane];
     const scan = bench.scan;
     const position = bench.at[this.through];
-    const slice = scan.slice(this.plane, position, bench.look.mirrored);
+    const slab = this.#slab();
+    const slice = scan.slice(this.plane, position, bench.look.mirrored, slab, this.source);
     this.frame = this.#fit(slice, box, scan.spacing[across[0]], scan.spacing[down[0]]);
     const context = canvas.getContext("2d");
     context.setTransform(dense, 0, 0, dense, 0, 0);
@@ -168,14 +192,17 @@ class Pane {
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = "high";
     context.drawImage(this.picture, left, top, slice.columns * x, slice.rows * y);
+    if (slice.others && !bench.data?.other) this.#outline(context, { ...slice, ids: slice.others }, true);
     if (this.overlay && bench.look.outline) this.#outline(context, slice);
     if (bench.look.cross) this.#cross(context, box);
     this.#diameters(context);
+    bench.looks?.ruler.draw(context, this, this.#placer());
     this.#letters(context, box);
     const number = scan.nativeNumber(this.through, position);
     const last = scan.meta.native_shape[scan.meta.native_axes[this.through]];
     const name = scan.meta.slice_names[number - 1];
-    this.caption.textContent = [this.title, name, last > 1 && `${number}/${last}`].filter(Boolean).join(" · ");
+    const slices = last > 1 && `${number}/${last}`;
+    this.caption.textContent = [this.title, name, slices, box.width > WIDE_PX && this.#thickness(slab)].filter(Boolean).join(" · ");
     canvas.setAttribute("aria-label", this.caption.textContent);
   }
 
@@ -198,7 +225,8 @@ class Pane {
   }
 
   // Along voxel borders, so that the line lies exactly where the mask ends at any zoom.
-  #outline(context, { columns, rows, ids }) {
+  // Those of an earlier scan are dashed and white.
+  #outline(context, { columns, rows, ids }, past = false) {
     const { left, top, x, y } = this.frame;
     const { bench } = this;
     const paths = new Map();
@@ -219,6 +247,13 @@ class Pane {
       }
     }
     for (const [id, line] of paths) {
+      if (past) {
+        context.setLineDash([4, 3]);
+        context.lineWidth = 1.2;
+        context.strokeStyle = "rgb(255 255 255 / 0.9)";
+        context.stroke(line);
+        continue;
+      }
       const chosen = id === bench.selected && !this.other;
       const colour = this.other ? COLOURS.theirs : chosen ? COLOURS.selected : bench.colourOf(id);
       context.setLineDash(!this.other && (id === PREVIEW || bench.readings.out(id)) ? [3, 3] : []);
@@ -249,17 +284,39 @@ class Pane {
     context.stroke();
   }
 
+  // Where a voxel of this slice is on the screen.
+  #placer() {
+    const { left, top, x, y } = this.frame;
+    const size = { columns: this.picture.width, rows: this.picture.height };
+    return (voxel) => {
+      const [u, v] = this.screenVoxel(voxel, size);
+      return [left + (u + 0.5) * x, top + (v + 0.5) * y];
+    };
+  }
+
+  // How many slices to each side are projected; none while outlines are drawn.
+  #slab() {
+    const { look, scan, tools } = this.bench;
+    return look.slab && !tools?.active ? Math.round(look.slab / 2 / scan.spacing[this.through]) : 0;
+  }
+
+  // Between two slices as they were acquired, or what a slab projects.
+  #thickness(slab) {
+    const { scan } = this.bench;
+    const { meta, spacing } = scan;
+    if (meta.kind === "slices") return "";
+    const mm = spacing[this.through];
+    if (slab) return `brightest of ${NUMBER.format((2 * slab + 1) * mm)} mm`;
+    const acquired = meta.native_axes[this.through] === meta.slice_axis;
+    return acquired ? `${NUMBER.format(mm / meta.step)} mm apart` : "";
+  }
+
   #diameters(context) {
     const { bench, canvas } = this;
     const lines = bench.look.lines && !this.other ? bench.diameters : null;
     delete canvas.dataset.diameters;
     if (lines?.axis !== this.through || lines.position !== bench.at[this.through]) return;
-    const { left, top, x, y } = this.frame;
-    const size = { columns: this.picture.width, rows: this.picture.height };
-    const place = (voxel) => {
-      const [u, v] = this.screenVoxel(voxel, size);
-      return [left + (u + 0.5) * x, top + (v + 0.5) * y];
-    };
+    const place = this.#placer();
     canvas.dataset.diameters = [lines.longest, lines.perpendicular].map(({ mm }) => NUMBER.format(mm)).join(" × ");
     for (const [width, colour] of [[3, "rgb(0 0 0 / 0.55)"], [1.2, "#fff"]]) {
       context.lineWidth = width;

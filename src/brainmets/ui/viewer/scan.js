@@ -21,6 +21,8 @@ class Scan {
   constructor(meta, image, probability, labels) {
     Object.assign(this, { meta, image, probability, labels });
     this.preview = null; // places of a lesion that is being grown: shown, but in no mask yet
+    this.sources = [{ image, levels: meta.levels, window: [...meta.window], first: meta.window }];
+    this.source = 0; // which of the images of the examination is shown
     this.shape = meta.shape;
     this.spacing = meta.spacing_mm;
     this.inverse = invertAffine(meta.affine);
@@ -69,9 +71,13 @@ class Scan {
     return native_flips[axis] ? native_shape[native_axes[axis]] - at : at + 1;
   }
 
+  get levels() {
+    return this.sources[this.source].levels;
+  }
+
   value(voxel) {
-    const [low, high] = this.meta.levels;
-    return low + (this.image[this.index(voxel)] / TOP_LEVEL) * (high - low);
+    const [low, high] = this.levels;
+    return low + (this.sources[this.source].image[this.index(voxel)] / TOP_LEVEL) * (high - low);
   }
 
   // Grey level at which the head begins, and the box of voxels that holds the head.
@@ -102,8 +108,10 @@ class Scan {
     return best;
   }
 
-  // One slice as three arrays in screen order. `mirrored` is the neurological display.
-  slice(plane, position, mirrored) {
+  // One slice as three arrays in screen order. `mirrored` is the neurological display; with `slab`
+  // the brightest, likeliest and nearest lesion within so many slices to each side.
+  slice(plane, position, mirrored, slab = 0, source = this.source) {
+    const { image } = this.sources[source];
     const { across, down, through } = PLANES[plane];
     const columns = this.shape[across[0]];
     const rows = this.shape[down[0]];
@@ -119,13 +127,28 @@ class Scan {
       for (let column = 0; column < columns; column++, at++) {
         const u = direction < 0 ? columns - 1 - column : column;
         const from = base + u * stride[across[0]];
-        gray[at] = this.image[from];
+        gray[at] = image[from];
         chance[at] = this.probability[from];
         ids[at] = this.preview?.has(from) ? PREVIEW : this.labels[from];
         if (others) others[at] = this.others[from];
       }
     }
-    return { columns, rows, gray, chance, ids, others };
+    const shown = { columns, rows, gray, chance, ids, others };
+    for (let off = 1; off <= slab; off++) {
+      for (const at of [position - off, position + off]) {
+        if (at >= 0 && at < this.shape[through]) brighten(shown, this.slice(plane, at, mirrored, 0, source));
+      }
+    }
+    return shown;
+  }
+}
+
+function brighten(shown, slice) {
+  for (let at = 0; at < shown.gray.length; at++) {
+    if (slice.gray[at] > shown.gray[at]) shown.gray[at] = slice.gray[at];
+    if (slice.chance[at] > shown.chance[at]) shown.chance[at] = slice.chance[at];
+    if (!shown.ids[at]) shown.ids[at] = slice.ids[at];
+    if (shown.others && !shown.others[at]) shown.others[at] = slice.others[at];
   }
 }
 

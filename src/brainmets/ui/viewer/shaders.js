@@ -24,10 +24,13 @@ vec3 inside(vec3 p) { return p / (2.0 * half_size) + 0.5; }
 float density(vec3 p) { return texture(head, inside(p)).r; }
 float lesion(vec3 p) { return texture(lesions, inside(p)).r; }
 
+// Over two voxels to each side, so that noise of the skin does not glitter.
 vec3 slope(vec3 p) {
-  return vec3(density(p + vec3(voxel.x, 0, 0)) - density(p - vec3(voxel.x, 0, 0)),
-              density(p + vec3(0, voxel.y, 0)) - density(p - vec3(0, voxel.y, 0)),
-              density(p + vec3(0, 0, voxel.z)) - density(p - vec3(0, 0, voxel.z)));
+  vec3 x = vec3(2.0 * voxel.x, 0, 0), y = vec3(0, 2.0 * voxel.y, 0), z = vec3(0, 0, 2.0 * voxel.z);
+  vec3 near = vec3(density(p + 0.5 * x) - density(p - 0.5 * x), density(p + 0.5 * y) - density(p - 0.5 * y),
+                   density(p + 0.5 * z) - density(p - 0.5 * z));
+  vec3 wide = vec3(density(p + x) - density(p - x), density(p + y) - density(p - y), density(p + z) - density(p - z));
+  return near + wide;
 }
 
 vec3 lesion_slope(vec3 p) {
@@ -45,9 +48,28 @@ vec4 colour_of(vec3 p) {
   return texture(palette, vec2((id * 255.0 + 0.5) / 256.0, 0.5));
 }
 
-float shade(vec3 normal) {
-  vec3 light = normalize(camera[2] + 0.45 * camera[1] - 0.35 * camera[0]);
-  return 0.28 + 0.72 * max(dot(normal, light), 0.0);
+// A main light from the upper left, a weaker one from the right, sky above and floor below; the
+// reflection of the main light tells round from flat.
+vec3 lit(vec3 colour, vec3 normal, float gloss) {
+  vec3 main_light = normalize(0.9 * camera[2] + 0.75 * camera[1] - 0.6 * camera[0]);
+  vec3 fill_light = normalize(0.5 * camera[2] - 0.1 * camera[1] + 0.9 * camera[0]);
+  float sky = 0.5 + 0.5 * dot(normal, camera[1]);
+  vec3 light = vec3(1.0, 0.97, 0.92) * 0.78 * max(dot(normal, main_light), 0.0)
+             + vec3(0.55, 0.68, 0.85) * 0.28 * max(dot(normal, fill_light), 0.0)
+             + mix(vec3(0.13, 0.11, 0.10), vec3(0.30, 0.33, 0.37), sky);
+  vec3 middle = normalize(main_light + camera[2]);
+  float shine = gloss * pow(max(dot(normal, middle), 0.0), 28.0);
+  return min(colour * light + vec3(shine), vec3(1.0));
+}
+
+// How deep a surface lies in a fold: less light reaches it.
+float open_sky(vec3 p, vec3 normal) {
+  float hidden = 0.0;
+  for (int n = 1; n <= 3; n++) {
+    vec3 at = p + normal * voxel * (2.0 * float(n) + 1.0);
+    hidden += smoothstep(0.6 * surface, 1.4 * surface, density(at)) / float(n + 1);
+  }
+  return 1.0 - 0.45 * clamp(hidden, 0.0, 1.0);
 }
 
 bool removed(vec3 p) {
@@ -74,9 +96,8 @@ void main() {
       vec4 tint = colour_of(p);
       if (tint.a > 0.0) {
         vec3 normal = -normalize(lesion_slope(p) + 1e-6);
-        vec3 lit = tint.rgb * shade(normal);
-        lit = mix(lit, glass, veil * 0.35);
-        shown = vec4(mix(lit, vec3(0.0), 0.25 * (1.0 - tint.a)), 1.0);
+        vec3 seen = mix(lit(tint.rgb, normal, 0.35), glass, veil * 0.35);
+        shown = vec4(mix(seen, vec3(0.0), 0.25 * (1.0 - tint.a)), 1.0);
         return;
       }
     }
@@ -87,14 +108,14 @@ void main() {
         if (here > 0.4 * surface) { shown = vec4(vec3(grey), 1.0); return; }
       } else if (here > surface) {
         vec3 normal = -normalize(slope(p) + 1e-6);
-        shown = vec4(vec3(0.80, 0.76, 0.72) * shade(normal), 1.0);
+        shown = vec4(lit(vec3(0.84, 0.76, 0.70), normal, 0.10) * open_sky(p, normal), 1.0);
         return;
       }
     } else if (here > surface && veil == 0.0) {
       vec3 normal = -normalize(slope(p) + 1e-6);
       float rim = 1.0 - abs(dot(normal, camera[2]));
-      veil = 0.13 + 0.72 * rim * rim;
-      glass = vec3(0.62, 0.70, 0.76) * (0.35 + 0.65 * shade(normal));
+      veil = 0.26 + 0.66 * rim * rim;
+      glass = 0.25 * vec3(0.62, 0.70, 0.76) + 0.85 * lit(vec3(0.62, 0.70, 0.76), normal, 0.45);
     }
     was_removed = false;
     t += stride;

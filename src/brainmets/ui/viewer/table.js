@@ -1,7 +1,5 @@
 // The lesion table: a row goes to its lesion, a box keeps it or leaves it out.
 
-const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 1, minimumFractionDigits: 1 });
-
 class LesionTable {
   constructor(bench) {
     this.bench = bench;
