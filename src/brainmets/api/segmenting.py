@@ -149,8 +149,8 @@ def _needed(images: dict[Sequence, Path], model: str | None) -> dict[Sequence, P
     from brainmets.workflows.inspection import default_model
 
     name = model or default_model("volume")
-    needed = () if name is None else Bundle.load(name).plan.sequences
-    kept = {sequence: images[sequence] for sequence in needed if sequence in images}
+    needed: tuple[Sequence, ...] = () if name is None else Bundle.load(name).plan.sequences
+    kept: dict[Sequence, Path] = {one: images[one] for one in needed if one in images}
     return kept if len(kept) == len(needed) > 0 else images
 
 

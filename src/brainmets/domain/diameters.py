@@ -110,7 +110,7 @@ class Ruler:
             The longest and its perpendicular: (2, 3) voxel coordinates, from end to end with the
             voxel's own width, as `measure` has their lengths.
         """
-        to_voxels = np.linalg.inv(self._plane)
+        to_voxels = np.asarray(np.linalg.inv(self._plane), dtype=np.float64)
         points = voxels[:, self._plane_axes] @ self._plane.T
         _, directions = _longest(points, self._plane)
         reach = [_perpendicular(points, one, self._plane) for one in directions]

@@ -75,7 +75,7 @@ def other_sequences(
     offered = list_series(path)
     if len(offered) < 2:
         return
-    others = [
+    others: list[tuple[SeriesInfo, Sequence | None]] = [
         (info, named[number] if len(named) == len(offered) else info.guess)
         for number, info in enumerate(offered)
         if info.choice != segmented and info.modality != "image" and info.slices >= LEAST_SLICES
