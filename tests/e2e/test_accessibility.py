@@ -55,6 +55,7 @@ def serious(page: Page, axe: str) -> list[object]:
     return page.evaluate(RUN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_serious_fault(
     page: Page, address: str, nifti: Path, axe: str, scheme: str

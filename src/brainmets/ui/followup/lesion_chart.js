@@ -14,7 +14,7 @@ class LesionChart {
   constructor({ days, lesions }) {
     this.days = days;
     this.lesions = lesions;
-    this.root = element("figure", "chart lesion-chart");
+    this.root = element("figure", "lesion-chart");
     this.root.hidden = true;
   }
 
