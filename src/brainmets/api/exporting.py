@@ -37,6 +37,7 @@ __all__ = [
     "export_job",
     "main_series",
     "no_dicom",
+    "no_place",
     "version_of",
 ]
 
@@ -150,6 +151,15 @@ def _need_dicom(source: Path) -> None:
 
     if not holds_dicom(source):
         raise no_dicom()
+
+
+def no_place() -> OptionError:
+    """Say that a format needs to know where its voxels are in the patient."""
+    return OptionError(
+        "slice images, which do not say where they are in the patient",
+        expected="a scan that does",
+        remedy="take the PNG masks, the table or the PDF report",
+    )
 
 
 def no_dicom() -> OptionError:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, get_args
 
-from brainmets.api.exporting import EXPORTS, OF_DICOM, TRAINING_CASE, no_dicom, version_of
+from brainmets.api.exporting import EXPORTS, OF_DICOM, TRAINING_CASE, no_dicom, no_place, version_of
 from brainmets.api.problems import error_of, problem_of
 from brainmets.api.processes import run_module
 from brainmets.api.schemas import ExportName, ExportView, Problem
-from brainmets.domain.errors import OptionError, OutOfMemory, UnknownJob
+from brainmets.domain.errors import OutOfMemory, UnknownJob
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,11 +95,7 @@ def _offer(name: ExportName, hindrance: BrainmetsError | None) -> ExportView:
 
 def _hindrance(name: ExportName, result: JobResult, *, reviewed: bool) -> BrainmetsError | None:
     if result.kind == "slices" and name in {*OF_DICOM, *OF_SCANS, TRAINING_CASE}:
-        return OptionError(
-            "slice images, which do not say where they are in the patient",
-            expected="a scan that does",
-            remedy="take the PNG masks, the table or the PDF report",
-        )
+        return no_place()
     if name == TRAINING_CASE and not reviewed:
         from brainmets.workflows.training_case import not_reviewed
 

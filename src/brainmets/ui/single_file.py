@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from brainmets.api.display import DisplayGrid, pack_labels
 from brainmets.api.exporting import main as write_export
+from brainmets.api.exporting import no_place
 from brainmets.api.reviews import latest_review
 from brainmets.reporting.stored import read_result
 from brainmets.ui.component import LOOK, sources
@@ -37,8 +38,14 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inli
 
 
 def write_page(job_dir: Path, name: ExportName, draft: Path, _options: JobOptions) -> Path:
-    """Write a job's result, as reviewed, as one HTML file under `draft`."""
+    """Write a job's result, as reviewed, as one HTML file under `draft`.
+
+    Raises:
+        OptionError: it is of slice images.
+    """
     result = read_result(job_dir / "out", review=latest_review(job_dir))
+    if result.kind == "slices":
+        raise no_place()
     view = job_dir / "view"
     parts = {
         "image.u16": (view / "image.u16.gz").read_bytes(),
