@@ -126,10 +126,6 @@ def _refused(error: BrainmetsError) -> None:
             st.rerun()
 
 
-if __name__ == "__main__":
-    main()
-
-
 def show_history(client: Client, examine: StreamlitPage) -> None:
     """List the caller's jobs, newest first; opening one leads to the page `examine`."""
     client.jobs(limit=1)  # no service, or no key for it: said before the list is drawn
@@ -137,3 +133,7 @@ def show_history(client: Client, examine: StreamlitPage) -> None:
     opened = results_list(browser_access(), key="results_list").opened
     if opened is not None:
         st.switch_page(examine, query_params={"job": opened} if opened else {})
+
+
+if __name__ == "__main__":
+    main()
