@@ -12,10 +12,12 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from brainmets.api.journal import Watching
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Scope
 
 __all__ = ["Audit", "AuditTrail"]
 
@@ -48,33 +50,16 @@ class Audit:
             _log.error("the audit file cannot be written: %s", type(error).__name__)
 
 
-class AuditTrail:
+class AuditTrail(Watching):
     """Notes every request that changes something or reads images and results, and refused keys."""
 
     def __init__(self, app: ASGIApp, *, audit: Audit) -> None:
         """Watch `app`, whose authentication says who asks."""
-        self._app = app
+        super().__init__(app)
         self._audit = audit
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        status = 500
-
-        async def noting_send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting_send)
-        finally:
-            self._note(scope, status)
-
-    def _note(self, scope: Scope, status: int) -> None:
+    def ended(self, scope: Scope, status: int, seconds: float) -> None:  # noqa: ARG002 - not noted
+        """Note the request."""
         what = str(getattr(scope.get("route"), "operation_id", None) or "")
         if status in {401, 403}:
             self._audit.note("-", what or "refused", status=status)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fastapi import FastAPI
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["RequestLog", "speak"]
+__all__ = ["RequestLog", "Watching", "speak"]
 
 _UNLISTED = frozenset({"docs", "openapi.json"})
 """Routes of ours that the schema does not list."""
@@ -45,14 +45,12 @@ def speak(level: str, paths: Iterable[str]) -> None:
         access.addFilter(_Discreet(_words_of(paths)))
 
 
-class RequestLog:
-    """Logs each request as uvicorn would, where the server around it logs none."""
+class Watching:
+    """Passes every request on, and looks at its status and seconds when it has ended."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         """Watch `app`."""
         self._app = app
-        self._log = logging.getLogger("brainmets.requests")
-        self._words: frozenset[str] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything on."""
@@ -70,12 +68,30 @@ class RequestLog:
         try:
             await self._app(scope, receive, noting_send)
         finally:
-            if self._words is None:
-                self._words = _words_of(self._app.openapi()["paths"])
-            path = _shown(scope["path"].removeprefix(scope.get("root_path", "")), self._words)
-            method = scope["method"] if scope["method"].isalpha() else "…"
-            took = time.monotonic() - started
-            self._log.info("%s %s %d %.3f s", method, path, status, took)
+            self.ended(scope, status, time.monotonic() - started)
+
+    def ended(self, scope: Scope, status: int, seconds: float) -> None:
+        """Look at a request that has ended; 500 where nothing was answered."""
+        raise NotImplementedError
+
+
+class RequestLog(Watching):
+    """Logs each request as uvicorn would, where the server around it logs none."""
+
+    def __init__(self, app: FastAPI) -> None:
+        """Watch `app`, whose routes' words may be shown."""
+        super().__init__(app)
+        self._paths = lambda: app.openapi()["paths"]
+        self._log = logging.getLogger("brainmets.requests")
+        self._words: frozenset[str] | None = None
+
+    def ended(self, scope: Scope, status: int, seconds: float) -> None:
+        """Log the request."""
+        if self._words is None:
+            self._words = _words_of(self._paths())
+        path = _shown(scope["path"].removeprefix(scope.get("root_path", "")), self._words)
+        method = scope["method"] if scope["method"].isalpha() else "…"
+        self._log.info("%s %s %d %.3f s", method, path, status, seconds)
 
 
 def _words_of(paths: Iterable[str]) -> frozenset[str]:
