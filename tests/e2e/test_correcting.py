@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from brainmets.api.app import create_app
 from brainmets.api.settings import Settings
 from tests.e2e.bare_viewer import BLOCKS, blocks, open_viewer, viewer
+from tests.patience import comes_true
 from tests.unit.api_server import serving
 from tests.unit.test_api_jobs import STAND_IN, submit, wait
 
@@ -172,7 +173,9 @@ def test_what_was_saved_comes_back_as_saved_and_can_be_discarded(
     assert page.evaluate(LABELS) == before
     save.click()
     expect(save).to_be_disabled()
-    assert service.get(f"/v1/jobs/{job}").json()["review"]["drawn"] is None
+    assert comes_true(
+        lambda: service.get(f"/v1/jobs/{job}").json()["review"]["drawn"] is None, within_s=20
+    )
 
 
 @pytest.mark.parametrize("choice", ["Load that review", "Save mine over it"])

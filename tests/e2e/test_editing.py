@@ -206,6 +206,8 @@ def test_lesions_that_the_network_missed_are_grown_from_one_click(grower: Any) -
                     "affine": grid.geometry.affine.tolist(),
                     "probability_levels": [n / 255 for n in range(1, 256)],
                     "kind": "volume",
+                    "levels": [float(low), float(high)],
+                    "window": [float(low), float(high)],
                 },
                 packed,
                 clicks,

@@ -63,6 +63,8 @@ def viewer(browser: Browser, probability: Volume) -> Any:
         "affine": grid.geometry.affine.tolist(),
         "probability_levels": levels,
         "kind": "volume",
+        "levels": [0, 1],
+        "window": [0, 1],
     }
     page = browser.new_page()
     scripts = [path for path in sources("viewer", SCRIPTS) if path.name in USED]

@@ -99,7 +99,7 @@ def train(
 
     \b
     Examples:
-      brainmets train first-training --out runs/first             ten minutes, no data needed
+      brainmets train first-training --out runs/first             15 minutes, no data needed
       brainmets train recipes/brats-mets-3d.toml --data BraTS-METS --out runs/mets
       brainmets train recipes/brats-mets-3d.toml --data BraTS-METS --out runs/mets --resume
       brainmets train recipes/attention-unet-2d-start.toml --out runs/a2 --set optimiser.steps=500
