@@ -45,8 +45,8 @@ def listen(
         typer.Option(
             "--from",
             metavar="AET",
-            help="AE title that may send; without one, any may. AET@host:port is told there which"
-            " images are safe, when it asks (storage commitment). Repeatable.",
+            help="AE title that may send; without one, any may. AET@host:port gets a report"
+            " there of which images are safe, when it asks (storage commitment). Repeatable.",
             show_default=False,
         ),
     ] = None,

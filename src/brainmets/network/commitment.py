@@ -109,7 +109,7 @@ class Commitment:
         )
 
     def _call(self, address: Target, request: Request, safe: set[str]) -> bool:
-        """Report over an association of our own."""
+        """Report over an association that the node opens."""
         from pynetdicom import AE, build_role
 
         ae = AE(ae_title=self._aet)

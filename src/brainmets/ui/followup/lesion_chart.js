@@ -1,4 +1,4 @@
-// The course of the chosen lesion: longest diameter and volume, over the days where they are known.
+// Change over time of the chosen lesion: longest diameter and volume, over the days where they are known.
 
 const CHART = { width: 420, height: 190, left: 44, right: 52, top: 22, bottom: 30 };
 const SVG = "http://www.w3.org/2000/svg";
