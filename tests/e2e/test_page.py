@@ -200,7 +200,10 @@ def test_a_slice_shows_image_and_overlay_side_by_side(page: Page, address: str, 
     assert found.locator("figure").count() == 2
     assert found.locator("tbody tr").count() >= 1
     said = found.locator(".missing-formats p")
-    expect(said).to_contain_text("Mask · NIfTI, DICOM-SEG, RTSTRUCT (slice images")
+    expect(said).to_contain_text(
+        "Mask · NIfTI, DICOM-SEG, RTSTRUCT, DICOM-SR · zip, DICOM pictures · zip, FHIR · JSON,"
+        " 3D Slicer scene, Viewer · HTML (slice images"
+    )
     assert "px" in (found.locator("thead").text_content() or "")
     shoot(page, "slice")
 

@@ -5,7 +5,7 @@ const STEPS = 24; // of the strip of colours
 class Legend {
   constructor(bench) {
     this.bench = bench;
-    this.root = element("figure", "legend");
+    this.root = element("div", "legend");
     if (bench.data.other) this.#dispute(bench.data);
     else this.#probability();
     this.fill();
@@ -18,7 +18,7 @@ class Legend {
     strip.setAttribute("role", "img");
     strip.setAttribute("aria-label", "Colours of the lesion probability, from 0 % dark blue to 100 % yellow");
     this.root.append(
-      element("figcaption", "", "Lesion probability"), element("span", "", "0 %"), strip, element("span", "", "100 %"));
+      element("span", "name", "Lesion probability"), element("span", "", "0 %"), strip, element("span", "", "100 %"));
     this.shows = "map";
   }
 
