@@ -22,7 +22,7 @@ import torch
 from benchmarks.peers import MONAI, MonaiPeer, add_peer_option
 from torch.utils.flop_counter import FlopCounterMode
 
-from brainmets.domain.allocation import keep_freed_memory
+from brainmets.inference.allocation import keep_freed_memory
 from brainmets.training.config import Recipe
 from brainmets.training.export import network_to_train
 from brainmets.training.loop import _step

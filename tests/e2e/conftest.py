@@ -208,12 +208,14 @@ def head() -> tuple[np.ndarray, Geometry]:
     return np.rint(image.data).astype(np.int16), geometry
 
 
-@pytest.fixture(scope="session")
-def nifti(head: tuple[np.ndarray, Geometry], tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def nifti(head: tuple[np.ndarray, Geometry], tmp_path: Path) -> Path:
+    """The head as an upload of this test alone: another's saved review would come with the job."""
     data, geometry = head
-    path = tmp_path_factory.mktemp("nifti") / "head_t1c.nii.gz"
     image = nibabel.Nifti1Image(data, geometry.affine)
     image.header.set_xyzt_units("mm")
+    image.header["descrip"] = tmp_path.name.encode()[:79]
+    path = tmp_path / "head_t1c.nii.gz"
     nibabel.save(image, path)
     return path
 

@@ -23,16 +23,6 @@ EDITED_WITHIN_MS = 200.0
 CELLS = "rows => rows.map(row => [...row.cells].slice(0, 3).map(cell => cell.textContent))"
 
 
-@pytest.fixture
-def nifti(nifti: Path, tmp_path: Path) -> Path:
-    """The head as another upload: other tests' result of it must not keep what is drawn here."""
-    image = nibabel.Nifti1Image.from_bytes(gzip.decompress(nifti.read_bytes()))
-    image.header["descrip"] = tmp_path.name.encode()[:79]
-    own = tmp_path / nifti.name
-    nibabel.save(image, own)
-    return own
-
-
 def table(found: Locator) -> list[list[str]]:
     return found.locator("tbody tr").evaluate_all(CELLS)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +13,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from brainmets.domain.errors import DatasetLayout, OptionError, RecipeError  # noqa: E402
+from brainmets.domain.errors import (  # noqa: E402
+    DatasetLayout,
+    OptionError,
+    OutOfMemory,
+    RecipeError,
+)
 from brainmets.inference import Bundle  # noqa: E402
 from brainmets.training.config import Recipe  # noqa: E402
 from brainmets.workflows.training import Order, cross_validate, train_one  # noqa: E402
@@ -94,6 +102,20 @@ def test_a_network_learns_from_a_collection(tmp_path: Path) -> None:
     result = train_one(order(tmp_path, "brats-mets-3d", (*VOLUMES, *more)))
     assert result.dice > 0.4
     assert sum(s.found for s in result.scores) >= 0.5 * sum(s.lesions for s in result.scores)
+
+
+def test_a_process_that_the_system_ended_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as beside:
+            beside.submit(os._exit, 9).result()
+
+    monkeypatch.setattr("brainmets.workflows.training.train_network", killed)
+    head_cohorts.write_brats_mets(tmp_path / "data")
+    with pytest.raises(OutOfMemory, match="ended by the system") as told:
+        train_one(order(tmp_path, "brats-mets-3d", VOLUMES))
+    assert "--resume" in str(told.value)
 
 
 def test_folds_judge_every_patient_once_and_a_final_network_uses_all(tmp_path: Path) -> None:

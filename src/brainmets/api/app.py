@@ -41,7 +41,6 @@ from brainmets.api.storage import Storage, storage_error
 from brainmets.api.store import RETRY_AFTER_S, open_store
 from brainmets.api.uploads import Uploads
 from brainmets.domain import RESEARCH_USE_ONLY
-from brainmets.domain.allocation import return_freed_memory
 from brainmets.domain.errors import (
     BadRequest,
     BrainmetsError,
@@ -49,6 +48,7 @@ from brainmets.domain.errors import (
     Unforeseen,
     UnknownJob,
 )
+from brainmets.inference.allocation import return_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -115,7 +115,7 @@ def train(
         )
     with needing("train"):
         import_module("brainmets.training.train")  # before the recipe: is the extra there?
-        from brainmets.domain.allocation import keep_freed_memory
+        from brainmets.inference.allocation import keep_freed_memory
         from brainmets.workflows.training import Order, cross_validate, recipe_file, train_one
     keep_freed_memory()
     silent = not _speaks()

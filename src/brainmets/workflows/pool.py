@@ -18,7 +18,7 @@ from brainmets.inference.machine import MEMORY_VARIABLE, THREADS_VARIABLE
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-__all__ = ["map_cases", "map_on_cluster"]
+__all__ = ["ended_processes_told", "map_cases", "map_on_cluster"]
 
 _ONE_AT_A_TIME = threading.Lock()
 """Held by the case under way: a worker with four threads gives them all to one case."""
@@ -57,16 +57,28 @@ def map_cases(
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         futures = [pool.submit(work, task) for task in tasks]
         try:
-            for future in futures:
-                yield future.result()
-        except BrokenProcessPool as fault:
-            raise OutOfMemory(
-                f"one of {workers} processes was ended by the system",
-                expected="memory for one case a process",
-                remedy="run again with --jobs 1",
-            ) from fault
+            with ended_processes_told("run again with --jobs 1"):
+                for future in futures:
+                    yield future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def ended_processes_told(remedy: str) -> Generator[None, None, None]:
+    """Say what a process pool means by "terminated abruptly".
+
+    Raises:
+        OutOfMemory: the system ended one of the processes.
+    """
+    try:
+        yield
+    except BrokenProcessPool as fault:
+        raise OutOfMemory(
+            "a process beside this one was ended by the system",
+            expected="memory for one case a process",
+            remedy=remedy,
+        ) from fault
 
 
 def map_on_cluster(

@@ -16,6 +16,7 @@ from brainmets.training.config import Recipe, recipe_sha256
 from brainmets.training.ranks import joined, rank, wait_for_all
 from brainmets.training.train import Run, data_root, read_scores, train_network
 from brainmets.workflows.division import divide_for_folds, fold_folder, settle
+from brainmets.workflows.pool import ended_processes_told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,6 +165,13 @@ def _train(
     *,
     prepared: Path,
     judged: CrossValidation | None = None,
+) -> TrainingResult:
+    with ended_processes_told("close other programs, then run the same command with --resume"):
+        return _settle_and_train(order, recipe, out, prepared=prepared, judged=judged)
+
+
+def _settle_and_train(
+    order: Order, recipe: Recipe, out: Path, *, prepared: Path, judged: CrossValidation | None
 ) -> TrainingResult:
     settled = settle(recipe, order.root, out, progress=order.progress, say=order.say)
     notes: tuple[str, ...] = ()

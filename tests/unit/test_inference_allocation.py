@@ -9,11 +9,11 @@ import sys
 
 import pytest
 
-from brainmets.domain import allocation
+from brainmets.inference import allocation
 
 MEASURE = """
 import sys, resource, numpy as np
-from brainmets.domain.allocation import keep_freed_memory
+from brainmets.inference.allocation import keep_freed_memory
 print(keep_freed_memory() if sys.argv[1] == "kept" else False)
 def touch():
     np.ones(64 * 2**20, np.uint8)
@@ -46,7 +46,7 @@ def test_a_block_used_again_costs_no_page_faults() -> None:
 HELD = """
 import sys, numpy as np
 from pathlib import Path
-from brainmets.domain.allocation import return_freed_memory
+from brainmets.inference.allocation import return_freed_memory
 told = return_freed_memory() if sys.argv[1] == "returned" else False
 np.ones(24 * 2**20, np.uint8)  # by default, blocks up to this size are kept from now on
 def resident():
