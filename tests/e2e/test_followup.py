@@ -16,6 +16,7 @@ from playwright.sync_api import expect
 from brainmets.domain import RESEARCH_USE_ONLY, Volume
 from brainmets.io import read_volume, write_volume
 from brainmets.preprocessing.intensity import find_foreground
+from tests.e2e.axe import serious
 from tests.e2e.conftest import BRIGHTEST
 from tests.e2e.test_page import drawn, shoot
 from tests.followed_heads import MOTION, Ball, brighter, later_grid, moved
@@ -218,6 +219,7 @@ def test_the_board_in_both_schemes(page: Page, address: str, followed: str, sche
     ink = found.locator(".chart text").first.evaluate("e => getComputedStyle(e).fill")
     lightness = sum(int(v) for v in ink[4:-1].split(",")[:3]) / 3
     assert lightness > 150 if scheme == "dark" else lightness < 100
+    assert not serious(page)
     shoot(page, f"followup-{scheme}")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from tests.e2e.axe import serious
 from tests.e2e.conftest import LESIONS, PATIENCE_MS, served, watch
 from tests.e2e.test_page import bench, shoot, upload
 
@@ -43,8 +44,11 @@ def test_a_key_opens_the_page_and_past_results_begin_empty(
     page, address = with_keys
     refused.append("/v1/session")
     page.goto(address)
-    page.locator(".signin[data-ready=yes]").wait_for()
-    shoot(page, "signin")
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        page.locator(".signin[data-ready=yes]").wait_for()
+        assert not serious(page), scheme
+        shoot(page, f"signin-{scheme}")
     page.get_by_label("API key").fill("not it")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("alert")).to_contain_text("E_UNAUTHORISED")

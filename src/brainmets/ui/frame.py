@@ -25,7 +25,7 @@ def headline(title: str, text: str) -> str:
 def show_warnings(warnings: Iterable[str]) -> None:
     """List what to know before reading a result, if there is anything."""
     if notes := "".join(f"<li>{html.escape(warning)}</li>" for warning in warnings):
-        st.html(f'<ul class="warnings" role="note" aria-label="Warnings">{notes}</ul>')
+        st.html(f'<div role="note" aria-label="Warnings"><ul class="warnings">{notes}</ul></div>')
 
 
 def offer_deletion(client: Client, job_id: str, question: str) -> None:
