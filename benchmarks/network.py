@@ -2,22 +2,32 @@
 
     python -m benchmarks.network
 
-A 1 mm head of 176 × 216 × 180 voxels is sent by C-STORE to a node that completes a study by its
+A 1 mm head of 176 × 216 × 180 voxels (or `--images`, a folder or zip file with one DICOM series, a
+new study each time) is sent by C-STORE to a node that completes a study by its
 number of images, with the real service behind it and a C-STORE receiver as the PACS, all on this
 computer. The first study also starts a worker and reads the network.
+
+A second table says where the seconds go. `complete`: until the node takes the study to be whole;
+`choose`: choosing the series and handing it to the service; `job`: from there to the result, and in
+it what the worker reports of its stages; `objects`: writing segmentation and report; `send`: the
+first of them. The load average counts what else the computer does: beyond its cores the seconds say
+nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import zipfile
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
@@ -32,6 +42,9 @@ from brainmets.domain import Geometry, HeadPhantom, PhantomLesion, Volume
 from brainmets.network.node import Node
 from brainmets.network.options import NodeOptions, target_of
 
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
 SHAPE = (176, 216, 180)
 WITHIN_S = 1800.0
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -43,12 +56,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--studies", type=int, default=2, help="How many, one after the other.")
-    studies = parser.parse_args().studies
+    parser.add_argument("--images", type=Path, help="A DICOM series instead of the made head.")
+    told = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        measure(Path(folder), studies)
+        measure(Path(folder), told.studies, told.images)
 
 
-def measure(folder: Path, studies: int) -> None:
+def measure(folder: Path, studies: int, images: Path | None = None) -> None:
     """Start everything, send, wait, and stop everything."""
     received, port = {}, free_port()
     pacs = AE(ae_title="PACS")
@@ -78,28 +92,98 @@ def measure(folder: Path, studies: int) -> None:
             targets=(target_of(f"PACS@127.0.0.1:{server.server_address[1]}"),),
             state=folder / "node",
             service=f"http://127.0.0.1:{port}/api",
-            images=SHAPE[2],
+            images=SHAPE[2] if images is None else _count(images),
             min_free_bytes=0,
         )
         node = Node(options)
         node.start()
         print(
-            "| study | images | seconds to the segmentation | of the processor |\n|---|---|---|---|"
+            "| study | images | seconds to the segmentation | of the processor | load |\n"
+            "|---|---|---|---|---|"
         )
+        parts: list[dict[str, float]] = []
         for number in range(1, studies + 1):
-            study, paths = _study(folder / str(number), number)
+            study, paths = (
+                _study(folder / str(number), number)
+                if images is None
+                else _copied(images, folder / str(number), number)
+            )
+            times = _Times(arrived)
             began = _send(paths, node.port)
             with arrived:
-                done = arrived.wait_for(lambda s=study: (s, "SEG") in received, timeout=WITHIN_S)
-            took = received[study, "SEG"] - began[0] if done else float("nan")
+                arrived.wait_for(
+                    lambda s=study, t=times: (s, "SEG") in received or t.failed, timeout=WITHIN_S
+                )
+            if (study, "SEG") not in received:
+                raise SystemExit(f"study {number} was not answered: {times.failed or 'too slow'}")
             spent = _processor_s() - began[1]
-            print(f"| {number} | {len(paths)} | {took:.1f} | {spent:.1f} |", flush=True)
+            took = received[study, "SEG"] - began[0]
+            load = os.getloadavg()[0]
+            print(
+                f"| {number} | {len(paths)} | {took:.1f} | {spent:.1f} | {load:.1f} |", flush=True
+            )
+            parts.append(times.parts(began[0], received[study, "SEG"], options.service))
+        _print_parts(parts)
     finally:
         if node is not None:
             node.stop()
         service.terminate()
         service.wait(timeout=60)
         server.shutdown()
+
+
+class _Times(logging.Handler):
+    """When the node logged each of its steps."""
+
+    STEPS = (("complete", "complete"), ("choose", "job "), ("objects", "objects to send"))
+
+    def __init__(self, news: threading.Condition) -> None:
+        super().__init__(logging.INFO)
+        self._news = news
+        self.failed = ""
+        self.lines: list[tuple[float, str]] = []
+        log = logging.getLogger("brainmets.network")
+        log.setLevel(logging.INFO)
+        log.handlers = [self]
+        log.propagate = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append((time.monotonic(), record.getMessage()))
+        if "failed with" in record.getMessage():
+            with self._news:
+                self.failed = record.getMessage()
+                self._news.notify_all()
+
+    def parts(self, began: float, ended: float, service: str) -> dict[str, float]:
+        """Seconds of each step, and of the stages that the worker reports."""
+        at = {
+            step: next(when for when, line in self.lines if words in line.partition(": ")[2])
+            for step, words in self.STEPS
+        }
+        line = next(line for _, line in self.lines if ": job " in line)
+        job = httpx.get(f"{service}/v1/jobs/{line.split()[-1]}", trust_env=False).json()
+        stages: dict[str, float] = job["result"]["timings"]
+        waited = job["started"] - job["created"]
+        worked = job["finished"] - job["started"]
+        noticed = time.time() - (time.monotonic() - at["objects"]) - job["finished"]
+        return {
+            "complete": at["complete"] - began,
+            "choose": at["choose"] - at["complete"],
+            "job": waited + worked,
+            "job: waiting": waited,
+            **{f"job: {name}": seconds for name, seconds in stages.items() if name != "total"},
+            "job: the rest": worked - stages["total"],
+            "objects": noticed,
+            "send": ended - at["objects"],
+        }
+
+
+def _print_parts(parts: list[dict[str, float]]) -> None:
+    numbers = range(1, len(parts) + 1)
+    print("\n| seconds of study | " + " | ".join(map(str, numbers)) + " |")
+    print("|---|" + "---|" * len(parts))
+    for name in parts[0]:
+        print(f"| {name} | " + " | ".join(f"{one.get(name, 0.0):.1f}" for one in parts) + " |")
 
 
 def _study(folder: Path, number: int) -> tuple[str, list[Path]]:
@@ -110,6 +194,36 @@ def _study(folder: Path, number: int) -> tuple[str, list[Path]]:
     head, _ = HeadPhantom(lesions=(lesion,)).render(Geometry(shape=SHAPE, affine=affine))
     image, study = Volume(data=np.rint(head.data), geometry=head.geometry), generate_uid()
     return study, write_dicom(folder, image, StudyInstanceUID=study, PatientID=f"bench-{number}")
+
+
+def _datasets(images: Path) -> list[Dataset]:
+    """The MR images among the files of a folder or a zip file."""
+    if images.is_dir():
+        found = [path.read_bytes() for path in sorted(images.rglob("*")) if path.is_file()]
+    else:
+        with zipfile.ZipFile(images) as archive:
+            found = [archive.read(name) for name in archive.namelist() if not name.endswith("/")]
+    read = [dcmread(BytesIO(content)) for content in found if content[128:132] == b"DICM"]
+    return [one for one in read if one.SOPClassUID == MRImageStorage]
+
+
+def _count(images: Path) -> int:
+    return len(_datasets(images))
+
+
+def _copied(images: Path, folder: Path, number: int) -> tuple[str, list[Path]]:
+    """Write a series as a new study of a patient of its own, T1 with contrast by its header."""
+    folder.mkdir()
+    study, series, paths = generate_uid(), generate_uid(), list[Path]()
+    for place, image in enumerate(_datasets(images)):
+        image.StudyInstanceUID, image.SeriesInstanceUID = study, series
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        image.PatientID, image.SeriesDescription = f"bench-{number}", "T1 mprage post"
+        image.ContrastBolusAgent = "as the trial wants it"
+        image.decompress() if image.file_meta.TransferSyntaxUID.is_compressed else None
+        paths.append(folder / f"{place:05}.dcm")
+        image.save_as(paths[-1])
+    return study, paths
 
 
 def _send(paths: list[Path], port: int) -> tuple[float, float]:

@@ -339,6 +339,20 @@ def test_child_that_dies_or_hangs_is_replaced(
     assert child._process is None
 
 
+def test_child_is_started_before_its_first_task_and_once(tmp_path: Path) -> None:
+    child = Child()
+    try:
+        child.prepare()
+        assert child._process is not None
+        begun = child._process.pid
+        child.prepare()
+        with pytest.raises(Exception, match="E_FILE_MISSING"):
+            child.ask(task="choose", images=str(tmp_path / "no"), round=str(tmp_path), rules={})
+        assert child._process.pid == begun
+    finally:
+        child.close()
+
+
 def test_node_refuses_what_would_be_open_to_anybody(tmp_path: Path) -> None:
     options = NodeOptions(
         host="192.0.2.1", targets=(target_of("PACS@host:104"),), state=tmp_path / "node"

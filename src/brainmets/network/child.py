@@ -59,6 +59,14 @@ class Child:
             raise error_of(Problem.model_validate(answer["problem"]))
         return answer
 
+    def prepare(self) -> None:
+        """Start the process where none runs: it loads its libraries while a study still comes."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._running()
+            finally:
+                self._lock.release()
+
     def close(self) -> None:
         """End the process."""
         self._end()

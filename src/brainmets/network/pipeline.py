@@ -130,6 +130,8 @@ class Pipeline:
             options = self._options
             if self._inbox.complete(study, quiet_s=options.quiet_s, images=options.images):
                 _log.info("study %s: complete", study.key[:8])
+            else:
+                self._child.prepare()
         elif study.state == "complete":
             self._submit(study)
         elif study.state == "queued":

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from brainmets.network.options import SeriesRules
 
 __all__ = ["best_series", "choose", "main", "write_objects"]
+
+LIBRARIES = ("highdicom", "brainmets.io.series", "brainmets.workflows.export")
+"""Loaded before the first task; they take seconds."""
 
 
 def choose(images: Path, round_folder: Path, rules: SeriesRules) -> dict[str, Any]:
@@ -138,6 +142,8 @@ def main() -> None:
     """Answer every task on standard input; end with it."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     keep_quiet()
+    for library in LIBRARIES:  # before the first task comes, which then need not wait for them
+        import_module(library)
     for line in sys.stdin:
         try:
             answer = _answer(json.loads(line))
