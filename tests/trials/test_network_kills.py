@@ -73,12 +73,7 @@ class ListeningNode:
                 stdout=log,
                 stderr=log,
             )
-        assert comes_true(self._listens, within_s=120), self.log.read_text()[-2000:]
-
-    def _listens(self) -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=2):
-            return True
-        return False
+        assert comes_true(lambda: listens(self.port), within_s=120), self.log.read_text()[-2000:]
 
     def kill(self) -> None:
         assert self._process is not None
@@ -116,23 +111,38 @@ def send(paths: list[Path], port: int) -> None:
     """Send what is left until every image was answered, as a scanner does."""
     left = list(paths)
     while left:
-        ae = AE(ae_title="SENDER")
-        ae.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
-        association = ae.associate("127.0.0.1", port, ae_title="BRAINMETS")
-        if association.is_established:
-            for path in list(left):
-                status = None
-                with suppress(RuntimeError, OSError):
-                    status = association.send_c_store(dcmread(path))
-                if not status or status.get("Status") != 0:
-                    break
-                left.remove(path)
-            if association.is_established:
-                association.release()
-        elif (line := association.dul.socket) is not None and line.socket is not None:
-            line.socket.close()  # the library leaves that of a refused connection open
+        if listens(port):  # the library leaves the socket of a refused connection open
+            _send_some(left, port)
         if left:
             time.sleep(1.0)
+
+
+def _send_some(left: list[Path], port: int) -> None:
+    """Send until something fails; take out of the list what was answered."""
+    ae = AE(ae_title="SENDER")
+    ae.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
+    association = ae.associate("127.0.0.1", port, ae_title="BRAINMETS")
+    stream = association.dul.socket
+    line = None if stream is None else stream.socket
+    try:
+        for path in list(left) if association.is_established else []:
+            status = None
+            with suppress(RuntimeError, OSError):
+                status = association.send_c_store(dcmread(path))
+            if not status or status.get("Status") != 0:
+                break
+            left.remove(path)
+        if association.is_established:
+            association.release()
+    finally:
+        if line is not None:
+            line.close()  # the library leaves it open where the node was killed
+
+
+def listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
+        return True
+    return False
 
 
 @pytest.mark.slow
