@@ -5,8 +5,8 @@
 A 1 mm head of 176 × 216 × 180 voxels (or `--images`, a folder or zip file with one DICOM series, a
 new study each time) is sent by C-STORE to a node that completes a study by its
 number of images, with the real service behind it and a C-STORE receiver as the PACS, all on this
-computer. The first study also starts a worker and reads the network. Where nothing was found there is
-no segmentation: then it is the report that is waited for.
+computer. The first study also starts a worker and reads the network. Where nothing was found
+there is no segmentation: then it is the report that is waited for.
 
 A second table says where the seconds go. `complete`: until the node takes the study to be whole;
 `choose`: choosing the series and handing it to the service; `job`: from there to the result, and in
