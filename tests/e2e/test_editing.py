@@ -149,7 +149,9 @@ def grower(browser: Browser) -> Any:
     from brainmets.ui.viewer import SCRIPTS
 
     page = browser.new_page()
-    scripts = [p for p in sources("viewer", SCRIPTS) if p.name in {"scan.js", "grow.js"}]
+    scripts = [
+        p for p in sources("viewer", SCRIPTS) if p.name in {"scan.js", "surface.js", "grow.js"}
+    ]
     page.add_script_tag(content="\n".join(path.read_text("utf-8") for path in scripts))
     yield page
     page.close()
@@ -158,8 +160,7 @@ def grower(browser: Browser) -> Any:
 def test_lesions_that_the_network_missed_are_grown_from_one_click(grower: Any) -> None:
     """On synthetic heads, a voxel next to the middle, with no probability to help.
 
-    13 of 17 reached a Dice of .6 on 30 November 2026: open dark cores and lesions of a few voxels
-    did not. The aim is 8 of 10.
+    The growth was adjusted on the heads 0 to 8; these are others.
     """
     from scipy import ndimage
 
@@ -167,7 +168,7 @@ def test_lesions_that_the_network_missed_are_grown_from_one_click(grower: Any) -
     from brainmets.synthesis.phantom import sample_head
 
     found: list[tuple[int, float]] = []
-    for seed in (0, 1, 2):
+    for seed in (9, 12, 15):
         case = sample_head(seed)
         grid = DisplayGrid.of(case.image.geometry)
         image = grid.apply(case.image.data).astype(np.float32)
@@ -210,4 +211,4 @@ def test_lesions_that_the_network_missed_are_grown_from_one_click(grower: Any) -
             found.append((size, 2 * both / (size + len(voxels))))
     print(f"\n{[(size, round(dice, 2)) for size, dice in found]}")
     assert len(found) >= 10
-    assert sum(dice >= 0.6 for _, dice in found) >= 0.75 * len(found)
+    assert sum(dice >= 0.6 for _, dice in found) >= 0.8 * len(found)

@@ -16,6 +16,7 @@ __all__ = ["SCRIPTS", "workbench"]
 SCRIPTS = (
     "scan.js",
     "diameters.js",
+    "surface.js",
     "grow.js",
     "edits.js",
     "candidates.js",

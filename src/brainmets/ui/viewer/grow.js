@@ -7,6 +7,8 @@ const LEVELS = 64; // steps of likeness, 0…63
 const PROBABILITY_SHARE = 0.35; // of a voxel's likeness, where the network has seen anything
 const LEAST_PROBABILITY = 0.02;
 const FEWEST_VOXELS = 4;
+const BALL_MM = 1.5;
+const BORDER_SHARE = 0.9; // of the most that a level's border stands out: still the border
 const LOWEST = 0.25, HIGHEST = 0.85; // of the levels, for the border that is proposed first
 const END_MM = 1.5; // before the end of the reach
 const RIM_MM = 8; // a bright rim is looked for so far from the click
@@ -41,6 +43,7 @@ class Growth {
     const first = this.#brightest(voxel);
     this.#growFrom(first, scan.image[this.at[first]]);
     this.#tryRim(voxel);
+    this.#trySurface(voxel, first);
   }
 
   #place(voxel) {
@@ -103,6 +106,56 @@ class Growth {
       }
     }
     Object.assign(this, { likeness, joined, level }); // no rim around the click
+  }
+
+  // Where what was grown stands out from nothing: a closed surface around the click, if that does;
+  // where nothing does, a small ball to begin with.
+  #trySurface(voxel, first) {
+    const { scan, at, away, free, usual, size } = this;
+    if (this.#contrast(this.voxels()) > 0 || size[2] === 1) return;
+    const near = [];
+    for (let n = 0; n < at.length; n++) if (free[n] && away[n] <= RIM_MM) near.push(scan.image[at[n]]);
+    const radii = closedSurface(scan, voxel, { usual, brightest: rank(near, BRIGHTEST_RANK), reach_mm: REACH_MM });
+    const { joined, level } = this;
+    if (radii) {
+      this.#enclose(voxel, (off, length) => radiusTowards(radii, off, length));
+      if (this.#contrast(this.voxels()) > 0) return;
+    }
+    Object.assign(this, { joined, level });
+    if (this.voxels().length < FEWEST_VOXELS) this.#enclose(this.#voxel(first), () => BALL_MM);
+  }
+
+  // Levels by how far a voxel is from `centre`, as a share of the surface's distance there.
+  #enclose(centre, radius) {
+    const { scan: { spacing }, free, joined: { length: number } } = this;
+    this.level = LEVELS / 2;
+    this.joined = new Uint8Array(number);
+    for (let n = 0; n < number; n++) {
+      if (!free[n]) continue;
+      const off = this.#voxel(n).map((v, axis) => (v - centre[axis]) * spacing[axis]);
+      const length = Math.hypot(...off);
+      const inside = radius(off, length) / Math.max(length, 0.01);
+      this.joined[n] = 1 + Math.max(0, Math.min(LEVELS - 1, Math.floor(this.level * inside)));
+    }
+  }
+
+  #voxel(n) {
+    const [nx, ny] = this.size;
+    return [n % nx, Math.floor(n / nx) % ny, Math.floor(n / (nx * ny))].map((v, axis) => v + this.from[axis]);
+  }
+
+  // How much brighter the voxels of a border are than their neighbours beyond it, in the mean.
+  #contrast(found) {
+    const { scan: { image, shape: [nx, ny] }, usual } = this;
+    const inside = new Set(found);
+    const brightness = (at) => Math.max(usual, image[at]);
+    let sum = 0;
+    for (const at of found) {
+      for (const step of [1, -1, nx, -nx, nx * ny, -nx * ny]) {
+        if (!inside.has(at + step)) sum += brightness(at) - brightness(at + step);
+      }
+    }
+    return sum;
   }
 
   // How much each voxel is like `bright` rather than like the surroundings, 0…LEVELS-1.
@@ -168,13 +221,17 @@ class Growth {
       if (free[n] && this.away[n] > REACH_MM - END_MM) lowest = Math.max(lowest, joined[n]);
     }
     let best = Math.max(lowest, Math.round(LEVELS / 2)), most = -1;
+    const stands = new Float64Array(LEVELS); // how much a level's border stands out
     for (let level = 0, p = 0, c = 0, v = 0; level < LEVELS; level++) {
       p += pairs[level];
       c += contrast[level];
       v += voxels[level];
       if (level < lowest || level > Math.max(lowest, HIGHEST * LEVELS) || v < FEWEST_VOXELS || !p) continue;
+      stands[level] = c / p;
       if (c / p > most) [best, most] = [level, c / p];
     }
+    // A border voxel is lesion in part: down to where the border stands out clearly less.
+    while (most > 0 && stands[best - 1] >= BORDER_SHARE * most) best--;
     return best;
   }
 
