@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
@@ -19,7 +19,9 @@ from brainmets.models.architecture import AnatomyArchitecture
 if TYPE_CHECKING:
     from pathlib import Path
 
-TINY = AnatomyArchitecture(classes=len(Structure), widths=(4, 6, 8))
+    from brainmets.models.anatomy_unet import AnatomyUNet
+
+TINY = AnatomyArchitecture(classes=len(Structure), widths=(4, 6, 8), detail=5)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> AnatomyBundle:
     from brainmets.models.registry import build
 
     torch.manual_seed(3)
-    network = build(TINY).eval()
+    network = cast("AnatomyUNet", build(TINY)).eval()
+    assert network.detail is not None
+    torch.nn.init.normal_(network.detail[-1].weight)  # zeros at first
     return write_anatomy_bundle(
         tmp_path_factory.mktemp("models") / ANATOMY_NAME,
         onnx=write_onnx(network, TINY),

@@ -104,6 +104,18 @@ def test_blocks_are_unfolded_where_they_were_folded() -> None:
     assert torch.equal(blocks_of(network(x)), network.folded_logits(x))
 
 
+def test_the_correction_at_borders_begins_as_none() -> None:
+    torch.manual_seed(1)
+    plain = AnatomyUNet(3, (4, 6))
+    finer = AnatomyUNet(3, (4, 6), detail=5)
+    finer.load_state_dict({**finer.state_dict(), **plain.state_dict()})
+    x = torch.rand(1, 1, 8, 12, 4)
+    assert torch.equal(plain(x), finer(x))
+    finer(x).square().sum().backward()
+    assert finer.detail is not None
+    assert finer.detail[-1].weight.grad.abs().max() > 0
+
+
 def test_the_right_answer_has_the_least_loss() -> None:
     structures = torch.zeros(1, 1, 8, 8, 8, dtype=torch.long)
     structures[..., 4:] = 2

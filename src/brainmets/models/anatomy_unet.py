@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -47,8 +47,15 @@ class AnatomyUNet(nn.Module):
     convolutions see an eighth of the voxels, and borders stay as fine as the input.
     """
 
-    def __init__(self, classes: int, widths: Sequence[int]) -> None:
-        """Build for one input channel; `widths` are the channels of each level."""
+    def __init__(self, classes: int, widths: Sequence[int], detail: int = 0) -> None:
+        """Build for one input channel.
+
+        Args:
+            classes: structures told apart.
+            widths: channels of each level.
+            detail: channels of one more convolution that corrects the logits at borders; 0 for
+                none. It begins as no correction.
+        """
         super().__init__()
         self.classes = classes
         self.stride = BLOCK * 2 ** (len(widths) - 1)
@@ -58,7 +65,16 @@ class AnatomyUNet(nn.Module):
             nn.ConvTranspose3d(deep, fine, 2, stride=2) for fine, deep in pairwise(widths)
         )
         self.joined = nn.ModuleList(_Block(2 * w, w) for w in widths[:-1])
-        self.head = nn.Conv3d(widths[0] + BLOCK**3, classes * BLOCK**3, 1)
+        last = widths[0] + BLOCK**3
+        self.head = nn.Conv3d(last, classes * BLOCK**3, 1)
+        self.detail: nn.Sequential | None = None
+        if detail:
+            correction = nn.Conv3d(detail, classes * BLOCK**3, 1)
+            nn.init.zeros_(correction.weight)
+            nn.init.zeros_(cast("Tensor", correction.bias))
+            self.detail = nn.Sequential(
+                nn.Conv3d(last, detail, 3, padding=1), nn.LeakyReLU(0.01, inplace=True), correction
+            )
 
     def folded_logits(self, x_B1S: Tensor) -> Tensor:  # noqa: N803 - shape suffix
         """Return (B, 8 classes, S / 2): eight logits of each class in turn."""
@@ -69,7 +85,9 @@ class AnatomyUNet(nn.Module):
             skips.append(x)
         for level in range(len(self.up) - 1, -1, -1):
             x = self.joined[level](torch.cat((skips[level], self.up[level](x)), dim=1))
-        return self.head(torch.cat((x, folded), dim=1))
+        x = torch.cat((x, folded), dim=1)
+        logits = self.head(x)
+        return logits if self.detail is None else logits + self.detail(x)
 
     def forward(self, x_B1S: Tensor) -> Tensor:  # noqa: N803 - shape suffix
         """Map an image (B, 1, S) of 0…1 to logits (B, classes, S)."""

@@ -78,6 +78,7 @@ class AnatomyArchitecture(BaseModel):
     in_channels: Literal[1] = 1
     classes: int = Field(gt=1, description="structures told apart, background among them")
     widths: tuple[int, ...] = Field(min_length=2, description="channels of each level")
+    detail: int = Field(default=0, ge=0, description="channels of the convolution for borders")
 
     @property
     def stride(self) -> int:

@@ -35,7 +35,7 @@ def build(architecture: Architecture | AnatomyArchitecture, *, classes: int = 0)
     finished network no longer has.
     """
     if isinstance(architecture, AnatomyArchitecture):
-        return AnatomyUNet(architecture.classes, architecture.widths)
+        return AnatomyUNet(architecture.classes, architecture.widths, architecture.detail)
     network = NETWORKS[architecture.name](architecture, classes=classes)
     initialise(network, prior=LESION_PRIOR)
     return network
