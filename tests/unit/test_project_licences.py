@@ -37,6 +37,9 @@ LIBRARIES = {
 }
 """Copyleft of the library alone: imported unchanged, and the user can replace it."""
 
+IN_FILES_ALONE = {"axe-playwright-python": {"MIT", "MPL-2.0"}}
+"""Read by us where the metadata says nothing: its licence file, and the head of its axe.min.js."""
+
 SPELLED = (
     (r"apache (software )?license.*2|apache[- ]2(\.0)?|apache software license", "Apache-2.0"),
     (r"3-clause bsd|bsd[- ]3-clause|new bsd", "BSD-3-Clause"),
@@ -99,6 +102,8 @@ def _listed(licence: str) -> bool:
 
 def _refused(names: set[str]) -> dict[str, set[str]]:
     found = {name: _licences(metadata.metadata(name)) for name in names}
+    for name in [name for name, licences in found.items() if licences == {"nothing"}]:
+        found[name] = IN_FILES_ALONE.get(name, {"nothing"})
     return {
         name: licences
         for name, licences in found.items()
