@@ -57,7 +57,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--studies", type=int, default=2, help="How many, one after the other.")
-    parser.add_argument("--images", type=Path, help="A DICOM series instead of the made head.")
+    parser.add_argument("--images", type=Path, help="A DICOM series instead of the synthetic head.")
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         measure(Path(folder), told.studies, told.images)
@@ -222,7 +222,8 @@ def _copied(images: Path, folder: Path, number: int) -> tuple[str, list[Path]]:
         image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         image.PatientID, image.SeriesDescription = f"bench-{number}", "T1 mprage post"
         image.ContrastBolusAgent = "as the trial wants it"
-        image.decompress() if image.file_meta.TransferSyntaxUID.is_compressed else None
+        if image.file_meta.TransferSyntaxUID.is_compressed:
+            image.decompress()
         paths.append(folder / f"{place:05}.dcm")
         image.save_as(paths[-1])
     return study, paths

@@ -126,6 +126,18 @@ def test_the_right_answer_has_the_least_loss() -> None:
     assert losses[1] > 1
 
 
+def test_what_is_emphasised_counts_more_in_the_loss() -> None:
+    structures = torch.full((1, 1, 8, 8, 8), int(Structure.LEFT_CORTEX))
+    structures[..., 4:] = Structure.LEFT_VENTRICLE
+    classes = len(Structure)
+    found = torch.nn.functional.one_hot(structures[0], classes).permute(0, 4, 1, 2, 3).float() * 9
+    found[:, Structure.LEFT_VENTRICLE] -= 8  # the ventricle is the one less sure
+    torch.manual_seed(1)
+    once = anatomy_loss(blocks_of(found), structures, classes)
+    torch.manual_seed(1)  # the loss looks at a part of each block, by chance
+    assert anatomy_loss(blocks_of(found), structures, classes, 2.0) > once
+
+
 def test_a_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     import nibabel as nib
 

@@ -42,16 +42,13 @@ SEEN = 4
 LEAST_VOXELS = 20
 """Of a structure in a batch, from which its Dice counts."""
 
-EMPHASIS = torch.ones(len(Structure))
-"""Weight of each structure in the Dice loss: what names places and is learnt slowest: twice."""
-EMPHASIS[
-    [
-        Structure.LEFT_DEEP_GREY,
-        Structure.RIGHT_DEEP_GREY,
-        Structure.LEFT_VENTRICLE,
-        Structure.RIGHT_VENTRICLE,
-    ]
-] = 2.0
+EMPHASISED = (
+    Structure.LEFT_DEEP_GREY,
+    Structure.RIGHT_DEEP_GREY,
+    Structure.LEFT_VENTRICLE,
+    Structure.RIGHT_VENTRICLE,
+)
+"""What names places and is learnt slowest."""
 
 MIRROR = np.array([MIRRORED_STRUCTURES[s] for s in Structure], dtype=np.uint8)
 
@@ -71,6 +68,9 @@ class AnatomyRecipe(BaseModel):
     batch: int = Field(default=4, gt=0, description="one alone takes four times as long a picture")
     minutes: float | None = Field(default=None, description="ends earlier, schedule and all")
     average: float = Field(default=0.985, gt=0, lt=1, description="of weights, kept per step")
+    emphasis: float = Field(
+        default=1.0, gt=0, description="weight in the Dice loss of deep grey matter and ventricles"
+    )
     samples: int = Field(default=600, gt=0, description="most synthetic heads stored")
     start: Path | None = Field(default=None, description="checkpoint whose averaged weights begin")
     seed: int = 20
@@ -144,13 +144,14 @@ def vary(sample: AnatomySample, rng: np.random.Generator) -> AnatomySample:
     return AnatomySample(np.clip(image, 0, 1), structures)
 
 
-def anatomy_loss(folded: Tensor, structures: Tensor, classes: int) -> Tensor:
-    """Cross-entropy plus one minus the soft Dice of the structures there, by `EMPHASIS`.
+def anatomy_loss(folded: Tensor, structures: Tensor, classes: int, emphasis: float = 1.0) -> Tensor:
+    """Cross-entropy plus one minus the mean soft Dice of the structures that are there.
 
     Args:
         folded: (B, 8 classes, S / 2), as `AnatomyUNet.folded_logits` gives them.
         structures: (B, 1, S) of class numbers.
         classes: how many there are.
+        emphasis: weight of the `EMPHASISED` ones in that mean.
     """
     seen = torch.randperm(BLOCK**3)[:SEEN]  # a part of each block is enough, and faster
     batch = len(folded)
@@ -163,7 +164,8 @@ def anatomy_loss(folded: Tensor, structures: Tensor, classes: int) -> Tensor:
     overlap, size = (p * truth).sum((0, 2)), (p + truth).sum((0, 2))
     present = truth.sum((0, 2)) > LEAST_VOXELS
     dice = (2 * overlap + 1) / (size + 1)
-    weight = EMPHASIS[:classes] * present
+    weight = present.float()
+    weight[[s for s in EMPHASISED if s < classes]] *= emphasis
     return entropy + 1 - (weight * dice).sum() / weight.sum()
 
 
@@ -215,6 +217,7 @@ class _Training:
             self.network.folded_logits(images.to(memory_format=torch.channels_last_3d)),
             torch.from_numpy(classes)[:, None],
             len(Structure),
+            self.recipe.emphasis,
         )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -75,7 +75,7 @@ def ended_processes_told(remedy: str) -> Generator[None, None, None]:
         yield
     except BrokenProcessPool as fault:
         raise OutOfMemory(
-            "a process beside this one was ended by the system",
+            "a process that helps this one was ended by the system",
             expected="memory for one case a process",
             remedy=remedy,
         ) from fault

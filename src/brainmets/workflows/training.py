@@ -158,6 +158,7 @@ def cross_validate(order: Order, folds: int, *, only: int | None = None) -> Cros
         return found
 
 
+@ended_processes_told("close other programs, then run the same command with --resume")
 def _train(
     order: Order,
     recipe: Recipe,
@@ -165,13 +166,6 @@ def _train(
     *,
     prepared: Path,
     judged: CrossValidation | None = None,
-) -> TrainingResult:
-    with ended_processes_told("close other programs, then run the same command with --resume"):
-        return _settle_and_train(order, recipe, out, prepared=prepared, judged=judged)
-
-
-def _settle_and_train(
-    order: Order, recipe: Recipe, out: Path, *, prepared: Path, judged: CrossValidation | None
 ) -> TrainingResult:
     settled = settle(recipe, order.root, out, progress=order.progress, say=order.say)
     notes: tuple[str, ...] = ()

@@ -144,7 +144,7 @@ class Growth {
     return [n % nx, Math.floor(n / nx) % ny, Math.floor(n / (nx * ny))].map((v, axis) => v + this.from[axis]);
   }
 
-  // How much brighter the voxels of a border are than their neighbours beyond it, in the mean.
+  // How much brighter the voxels of a border are than their neighbours beyond it, summed up.
   #contrast(found) {
     const { scan: { image, shape: [nx, ny] }, usual } = this;
     const inside = new Set(found);
